@@ -1,0 +1,64 @@
+"""Every error code of Millrace, with its HTTP status and exit code. Codes are `noun.reason` and never change."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """What a code means to a caller: `status` for HTTP, `exit_code` for a shell."""
+
+    status: int
+    exit_code: int
+    meaning: str
+
+
+def _bad(meaning: str) -> Code:
+    return Code(400, 1, meaning)
+
+
+def _unknown(noun: str) -> Code:
+    return Code(404, 1, f"there is no {noun} of that name")
+
+
+def _conflict(meaning: str) -> Code:
+    return Code(409, 1, meaning)
+
+
+CODES: dict[str, Code] = {
+    # access
+    "access.denied": Code(403, 4, "the actor may not do this"),
+    "access.foreign": Code(403, 4, "the request came from another host or origin"),
+    "access.required": Code(401, 4, "the server asks for a token"),
+    "actor.exists": _conflict("an actor of that name exists"),
+    "actor.unknown": _unknown("actor"),
+    "role.unknown": _unknown("role"),
+    "token.expired": Code(401, 4, "the token's time is over"),
+    "token.invalid": Code(401, 4, "the token is not known here"),
+    "token.unknown": _unknown("token"),
+    "workspace.exists": _conflict("a workspace of that name exists"),
+    "workspace.unknown": _unknown("workspace"),
+    # base and waist
+    "config.invalid": Code(400, 2, "a setting has an impossible value"),
+    "idempotency.mismatch": _conflict("the idempotency key was used for another request"),
+    "internal.fault": Code(500, 1, "a defect in Millrace"),
+    "name.invalid": _bad("a name has a character or length that is not allowed"),
+    "op.unknown": _unknown("operation"),
+    "page.invalid": _bad("a paging cursor that was not given out by this server"),
+    "request.invalid": _bad("the request does not fit the operation"),
+    "request.too_large": Code(413, 1, "the request is larger than the server takes"),
+    # catalog
+    "catalog.busy": Code(503, 1, "another process holds the catalog for too long"),
+    "catalog.corrupt": Code(500, 1, "the catalog's file is damaged"),
+    "catalog.full": Code(507, 1, "no room is left to write"),
+    "catalog.newer": Code(500, 1, "the catalog was made by a newer Millrace"),
+    "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),
+    "journal.broken": Code(500, 1, "a journal row does not fit its chain"),
+    # server
+    "server.busy": Code(503, 1, "the server cannot take more now"),
+    "server.held": Code(409, 1, "another server holds this directory"),
+    "server.port": Code(409, 1, "the port is taken"),
+    "server.stopping": Code(503, 1, "the server is shutting down"),
+    "server.unreachable": Code(503, 1, "the server does not answer"),
+    "server.unsafe": Code(400, 2, "a bind beyond loopback needs authentication"),
+}

@@ -1,0 +1,126 @@
+"""Settings and where each value came from: flag > environment > pyproject > user file > default.
+
+Each setting is declared once, here, with its meaning; `millrace config show` names each value's origin.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from millrace.base.errors import MillraceError, nearest
+
+
+class Setting(NamedTuple):
+    """One thing a user may set. `parse` turns text into the value and raises `ValueError` on nonsense."""
+
+    name: str
+    default: Any
+    kind: type
+    meaning: str
+
+
+class Value(NamedTuple):
+    """A setting's value and its origin, in words a person can act on."""
+
+    value: Any
+    origin: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("dir", ".millrace", str, "directory that holds everything of an embedded platform"),
+    Setting("url", "", str, "address of a server; empty means embedded in this process"),
+    Setting("token", "", str, "token shown to the server"),
+    Setting("workspace", "main", str, "workspace that names are looked up in"),
+    Setting("catalog", "", str, "PostgreSQL URL of the catalog; empty means SQLite in the directory"),
+    Setting("host", "127.0.0.1", str, "address the server binds to"),
+    Setting("port", 7717, int, "port the server binds to"),
+    Setting("workers", 1, int, "number of server processes"),
+    Setting("loop_actor", "loop", str, "actor that the loop acts as"),
+    Setting("body_limit_mb", 512, int, "largest request body in MB"),
+)
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Config:
+    """All settings, resolved once. `config["port"]` is the value, `config.origin("port")` its origin."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name].value
+
+    def origin(self, name: str) -> str:
+        return self._values[name].origin
+
+    def rows(self) -> list[tuple[str, Any, str, str]]:
+        """(name, value, origin, meaning) of every setting, in order; a token's value is never shown."""
+        shown = []
+        for setting in SETTINGS:
+            value, origin = self._values[setting.name]
+            shown.append((setting.name, "•••" if setting.name == "token" and value else value, origin, setting.meaning))
+        return shown
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    home: Path | None = None,
+) -> Config:
+    """Resolve every setting. Errors: `config.invalid` for an unknown name or an impossible value, with its origin."""
+    environ = os.environ if environ is None else environ
+    layers = [
+        (_pyproject(folder or Path.cwd()), "pyproject.toml [tool.millrace]"),
+        (_toml((home or Path.home()) / ".config" / "millrace" / "config.toml"), "~/.config/millrace/config.toml"),
+    ]
+    for table, origin in layers:
+        for name in table:
+            if name not in _BY_NAME:
+                raise MillraceError("config.invalid", f"{origin}: there is no setting {name!r}", nearest(name, _BY_NAME))
+    values: dict[str, Value] = {}
+    for setting in SETTINGS:
+        variable = f"MILLRACE_{setting.name.upper()}"
+        if flags and flags.get(setting.name) is not None:
+            values[setting.name] = Value(_parse(setting, flags[setting.name], "flag"), f"flag --{setting.name}")
+        elif variable in environ:
+            values[setting.name] = Value(_parse(setting, environ[variable], variable), variable)
+        else:
+            values[setting.name] = next(
+                (Value(_parse(setting, table[setting.name], origin), origin) for table, origin in layers if setting.name in table),
+                Value(setting.default, "default"),
+            )
+    return Config(values)
+
+
+def _parse(setting: Setting, raw: Any, origin: str) -> Any:
+    try:
+        value = setting.kind(raw)
+    except (TypeError, ValueError):
+        value = None
+    if value is None or (setting.kind is int and value < 0):
+        kind = "a whole number" if setting.kind is int else "text"
+        raise MillraceError("config.invalid", f"{origin}: {setting.name} = {raw!r} is not {kind}", setting.meaning)
+    return value
+
+
+def _pyproject(folder: Path) -> dict[str, Any]:
+    for place in (folder, *folder.parents):
+        if (place / "pyproject.toml").is_file():
+            table = _toml(place / "pyproject.toml").get("tool", {}).get("millrace", {})
+            return table if isinstance(table, dict) else {}
+    return {}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as fault:
+        raise MillraceError("config.invalid", f"{path} cannot be read: {fault}", "mend or remove the file") from fault

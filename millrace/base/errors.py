@@ -1,0 +1,60 @@
+"""One error type for every operating error, in three parts: a code, what happened, and the next step.
+
+The same three parts appear as an exception, on the command line and in HTTP (RFC 9457 problem JSON).
+Programmer errors are assertions; they are never caught and dressed up as a `MillraceError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from millrace.base.codes import CODES
+
+
+class MillraceError(Exception):
+    """An operating error.
+
+    `code` is listed in `millrace.base.codes`; `message` says what happened, with the offending value;
+    `hint` is the next step, if possible a command or call that can be copied.
+    """
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        assert code in CODES, f"error code {code!r} is not listed: add it to millrace/base/codes.py"
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that this error answers with."""
+        return CODES[self.code].status
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line: 1 error, 2 usage, 3 the gate said no, 4 permission."""
+        return CODES[self.code].exit_code
+
+    def __str__(self) -> str:
+        tail = f"\nhint: {self.hint}" if self.hint else ""
+        return f"error[{self.code}]: {self.message}{tail}"
+
+    def __reduce__(self) -> tuple[type[MillraceError], tuple[str, str, str]]:
+        return (MillraceError, (self.code, self.message, self.hint))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped name: the closest known one, or the first few there are."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "there are none yet"
+    return "known: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def unknown(noun: str, name: object, known: Iterable[str] = ()) -> MillraceError:
+    """The error for a thing that is not there: `dataset.unknown` and so on, with the nearest name."""
+    return MillraceError(f"{noun}.unknown", f"there is no {noun} {str(name)!r}", nearest(str(name), known))
