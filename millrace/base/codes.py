@@ -61,4 +61,13 @@ CODES: dict[str, Code] = {
     "server.stopping": Code(503, 1, "the server is shutting down"),
     "server.unreachable": Code(503, 1, "the server does not answer"),
     "server.unsafe": Code(400, 2, "a bind beyond loopback needs authentication"),
+    # stats
+    "stats.alpha": _bad("an error rate outside (0, 1)"),
+    "stats.blocks": _bad("blocks that cannot carry the claim"),
+    "stats.data": _bad("values that a statistic cannot take: not finite, not counts, out of range"),
+    "stats.margin": _bad("a margin of the wrong sign or size"),
+    "stats.shape": _bad("arrays whose shapes or lengths do not fit each other"),
+    "stats.state": _bad("a packed statistic of another version or kind"),
+    "stats.time": _bad("times that are negative, repeated or out of order"),
+    "stats.weight": _bad("a traffic weight, share or propensity out of range"),
 }

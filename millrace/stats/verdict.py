@@ -1,0 +1,171 @@
+"""A statistical answer as a value, and the checks that keep nonsense out of it.
+
+Gates, approvals, alerts, rollouts and model cards all speak `Verdict`; it is stored as evidence, so it can always
+be written as JSON and never holds NaN or an infinity. The checks raise a `MillraceError` with a `stats.*` code
+before a bad number can reach a formula.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import ArrayLike, NDArray
+
+from millrace.base.errors import MillraceError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Unit = Literal["request", "unit", "block", "row", "window"]
+
+ALARM = "alarm"  # harm, drift or a broken assumption is shown
+PROVEN = "proven"  # what the claim says is shown
+QUIET = "quiet"  # enough was seen, and nothing is shown; this is no proof of health
+UNDECIDED = "undecided"  # not enough evidence yet
+
+LARGEST = 1e300  # evidence beyond this is reported as this: a verdict holds finite numbers only
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """One statistical answer.
+
+    `claim` is what the decision is about, in words; `unit` is what counts as one independent piece of evidence and
+    `n` how many of those were seen; `statistic` is compared with `bound` at error rate `alpha`; `decision` is one of
+    `ALARM`, `PROVEN`, `QUIET`, `UNDECIDED`; `because` is the sentence a person reads. `effect` is the estimate in the
+    claim's own units and `interval` the confidence interval or sequence around it, both absent while unknown.
+    `design_effect` is how many rows carry the information of one independent row (1 for independent rows).
+
+    Every float is finite; an infinite one is cut at ±`LARGEST`, NaN is a defect of the caller.
+    """
+
+    claim: str
+    unit: Unit
+    n: int
+    statistic: float
+    bound: float
+    alpha: float
+    decision: str
+    because: str
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
+    design_effect: float | None = None
+
+    def __post_init__(self) -> None:
+        numbers = [self.statistic, self.bound, self.alpha, self.effect, self.design_effect, *(self.interval or ())]
+        assert all(x is None or (math.isfinite(x) and abs(x) <= LARGEST) for x in numbers), f"not finite: {numbers}"
+        assert self.n >= 0, f"a verdict on {self.n} {self.unit}s"
+
+    @property
+    def decided(self) -> bool:
+        """Whether anything is shown, for or against."""
+        return self.decision in (ALARM, PROVEN)
+
+
+def finite(x: float) -> float:
+    """`x` as a float that a verdict may hold: infinities become ±`LARGEST`; NaN is an assertion."""
+    value = float(x)
+    assert not math.isnan(value), "NaN must not reach a verdict"
+    return min(max(value, -LARGEST), LARGEST)
+
+
+def evidence(log_e: float) -> float:
+    """e to the power `log_e` as a float that a verdict may hold."""
+    assert not math.isnan(log_e), "NaN must not reach a verdict"
+    return math.exp(log_e) if log_e < math.log(LARGEST) else LARGEST
+
+
+def check_alpha(alpha: float) -> float:
+    """An error rate strictly between 0 and 1. Errors: stats.alpha."""
+    if not (isinstance(alpha, (int, float, np.floating)) and 0 < alpha < 1):
+        raise MillraceError("stats.alpha", f"α is {alpha!r}", "give an error rate between 0 and 1, such as 0.05")
+    return float(alpha)
+
+
+def check_margin(margin: float, *, largest: float = 1.0) -> float:
+    """A margin of tolerated harm in (0, `largest`), in the metric's own units. Errors: stats.margin."""
+    if not (isinstance(margin, (int, float, np.floating)) and 0 < margin < largest):
+        hint = f"say how much worse is still good enough: a number above 0 and below {largest:g}, such as 0.005"
+        raise MillraceError("stats.margin", f"the margin is {margin!r}", hint)
+    return float(margin)
+
+
+def check_share(share: float, what: str = "weight") -> float:
+    """A share or weight in [0, 1]. Errors: stats.weight."""
+    if not (isinstance(share, (int, float, np.integer, np.floating)) and 0 <= share <= 1):
+        raise MillraceError("stats.weight", f"the {what} is {share!r}", f"give a {what} between 0 and 1")
+    return float(share)
+
+
+def check_open_share(share: float, what: str = "weight") -> float:
+    """A share or weight in (0, 1): both arms get traffic. Errors: stats.weight."""
+    if not 0 < check_share(share, what) < 1:
+        hint = "at 0 or 1 one arm sees nothing, so the arms cannot be compared; leave such requests out"
+        raise MillraceError("stats.weight", f"the {what} is {share!r}", hint)
+    return float(share)
+
+
+def check_shares(shares: ArrayLike, what: str = "weights") -> Floats:
+    """An array of weights in [0, 1], any shape, as float64. Errors: stats.weight."""
+    array = numbers(shares, what, code="stats.weight")
+    if array.size and not (float(array.min()) >= 0 and float(array.max()) <= 1):
+        worst = float(array[(array < 0) | (array > 1)].flat[0])
+        raise MillraceError("stats.weight", f"one of the {what} is {worst!r}", "give weights between 0 and 1")
+    return array
+
+
+def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats:
+    """`values` as float64, all finite. Errors: `code` (stats.data unless said otherwise)."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise MillraceError(code, f"{what}: {error}", f"give {what} as numbers") from None
+    if not np.isfinite(array).all():
+        bad = int(array.size - np.isfinite(array).sum())
+        hint = f"leave out or fill rows without {what} before they count as evidence"
+        raise MillraceError(code, f"{bad} of {array.size} {what} are NaN or infinite", hint)
+    return array
+
+
+def column(values: ArrayLike, what: str) -> Floats:
+    """`values` as a one-dimensional finite float64 array. Errors: stats.data, stats.shape."""
+    array = numbers(values, what)
+    if array.ndim != 1:
+        raise MillraceError("stats.shape", f"{what} have shape {array.shape}", "give one dimension: a value a row")
+    return array
+
+
+def check_losses(values: ArrayLike, what: str = "losses") -> Floats:
+    """A column of values in [0, 1], as the bounded methods need them. Errors: stats.data, stats.shape."""
+    array = column(values, what)
+    if array.size and not (float(array.min()) >= 0 and float(array.max()) <= 1):
+        worst = float(array[(array < 0) | (array > 1)][0])
+        raise MillraceError("stats.data", f"one of the {what} is {worst!r}", "clip or scale them to [0, 1]")
+    return array
+
+
+def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
+    """An array of counts ≥ 0, any shape, as int64. Errors: stats.data."""
+    array = numbers(values, what)
+    if array.size and (float(array.min()) < 0 or bool((array != np.floor(array)).any())):
+        raise MillraceError("stats.data", f"the {what} are not whole numbers ≥ 0", "give plain counts")
+    return array.astype(np.int64)
+
+
+def check_rising(times: ArrayLike, what: str = "timestamps") -> Ints:
+    """Times that are ≥ 0 and strictly rising, as int64 microseconds. Errors: stats.time."""
+    array = numbers(times, what, code="stats.time")
+    if array.ndim != 1 or (array.size and float(array.min()) < 0) or bool((np.diff(array) <= 0).any()):
+        hint = "give each block or window once, in the order of event time, in microseconds since 1970"
+        raise MillraceError("stats.time", f"the {what} are negative, repeated or out of order", hint)
+    return array.astype(np.int64)
+
+
+def same_length(what: str, *columns: Sequence[Any] | NDArray[Any]) -> int:
+    """The common length of the columns. Errors: stats.shape."""
+    lengths = {len(c) for c in columns}
+    if len(lengths) != 1:
+        raise MillraceError("stats.shape", f"{what} have lengths {sorted(lengths)}", "give one value a row in each")
+    return lengths.pop()
