@@ -82,7 +82,9 @@ def load(
     for table, origin in layers:
         for name in table:
             if name not in _BY_NAME:
-                raise MillraceError("config.invalid", f"{origin}: there is no setting {name!r}", nearest(name, _BY_NAME))
+                raise MillraceError(
+                    "config.invalid", f"{origin}: there is no setting {name!r}", nearest(name, _BY_NAME)
+                )
     values: dict[str, Value] = {}
     for setting in SETTINGS:
         variable = f"MILLRACE_{setting.name.upper()}"
@@ -92,7 +94,11 @@ def load(
             values[setting.name] = Value(_parse(setting, environ[variable], variable), variable)
         else:
             values[setting.name] = next(
-                (Value(_parse(setting, table[setting.name], origin), origin) for table, origin in layers if setting.name in table),
+                (
+                    Value(_parse(setting, table[setting.name], origin), origin)
+                    for table, origin in layers
+                    if setting.name in table
+                ),
                 Value(setting.default, "default"),
             )
     return Config(values)

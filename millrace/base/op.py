@@ -23,6 +23,10 @@ Kind = Literal["read", "write", "work"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Nothing(msgspec.Struct, frozen=True):
+    """The request of a verb that asks for nothing."""
+
+
 class Op(NamedTuple):
     """One verb of the platform. `name` is ``noun.verb``; URL, command line and SDK names derive from it."""
 
@@ -78,4 +82,6 @@ def promised_errors(doc: str) -> list[str]:
     _, found, rest = doc.partition("Errors:")
     if not found:
         return []
-    return [code.strip() for code in rest.split(".\n")[0].strip().rstrip(".").replace("\n", " ").split(",") if code.strip()]
+    return [
+        code.strip() for code in rest.split(".\n")[0].strip().rstrip(".").replace("\n", " ").split(",") if code.strip()
+    ]

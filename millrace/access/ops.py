@@ -1,0 +1,198 @@
+"""The verbs of access: workspaces, actors, grants and tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from msgspec import Struct
+
+from millrace.access import rules, tables
+from millrace.access.context import Context
+from millrace.access.records import Actor, ActorKind, Caller, Grant, Role, Token, Workspace
+from millrace.base.clock import DAY, Micros
+from millrace.base.errors import MillraceError, unknown
+from millrace.base.names import Name, check_name
+from millrace.base.op import Nothing, op, record_of
+
+
+class MakeWorkspace(Struct, frozen=True):
+    name: Name
+
+
+class AddActor(Struct, frozen=True):
+    name: Name
+    kind: ActorKind = "person"
+    owner: Name | None = None
+
+
+class GrantRole(Struct, frozen=True):
+    """`workspace` defaults to the call's own; ``*`` means every workspace."""
+
+    actor: Name
+    role: Role
+    workspace: str = ""
+
+
+class MakeToken(Struct, frozen=True):
+    """`scopes` are ``noun:verb`` patterns such as ``model:*``; `days` of 0 never expires."""
+
+    actor: Name
+    scopes: tuple[str, ...] = ("*:*",)
+    days: int = 90
+
+
+class Shown(Struct, frozen=True):
+    """A new token. `secret` is shown this once and never again."""
+
+    token: Token
+    secret: str
+
+
+class Which(Struct, frozen=True):
+    id: str
+
+
+@op("workspace.make", permission="workspace:admin")
+def make_workspace(ask: MakeWorkspace, cx: Context) -> Workspace:
+    """Make a workspace: a border of names and permissions.
+
+    Errors: workspace.exists, name.invalid.
+    """
+    made = Workspace(check_name("workspace", ask.name), cx.now)
+    if not tables.add_workspace(cx.tx, made):
+        raise MillraceError("workspace.exists", f"there is a workspace {ask.name!r} already", "choose another name")
+    cx.fact("workspace.made", made.name)
+    return made
+
+
+@op("workspace.list", permission="workspace:read", kind="read")
+def list_workspaces(ask: Nothing, cx: Context) -> list[Workspace]:
+    """List the workspaces."""
+    return tables.workspaces(cx.tx)
+
+
+@op("actor.add", permission="actor:admin")
+def add_actor(ask: AddActor, cx: Context) -> Actor:
+    """Add somebody who acts: a person, or a service with an owner.
+
+    Errors: actor.exists, actor.unknown, name.invalid.
+    """
+    if ask.owner is not None and tables.actor(cx.tx, ask.owner) is None:
+        raise unknown("actor", ask.owner, (a.name for a in tables.actors(cx.tx)))
+    made = Actor(check_name("actor", ask.name), ask.kind, ask.owner, cx.now)
+    if not tables.add_actor(cx.tx, made):
+        raise MillraceError("actor.exists", f"there is an actor {ask.name!r} already", "choose another name")
+    cx.fact("actor.added", made.name, {"kind": made.kind, "owner": made.owner})
+    return made
+
+
+@op("actor.list", permission="actor:read", kind="read")
+def list_actors(ask: Nothing, cx: Context) -> list[Actor]:
+    """List the actors."""
+    return tables.actors(cx.tx)
+
+
+@op("actor.grant", permission="actor:admin")
+def grant(ask: GrantRole, cx: Context) -> Grant:
+    """Grant a role in a workspace.
+
+    Errors: actor.unknown, workspace.unknown.
+    """
+    given = _checked_grant(ask, cx)
+    if tables.add_grant(cx.tx, given):
+        cx.fact("role.granted", given.actor, {"role": given.role, "workspace": given.workspace})
+    return given
+
+
+@op("actor.withdraw", permission="actor:admin")
+def withdraw(ask: GrantRole, cx: Context) -> Grant:
+    """Withdraw a role in a workspace.
+
+    Errors: actor.unknown, workspace.unknown.
+    """
+    taken = _checked_grant(ask, cx)
+    if tables.drop_grant(cx.tx, taken):
+        cx.fact("role.withdrawn", taken.actor, {"role": taken.role, "workspace": taken.workspace})
+    return taken
+
+
+@op("actor.grants", permission="actor:read", kind="read")
+def list_grants(ask: Nothing, cx: Context) -> list[Grant]:
+    """List who has which role where."""
+    return tables.grants(cx.tx)
+
+
+@op("token.make", permission="token:admin")
+def make_token(ask: MakeToken, cx: Context) -> Shown:
+    """Make a token for an actor. Its secret is in the answer and nowhere else.
+
+    Errors: actor.unknown, request.invalid.
+    """
+    if tables.actor(cx.tx, ask.actor) is None:
+        raise unknown("actor", ask.actor, (a.name for a in tables.actors(cx.tx)))
+    if ask.days < 0 or not ask.scopes or any(" " in scope or scope.count(":") != 1 for scope in ask.scopes):
+        raise MillraceError(
+            "request.invalid", "a token needs days of 0 or more and scopes like 'model:*'", "leave both out for 90 days"
+        )
+    secret = secrets.token_urlsafe(32)
+    expires: Micros | None = cx.now + ask.days * DAY if ask.days else None
+    token = Token(cx.new_id(), ask.actor, ask.scopes, cx.now, expires)
+    tables.add_token(cx.tx, token, _digest(secret))
+    cx.fact("token.made", token.id, {"actor": ask.actor, "scopes": ask.scopes, "expires": expires})
+    return Shown(token, f"mr_{token.id}_{secret}")
+
+
+@op("token.list", permission="token:admin", kind="read")
+def list_tokens(ask: Nothing, cx: Context) -> list[Token]:
+    """List the tokens, without their secrets."""
+    return tables.tokens(cx.tx)
+
+
+@op("token.revoke", permission="token:admin")
+def revoke(ask: Which, cx: Context) -> Token:
+    """Revoke a token at once.
+
+    Errors: token.unknown.
+    """
+    found = tables.token(cx.tx, ask.id)
+    if found is None:
+        raise unknown("token", ask.id, (t.id for t in tables.tokens(cx.tx)))
+    if found[0].revoked is None:
+        tables.revoke(cx.tx, ask.id, cx.now)
+        cx.fact("token.revoked", ask.id, {"actor": found[0].actor})
+    return found[0]
+
+
+def authenticate(shown: str, cx: Context) -> Caller:
+    """The caller behind a shown token. Errors: `token.invalid`, `token.expired`."""
+    parts = shown.split("_", 2)
+    found = tables.token(cx.tx, parts[1]) if len(parts) == 3 and parts[0] == "mr" else None
+    fits = found is not None and secrets.compare_digest(found[1], _digest(parts[2]))
+    fault = rules.token_fault(found[0] if found else None, fits, cx.now)
+    if fault is not None:
+        raise MillraceError(fault, "the token was refused", "ask an admin: millrace token make ACTOR")
+    assert found is not None
+    return Caller(found[0].actor, found[0].scopes, found[0].id)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _checked_grant(ask: GrantRole, cx: Context) -> Grant:
+    if tables.actor(cx.tx, ask.actor) is None:
+        raise unknown("actor", ask.actor, (a.name for a in tables.actors(cx.tx)))
+    place = ask.workspace or cx.workspace
+    if place != "*" and not tables.has_workspace(cx.tx, place):
+        raise unknown("workspace", place, (w.name for w in tables.workspaces(cx.tx)))
+    return Grant(ask.actor, place, ask.role)
+
+
+OPS = tuple(
+    record_of(verb)
+    for verb in (
+        make_workspace, list_workspaces, add_actor, list_actors, grant, withdraw, list_grants,
+        make_token, list_tokens, revoke,
+    )
+)  # fmt: skip

@@ -1,0 +1,45 @@
+"""Who may do what? Pure decisions.
+
+A permission is ``noun:verb`` with one of six verbs. A role is a set of verbs over all nouns; the union of an actor's
+roles, narrowed by the token's scopes, decides. Whatever is not granted is denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from millrace.access.records import Caller, Role, Token
+from millrace.base.clock import Micros
+
+VERBS = ("read", "write", "run", "approve", "operate", "admin")
+
+ROLES: dict[Role, frozenset[str]] = {
+    "viewer": frozenset({"read"}),
+    "editor": frozenset({"read", "write", "run"}),
+    "approver": frozenset({"read", "approve"}),
+    "operator": frozenset({"read", "operate"}),
+    "admin": frozenset(VERBS),
+}
+
+
+def may(roles: Iterable[Role], scopes: Iterable[str], permission: str) -> bool:
+    """Whether these roles, through a token of these scopes, grant `permission`."""
+    verb = permission.partition(":")[2]
+    granted = any(verb in ROLES[role] for role in roles)
+    return granted and any(fnmatchcase(permission, scope) for scope in scopes)
+
+
+def token_fault(token: Token | None, secret_hash_fits: bool, now: Micros) -> str | None:
+    """Why a shown token is refused (`token.invalid`, `token.expired`), or None if it is good."""
+    if token is None or not secret_hash_fits or token.revoked is not None:
+        return "token.invalid"
+    if token.expires is not None and token.expires <= now:
+        return "token.expired"
+    return None
+
+
+def same_person(one: Caller | str, other: str, owners: dict[str, str | None]) -> bool:
+    """Whether two actors count as one where duties must stay apart: a service counts as its owner."""
+    first = one.actor if isinstance(one, Caller) else one
+    return (owners.get(first) or first) == (owners.get(other) or other)

@@ -1,0 +1,66 @@
+"""The composition root: a configuration becomes a wired platform. Nothing else constructs ground parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from millrace import waist
+from millrace.access import tables as access_tables
+from millrace.access.context import Ground
+from millrace.access.records import LOCAL, LOOP, Actor, Caller, Grant, Workspace
+from millrace.base.clock import Clock, SystemClock
+from millrace.base.config import Config, load
+from millrace.base.ids import Ids
+from millrace.catalog.engine import Catalog
+from millrace.catalog.migrate import migrate
+from millrace.catalog.postgres import PostgresEngine
+from millrace.catalog.sqlite import SqliteEngine
+from millrace.catalog.tx import Tx
+from millrace.store.local import LocalBlobs
+
+
+class Platform:
+    """Everything of one platform in one process. `call` runs a verb; `close` finishes what is under way."""
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        folder = Path(config["dir"]).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        clock = clock or SystemClock()
+        catalog = _catalog(config, folder)
+        self.ground = Ground(clock, Ids(clock), catalog, LocalBlobs(folder / "blobs"), folder, config)
+        self.stopping = False
+        catalog.write(lambda tx: _first_day(tx, clock.now()))
+
+    def start(self) -> None:
+        """Start what works by itself beside the callers; one process of a directory does this."""
+
+    def call(
+        self, name: str, request: Any = b"{}", caller: Caller = LOCAL, workspace: str = "main", key: str | None = None
+    ) -> Any:
+        """Run one verb; see `millrace.waist.dispatch`."""
+        return waist.dispatch(self.ground, name, request, caller, workspace, key)
+
+    def close(self) -> None:
+        self.ground.catalog.close()
+
+
+def open_platform(folder: str | Path, clock: Clock | None = None) -> Platform:
+    """A platform in `folder` with every other setting as configured."""
+    return Platform(load({"dir": str(folder)}), clock)
+
+
+def _catalog(config: Config, folder: Path) -> Catalog:
+    engine = PostgresEngine(config["catalog"]) if config["catalog"] else SqliteEngine(folder / "catalog.db")
+    migrate(engine)
+    return Catalog(engine)
+
+
+def _first_day(tx: Tx, now: int) -> None:
+    """The workspace `main`, and the two actors that are there before anybody is added: `local` and `loop`."""
+    if access_tables.add_workspace(tx, Workspace("main", now)):
+        tx.fact("main", now, LOCAL.actor, "workspace.made", "main", {})
+    for caller, kind in ((LOCAL, "person"), (LOOP, "service")):
+        owner = None if caller is LOCAL else LOCAL.actor
+        if access_tables.add_actor(tx, Actor(caller.actor, kind, owner, now)):  # type: ignore[arg-type]
+            access_tables.add_grant(tx, Grant(caller.actor, "*", "admin"))

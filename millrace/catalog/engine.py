@@ -1,0 +1,215 @@
+"""The catalog's machinery, the same for both engines: one writer thread that commits in groups, and pooled readers.
+
+A writer drains its queue into one transaction, so callers that wait at the same time share one sync to disk; there is
+no timer. Each piece of work runs behind a savepoint: one that fails takes back only itself. A `write` returns after
+its commit is durable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, LifoQueue, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
+
+from millrace.base.errors import MillraceError
+from millrace.catalog.statements import Statements
+from millrace.catalog.tx import Cursor, Heads, Tx
+
+T = TypeVar("T")
+_GROUP = 256
+
+
+class Session(Protocol):
+    """One connection of an engine. Errors of the engine leave it as `MillraceError`s through `translate`."""
+
+    @property
+    def cursor(self) -> Cursor: ...
+
+    def begin_write(self) -> None:
+        """Begin a transaction and hold the catalog's only writing lock, over all processes."""
+
+    def begin_read(self) -> None:
+        """Begin a transaction that sees one snapshot."""
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+
+    def rollback(self) -> None:
+        """Take the transaction back; safe to call when none is open."""
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """A database that can hold the catalog. Adapters: SQLite, PostgreSQL."""
+
+    @property
+    def statements(self) -> Statements: ...
+
+    def connect(self) -> Session: ...
+
+    def translate(self, fault: Exception) -> Exception:
+        """The `MillraceError` for a fault of the driver; any other exception as it is."""
+        ...
+
+
+class _Work(Generic[T]):
+    """A queued piece of work and the caller that waits for it."""
+
+    __slots__ = ("answer", "done", "fault", "run")
+
+    def __init__(self, run: Callable[[Tx], T]) -> None:
+        self.run = run
+        self.answer: T | None = None
+        self.fault: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class Catalog:
+    """Tables and journal behind one port. All methods are safe from any thread; a catalog does not survive a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
+        self._readers: LifoQueue[Session] = LifoQueue()
+        self._changed = threading.Condition()
+        self._commits = 0
+        self._closed = False
+        self._closing = threading.Lock()
+        self._writer = threading.Thread(target=self._serve, name="millrace-writer", daemon=True)
+        self._writer.start()
+
+    def write(self, run: Callable[[Tx], T]) -> T:
+        """Run `run` in a writing transaction and wait until it is durable. What it raises, this raises."""
+        assert threading.current_thread() is not self._writer, "a write inside a write would wait for itself"
+        work = _Work(run)
+        with self._closing:
+            if self._closed:
+                raise MillraceError("server.stopping", "the catalog is closed", "open the platform again")
+            self._queue.put(work)
+        work.done.acquire()
+        if work.fault is not None:
+            raise work.fault
+        return work.answer  # type: ignore[return-value]  # set by the writer when there is no fault
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A reading transaction on one snapshot; many run at once."""
+        try:
+            session = self._readers.get_nowait()
+        except Empty:
+            session = self._open()
+        healthy = False
+        try:
+            session.begin_read()
+            yield Tx(session.cursor, self._engine.statements)
+            healthy = True
+        except Exception as fault:
+            translated = self._engine.translate(fault)
+            healthy = isinstance(fault, MillraceError) or translated is fault
+            if translated is fault:
+                raise
+            raise translated from fault
+        finally:
+            self._give_back(session, healthy)
+
+    def wait(self, seen: int, timeout_s: float) -> int:
+        """Wait until this process commits something after `seen` or the time is over; the count of commits."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._commits > seen or self._closed, timeout_s)
+            return self._commits
+
+    def close(self) -> None:
+        """Finish what is queued, then close every connection. Safe to call twice."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        with self._changed:
+            self._changed.notify_all()
+        self._writer.join()
+        while True:
+            try:
+                self._readers.get_nowait().close()
+            except Empty:
+                return
+
+    def _open(self) -> Session:
+        try:
+            return self._engine.connect()
+        except Exception as fault:
+            translated = self._engine.translate(fault)
+            if translated is fault:
+                raise
+            raise translated from fault
+
+    def _give_back(self, session: Session, healthy: bool) -> None:
+        try:
+            session.rollback()
+        except Exception:
+            healthy = False
+        if healthy and not self._closed:
+            self._readers.put(session)
+        else:
+            session.close()
+
+    def _serve(self) -> None:
+        session: Session | None = None
+        going = True
+        while going:
+            group: list[_Work[Any]] = []
+            work = self._queue.get()
+            while work is not None:
+                group.append(work)
+                if len(group) == _GROUP or self._queue.empty():
+                    break
+                work = self._queue.get()
+            going = work is not None
+            if not group:
+                continue
+            try:
+                session = session or self._engine.connect()
+                self._commit_group(session, group)
+            except BaseException as fault:
+                translated = self._engine.translate(fault) if isinstance(fault, Exception) else fault
+                for item in group:
+                    item.fault = item.fault or translated
+                _discard(session)
+                session = None
+            for item in group:
+                item.done.release()
+            with self._changed:
+                self._commits += 1
+                self._changed.notify_all()
+        _discard(session)
+
+    def _commit_group(self, session: Session, group: list[_Work[Any]]) -> None:
+        session.begin_write()
+        heads: Heads = {}
+        cursor = session.cursor
+        for item in group:
+            cursor.execute("SAVEPOINT work")
+            attempt: Heads = dict(heads)
+            try:
+                item.answer = item.run(Tx(cursor, self._engine.statements, attempt))
+            except Exception as fault:
+                translated = self._engine.translate(fault)
+                if translated is not fault:
+                    translated.__cause__ = fault
+                item.fault = translated
+                cursor.execute("ROLLBACK TO SAVEPOINT work")
+            else:
+                heads = attempt
+            cursor.execute("RELEASE SAVEPOINT work")
+        session.commit()
+
+
+def _discard(session: Session | None) -> None:
+    if session is not None:
+        try:
+            session.rollback()
+        finally:
+            session.close()

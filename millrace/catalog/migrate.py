@@ -1,0 +1,77 @@
+"""Bring a catalog's schema up to this version's, from every released one, or refuse a newer one.
+
+Alembic keeps the steps (`migrations/versions`); it is loaded only when there is something to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, text
+
+from millrace.base.errors import MillraceError
+from millrace.catalog.postgres import PostgresEngine
+from millrace.catalog.sqlite import SqliteEngine
+
+HEAD = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 0x6D696C6C72616366
+
+
+def migrate(engine: SqliteEngine | PostgresEngine) -> None:
+    """Create or upgrade the schema; several processes may call it at once.
+
+    Errors: `catalog.newer` for a schema this version does not know, `catalog.unreachable`, `catalog.corrupt`.
+    """
+    try:
+        if _stored_version(engine) == HEAD:
+            return
+        bind = create_engine(engine.url)
+        try:
+            with bind.begin() as connection:
+                if isinstance(engine, SqliteEngine):
+                    connection.execute(text("PRAGMA user_version"))
+                else:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+                upgrade(connection)
+        finally:
+            bind.dispose()
+    except MillraceError:
+        raise
+    except Exception as fault:
+        known = engine.translate(getattr(fault, "orig", None) or fault)
+        if isinstance(known, MillraceError):
+            raise known from fault
+        raise
+
+
+def upgrade(connection: Connection, to: str = HEAD) -> None:
+    """Run the steps up to `to` on an open connection. Errors: `catalog.newer`."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, to)
+    except CommandError as fault:
+        raise MillraceError(
+            "catalog.newer", f"the catalog's schema is not known to this version: {fault}", "upgrade millrace"
+        ) from fault
+
+
+def _stored_version(engine: SqliteEngine | PostgresEngine) -> str | None:
+    session = engine.connect()
+    try:
+        session.cursor.execute("SELECT version_num FROM alembic_version")
+        row = session.cursor.fetchone()
+        return str(row[0]) if row else None
+    except Exception as fault:
+        known = engine.translate(fault)
+        if isinstance(known, MillraceError) and known.code != "catalog.full":
+            raise known from fault
+        return None
+    finally:
+        session.close()

@@ -1,0 +1,90 @@
+"""The catalog's own rows beside the tables of the rooms: facts to read, followers' cursors, answered keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from millrace.base.clock import Micros
+from millrace.catalog import schema
+from millrace.catalog.journal import Fact, Row
+from millrace.catalog.statements import insert_absent, upsert
+from millrace.catalog.tx import Tx
+
+_f, _c, _i = schema.fact.c, schema.cursor.c, schema.idempotency.c
+_columns = (_f.workspace, _f.number, _f.at, _f.actor, _f.kind, _f.subject, _f.data, _f.hash)
+_after = (
+    select(*_columns)
+    .where(_f.workspace == bindparam("place"), _f.number > bindparam("after"))
+    .order_by(_f.number)
+    .limit(bindparam("most"))
+)
+_about = (
+    select(*_columns)
+    .where(_f.workspace == bindparam("place"), _f.subject == bindparam("what"), _f.number > bindparam("after"))
+    .order_by(_f.number)
+    .limit(bindparam("most"))
+)
+_workspaces = select(_f.workspace).group_by(_f.workspace).order_by(_f.workspace)
+_cursor = select(_c.number).where(_c.workspace == bindparam("place"), _c.follower == bindparam("who"))
+_move_cursor = upsert(schema.cursor)
+_answered = select(_i.op, _i.request, _i.answer).where(
+    _i.workspace == bindparam("place"), _i.actor == bindparam("who"), _i.key == bindparam("which")
+)
+_answer = insert_absent(schema.idempotency)
+
+
+def rows_after(tx: Tx, workspace: str, after: int, most: int) -> list[Row]:
+    """The next facts of a chain, oldest first, exactly as stored."""
+    return [_row(row) for row in tx.run(_after, place=workspace, after=after, most=most)]
+
+
+def facts_after(tx: Tx, workspace: str, after: int, most: int) -> list[Fact]:
+    return [row.fact() for row in rows_after(tx, workspace, after, most)]
+
+
+def facts_about(tx: Tx, workspace: str, subject: str, after: int, most: int) -> list[Fact]:
+    rows = tx.run(_about, place=workspace, what=subject, after=after, most=most)
+    return [_row(row).fact() for row in rows]
+
+
+def _row(stored: Sequence[Any]) -> Row:
+    workspace, number, at, actor, kind, subject, data, link = stored
+    return Row(workspace, number, at, actor, kind, subject, data, bytes(link))
+
+
+def chain(tx: Tx, workspace: str, page: int = 2_000) -> Iterator[Row]:
+    """The whole chain of a workspace, a page at a time."""
+    after = 0
+    while rows := rows_after(tx, workspace, after, page):
+        yield from rows
+        after = rows[-1].number
+
+
+def workspaces(tx: Tx) -> list[str]:
+    """Every workspace that has a journal."""
+    return [row[0] for row in tx.run(_workspaces)]
+
+
+def cursor(tx: Tx, workspace: str, follower: str) -> int:
+    """The number of the last fact that a follower has dealt with."""
+    row = tx.one(_cursor, place=workspace, who=follower)
+    return int(row[0]) if row else 0
+
+
+def move_cursor(tx: Tx, workspace: str, follower: str, number: int) -> None:
+    tx.change(_move_cursor, workspace=workspace, follower=follower, number=number)
+
+
+def answered(tx: Tx, workspace: str, actor: str, key: str) -> tuple[str, bytes, bytes] | None:
+    """(op, request digest, answer) of a call made earlier with the same idempotency key."""
+    row = tx.one(_answered, place=workspace, who=actor, which=key)
+    return (row[0], bytes(row[1]), bytes(row[2])) if row else None
+
+
+def answer(tx: Tx, workspace: str, actor: str, key: str, op: str, request: bytes, answer: bytes, at: Micros) -> bool:
+    """Remember an answer; False if another call with the key came first."""
+    row = {"workspace": workspace, "actor": actor, "key": key, "op": op, "request": request, "answer": answer, "at": at}
+    return tx.change(_answer, **row) == 1

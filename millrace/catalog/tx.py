@@ -1,0 +1,100 @@
+"""A transaction as a room sees it: run a statement, change rows, write a fact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.sql import ClauseElement
+
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError
+from millrace.catalog import journal, schema
+from millrace.catalog.statements import Statements
+
+_fact = schema.fact.c
+_head = select(_fact.number, _fact.hash).where(_fact.workspace == bindparam("w")).order_by(_fact.number.desc()).limit(1)
+_append = insert(schema.fact)
+
+Heads = dict[str, tuple[int, bytes]]
+
+
+class Cursor(Protocol):
+    """What both engines' DB-API cursors share."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def execute(self, sql: str, values: Any = ..., /) -> Any: ...
+    def executemany(self, sql: str, values: Any, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def fetchone(self) -> Any: ...
+
+
+class Tx:
+    """One transaction, used by one thread. A reading one sees a snapshot; a writing one holds the writing lock."""
+
+    def __init__(self, cursor: Cursor, statements: Statements, heads: Heads | None = None) -> None:
+        self._cursor = cursor
+        self._statements = statements
+        self._heads = heads
+        self.facts = 0
+
+    @property
+    def writes(self) -> bool:
+        return self._heads is not None
+
+    def run(self, statement: ClauseElement, /, **values: Any) -> list[Any]:
+        """All rows of a query, as tuples."""
+        self._cursor.execute(*self._statements.sql(statement, values))
+        return self._cursor.fetchall()
+
+    def one(self, statement: ClauseElement, /, **values: Any) -> Any | None:
+        """The first row of a query, or None."""
+        self._cursor.execute(*self._statements.sql(statement, values))
+        return self._cursor.fetchone()
+
+    def change(self, statement: ClauseElement, /, **values: Any) -> int:
+        """Run an insert, update or delete; the number of rows it touched."""
+        assert self.writes, "a reading transaction cannot change rows: declare the op as kind='write'"
+        self._cursor.execute(*self._statements.sql(statement, values))
+        return self._cursor.rowcount
+
+    def change_many(self, statement: ClauseElement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        """Run one insert, update or delete for each of `rows`."""
+        assert self.writes, "a reading transaction cannot change rows: declare the op as kind='write'"
+        if rows:
+            sql, _ = self._statements.sql(statement, rows[0])
+            self._cursor.executemany(sql, [self._statements.sql(statement, row)[1] for row in rows])
+
+    def fact(self, workspace: str, at: Micros, actor: str, kind: str, subject: str, data: Mapping[str, Any]) -> int:
+        """Append a fact to the workspace's journal; its number."""
+        assert self._heads is not None, "a reading transaction cannot write facts: declare the op as kind='write'"
+        number, before = self._heads.get(workspace) or self._stored_head(workspace)
+        number += 1
+        text = journal.data_text(data)
+        link = journal.link(before, workspace, number, at, actor, kind, subject, text)
+        self.change(
+            _append,
+            workspace=workspace, number=number, at=at, actor=actor, kind=kind, subject=subject, data=text, hash=link,
+        )  # fmt: skip
+        self._heads[workspace] = (number, link)
+        self.facts += 1
+        return number
+
+    def head(self, workspace: str) -> journal.Head:
+        """The newest fact's number and hash as this transaction sees them."""
+        number, link = self._stored_head(workspace)
+        return journal.Head(number, link.hex())
+
+    def _stored_head(self, workspace: str) -> tuple[int, bytes]:
+        row = self.one(_head, w=workspace)
+        return (row[0], bytes(row[1])) if row else (0, journal.ROOT)
+
+
+def page_size(limit: int) -> int:
+    """`limit` if a page may be that long. Errors: `page.invalid`."""
+    if not 1 <= limit <= 10_000:
+        raise MillraceError("page.invalid", f"a page of {limit} rows is not possible", "ask for 1 to 10000")
+    return limit

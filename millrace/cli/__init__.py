@@ -1,0 +1,1 @@
+"""The command line: `millrace <noun> <verb>`, derived from the op table; stdout is data, stderr is progress."""

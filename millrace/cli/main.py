@@ -1,0 +1,186 @@
+"""`millrace`: commands loaded lazily, so that help costs nothing.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 the gate said no, 4 sign-in or permission, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from millrace import __version__
+from millrace.base.errors import MillraceError, nearest
+from millrace.cli import optable, show
+from millrace.cli.optable import Field, Verb
+
+_OWN = ("up", "demo", "config", "doctor")
+
+
+class Root(click.Group):
+    """The nouns of the op table beside the platform's own commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({name.partition(".")[0] for name in optable.verbs()} | set(super().list_commands(ctx)))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        return own or noun(name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            raise click.UsageError(
+                f"there is no command {args[0]!r}; {nearest(args[0], self.list_commands(ctx))}"
+            ) from None
+
+
+class Noun(click.Group):
+    """The verbs of one noun."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            hint = nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{self.name} has no verb {args[0]!r}; {hint}") from None
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="millrace")
+@click.option("--dir", "dir_", metavar="DIR", help="Directory of an embedded platform.")
+@click.option("--url", metavar="URL", help="Address of a server.")
+@click.option("--token", metavar="TOKEN", help="Token shown to the server; better set MILLRACE_TOKEN.")
+@click.option("--workspace", metavar="NAME", help="Workspace that names are looked up in.")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.pass_context
+def cli(ctx: click.Context, dir_: str, url: str, token: str, workspace: str, as_json: bool, quiet: bool) -> None:
+    """Data, features, training, registry, gated rollout, serving, monitoring, retraining: the whole wheel."""
+    ctx.obj = {"dir": dir_, "url": url, "token": token, "workspace": workspace, "json": as_json, "quiet": quiet}
+
+
+def noun(name: str) -> click.Group | None:
+    """The command group of one noun, or None."""
+    verbs = [verb for verb in optable.verbs().values() if verb.name.partition(".")[0] == name]
+    if not verbs:
+        return None
+    group = Noun(name, help=f"Verbs of {name}.")
+    for verb in verbs:
+        group.add_command(command(verb))
+    return group
+
+
+def command(verb: Verb) -> click.Command:
+    """The command of one verb: required fields are arguments, in order; the others are options."""
+    parameters: list[click.Parameter] = []
+    for field in verb.fields:
+        kind = _click_type(field)
+        if field.required:
+            parameters.append(click.Argument([field.name], type=kind))
+        else:
+            flag = f"--{field.name.replace('_', '-')}"
+            parameters.append(click.Option([flag, field.name], type=kind, default=None, help=_default(field)))
+    parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON."))
+
+    @click.pass_context
+    def run(ctx: click.Context, /, **given: Any) -> None:
+        settings = dict(ctx.obj)
+        in_json = given.pop("as_json") or settings["json"]
+        request = {f.name: _value(f, given[f.name]) for f in verb.fields if given.get(f.name) is not None}
+        answer = _call(settings, verb.name, request)
+        click.echo(show.as_json(answer) if in_json else show.as_text(answer))
+
+    return click.Command(verb.name.partition(".")[2], callback=run, params=parameters, help=verb.doc)
+
+
+def _call(settings: dict[str, Any], op: str, request: dict[str, Any]) -> Any:
+    from millrace.sdk.client import connect
+
+    client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
+    try:
+        return client.call(op, **request)
+    finally:
+        client.close()
+
+
+def _click_type(field: Field) -> Any:
+    if field.choices and field.kind == "string":
+        return click.Choice(field.choices)
+    return {"integer": click.INT, "number": click.FLOAT, "boolean": click.BOOL}.get(field.kind, click.STRING)
+
+
+def _value(field: Field, given: Any) -> Any:
+    if field.kind not in ("array", "object"):
+        return given
+    import json
+
+    try:
+        return json.loads(given)
+    except json.JSONDecodeError:
+        if field.kind == "array":
+            return [part for part in given.split(",") if part]
+        raise click.UsageError(f"{field.name} takes JSON, such as '{{\"a\": 1}}'") from None
+
+
+def _default(field: Field) -> str:
+    kind = "JSON" if field.kind == "object" else "A,B,… or JSON" if field.kind == "array" else ""
+    told = "" if field.default in (None, "", [], {}) else f"default {field.default}"
+    return "; ".join(part for part in (kind, told) if part)
+
+
+@cli.command()
+@click.option("--dir", "dir_", metavar="DIR", help="Directory that everything lives under.")
+@click.option("--host", metavar="HOST", help="Address to bind to; beyond loopback only with tokens.")
+@click.option("--port", type=click.INT, help="Port to bind to; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Number of server processes.")
+@click.pass_context
+def up(ctx: click.Context, dir_: str | None, host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve the platform in the foreground until SIGTERM or Ctrl-C."""
+    from millrace.base.config import load
+    from millrace.http.server import up as serve
+
+    config = load({"dir": dir_ or ctx.obj["dir"], "host": host, "port": port, "workers": workers})
+    sys.exit(serve(config))
+
+
+@cli.group()
+def config() -> None:
+    """The settings and where each value comes from."""
+
+
+@config.command("show")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_context
+def config_show(ctx: click.Context, as_json: bool) -> None:
+    """Name each setting's value and origin."""
+    from millrace.base.config import load
+
+    flags = {name: ctx.obj[name] for name in ("dir", "url", "token", "workspace")}
+    rows = [dict(zip(("setting", "value", "origin", "meaning"), row, strict=True)) for row in load(flags).rows()]
+    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows))
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(2)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except MillraceError as fault:
+        click.echo(str(fault), err=True)
+        sys.exit(fault.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The verbs as the command line sees them: names, fields and first lines, without loading any of the platform.
+
+`ops.json` beside this file is written by ``python -m millrace.cli.optable`` and held current by a test.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_FILE = Path(__file__).parent / "ops.json"
+
+
+class Field(NamedTuple):
+    """One field of a request. `kind` is the JSON type: string, integer, number, boolean, array, object."""
+
+    name: str
+    kind: str
+    required: bool
+    default: Any
+    choices: tuple[str, ...]
+
+
+class Verb(NamedTuple):
+    """One verb of the table."""
+
+    name: str
+    kind: str
+    doc: str
+    fields: tuple[Field, ...]
+
+
+def verbs() -> dict[str, Verb]:
+    """Every verb by its name."""
+    table = json.loads(_FILE.read_text("utf-8"))
+    return {
+        name: Verb(name, row["kind"], row["doc"], tuple(Field._make([*f[:4], tuple(f[4])]) for f in row["fields"]))
+        for name, row in table.items()
+    }
+
+
+def written() -> str:
+    """What `ops.json` should hold for the current op table."""
+    from millrace.waist import OPS
+
+    return json.dumps({op.name: _row(op) for op in sorted(OPS)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _row(op: Any) -> dict[str, Any]:
+    import msgspec
+
+    schema, components = msgspec.json.schema_components([op.request], ref_template="{name}")
+    body = components[schema[0]["$ref"]]
+    required = set(body.get("required", ()))
+    fields = []
+    for name, told in body["properties"].items():
+        plain = _plain(told, components)
+        fields.append([name, plain.get("type", "object"), name in required, told.get("default"), plain.get("enum", [])])
+    return {"kind": op.kind, "doc": op.doc, "fields": fields}
+
+
+def _plain(told: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in told:
+        return _plain(components[told["$ref"]], components)
+    options = [option for option in told.get("anyOf", ()) if option.get("type") != "null"]
+    plain = _plain(options[0], components) if options else told
+    if "enum" in plain and "type" not in plain:
+        return {**plain, "type": "string"}
+    return plain
+
+
+if __name__ == "__main__":
+    _FILE.write_text(written(), "utf-8")

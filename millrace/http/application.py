@@ -1,0 +1,73 @@
+"""The ASGI application: doorman first, then the hot path, then everything else.
+
+A callable of (scope, receive, send) like everything it is made of. Predictions take a bare route ahead of any
+framework; see `millrace.http.speaks.oip`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Router
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from millrace.base.errors import MillraceError
+from millrace.base.ids import Ids
+from millrace.http.doorman import Doorman
+from millrace.http.native import Native
+from millrace.http.problem import defect, problem
+
+if TYPE_CHECKING:
+    from millrace.assemble import Platform
+
+_log = logging.getLogger("millrace.http")
+_UI = Path(__file__).parent.parent / "ui"
+
+
+class Application:
+    """Everything the server answers."""
+
+    def __init__(self, platform: Platform, host: str = "127.0.0.1") -> None:
+        self._doorman = Doorman(platform.ground, host)
+        self._ids = Ids()
+        self._framework = _framework(platform)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if scope["path"] == "/health":
+            await Response(b'{"status":"ok"}', media_type="application/json")(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            scope["caller"] = self._doorman.admit(scope["method"], dict(scope["headers"]))
+            await self._framework(scope, receive, watched)
+        except MillraceError as fault:
+            if not started:
+                await problem(fault)(scope, receive, send)
+        except Exception as fault:
+            reference = self._ids.new()
+            _log.exception("defect %s at %s %s", reference, scope["method"], scope["path"])
+            if not started:
+                await defect(fault, reference)(scope, receive, send)
+
+
+def _framework(platform: Platform) -> ASGIApp:
+    routes: list[BaseRoute] = [*Native(platform).routes()]
+    if (_UI / "index.html").is_file():
+        routes.append(Mount("/", app=StaticFiles(directory=_UI, html=True)))
+    return Router(routes=routes, default=_nowhere)
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    raise MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see /api/v1/openapi.json")

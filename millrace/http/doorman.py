@@ -1,0 +1,64 @@
+"""Who is asking? Every request passes here before anything else looks at it.
+
+Bound to loopback the actor is `local`, and a token may name another; requests that a foreign page or a rebound name
+sent are refused. Bound to anything else, a token is always asked for.
+"""
+
+from __future__ import annotations
+
+from millrace.access.context import Context, Ground
+from millrace.access.ops import authenticate
+from millrace.access.records import LOCAL, Caller
+from millrace.base.errors import MillraceError
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_OWN_PAGE = "use the server's own page"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def is_loopback(host: str) -> bool:
+    return host in _LOOPBACK
+
+
+class Doorman:
+    """Checks one request's headers. `host` is the address the server is bound to."""
+
+    def __init__(self, ground: Ground, host: str) -> None:
+        self._ground = ground
+        self._local = is_loopback(host)
+
+    def admit(self, method: str, headers: dict[bytes, bytes]) -> Caller:
+        """The caller. Errors: `access.foreign`, `access.required`, `token.invalid`, `token.expired`."""
+        if self._local:
+            self._refuse_foreign(method, headers)
+        shown = headers.get(b"authorization", b"").decode("latin-1")
+        if shown:
+            scheme, _, secret = shown.partition(" ")
+            if scheme.lower() != "bearer":
+                raise MillraceError("token.invalid", f"authorization by {scheme!r}", "send Authorization: Bearer mr_…")
+            with self._ground.catalog.read() as tx:
+                return authenticate(secret.strip(), Context(self._ground, LOCAL, "main", tx))
+        if not self._local:
+            raise MillraceError("access.required", "this server asks for a token", "set MILLRACE_TOKEN")
+        return LOCAL
+
+    def _refuse_foreign(self, method: str, headers: dict[bytes, bytes]) -> None:
+        host = headers.get(b"host", b"").decode("latin-1")
+        if _name_of(host) not in _LOOPBACK:
+            raise MillraceError("access.foreign", f"the request names the host {host!r}", "use http://127.0.0.1:PORT")
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and origin.partition("://")[2] != host:
+            raise MillraceError(
+                "access.foreign", f"the request came from a page of {origin}", "use the server's own page"
+            )
+        site = headers.get(b"sec-fetch-site", b"none").decode("latin-1")
+        if method not in _SAFE and site not in ("none", "same-origin"):
+            raise MillraceError(
+                "access.foreign", "the request came from another site's page", "use the server's own page"
+            )
+
+
+def _name_of(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.rpartition(":")[0] if ":" in host else host

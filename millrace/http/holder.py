@@ -1,0 +1,65 @@
+"""Who serves a directory: one lock file with the server's process id and address.
+
+A bind alone would not tell: with port sharing two servers on one directory raise nothing. The lock is the operating
+system's, so it ends with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from millrace.base.errors import MillraceError
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """The server that holds a directory."""
+
+    pid: int
+    url: str
+
+
+class DirectoryLock:
+    """Held from construction until `release`. Errors: `server.held`, which names the holder."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "server.lock"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            os.close(self._file)
+            held = holder(folder)
+            who = f"process {held.pid} at {held.url}" if held else "another process"
+            raise MillraceError(
+                "server.held", f"{folder} is served by {who}", "use that server, or stop it first"
+            ) from fault
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, msgspec.json.encode(Holder(os.getpid(), url)), 0)
+
+    def release(self) -> None:
+        os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+
+def holder(folder: Path) -> Holder | None:
+    """The live server of a directory, or None."""
+    path = folder / "server.lock"
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Holder)
+        except msgspec.DecodeError:
+            return None
+    finally:
+        os.close(file)
+    return None

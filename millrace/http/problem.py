@@ -1,0 +1,30 @@
+"""Errors as RFC 9457 problem JSON: the code, what happened, and the next step."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from millrace.base.codes import CODES
+from millrace.base.errors import MillraceError
+
+_encode = msgspec.json.encode
+
+
+def problem(fault: MillraceError) -> Response:
+    """The answer for an operating error."""
+    body = {
+        "type": f"urn:millrace:error:{fault.code}",
+        "title": CODES[fault.code].meaning,
+        "status": fault.status,
+        "detail": fault.message,
+        "code": fault.code,
+        "hint": fault.hint,
+    }
+    headers = {"Retry-After": "1"} if fault.status == 503 else {}
+    return Response(_encode(body), fault.status, headers, "application/problem+json")
+
+
+def defect(fault: BaseException, reference: str) -> Response:
+    """The answer for a defect of ours: a reference to the log, and nothing of the inside."""
+    return problem(MillraceError("internal.fault", f"a defect in Millrace; the server's log names it {reference}"))

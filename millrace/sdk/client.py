@@ -1,0 +1,180 @@
+"""One client for both homes: a platform inside this process, or a server at a URL. A setting decides.
+
+Answers are `Record`s: what the verb answered, with its fields as attributes, the same in both homes. A directory that
+a server holds is reached through that server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from millrace.base.codes import CODES
+from millrace.base.config import Config, load
+from millrace.base.errors import MillraceError
+from millrace.base.ids import Ids
+
+if TYPE_CHECKING:
+    pass
+
+_TRIES = 4
+
+
+class Record(dict[str, Any]):
+    """A verb's answer: a mapping whose keys are attributes too."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"no field {name!r}; there are: {', '.join(self)}") from None
+
+
+def record(value: Any) -> Any:
+    """JSON-like `value` with every mapping as a `Record`."""
+    if isinstance(value, dict):
+        return Record((key, record(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [record(item) for item in value]
+    return value
+
+
+class Home(Protocol):
+    """Where the verbs run."""
+
+    def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any: ...
+    def put(self, content: bytes) -> str: ...
+    def get(self, digest: str) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Client:
+    """Runs verbs. Safe from any thread."""
+
+    def __init__(self, home: Home, workspace: str) -> None:
+        self.home = home
+        self.workspace = workspace
+        self._ids = Ids()
+
+    def call(self, op: str, /, **request: Any) -> Any:
+        """Run a verb; its answer as a `Record`. Lost connections are retried with the same idempotency key."""
+        return record(self.home.call(op, request, self.workspace, self._ids.new()))
+
+    def pages(self, op: str, /, **request: Any) -> Iterator[Any]:
+        """Every item of a verb that answers in pages."""
+        while True:
+            page = self.call(op, **request)
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            request["after"] = page["next"]
+
+    def close(self) -> None:
+        self.home.close()
+
+
+class Embedded:
+    """A platform inside this process."""
+
+    def __init__(self, config: Config) -> None:
+        from millrace.assemble import Platform
+
+        self.platform = Platform(config)
+        self.platform.start()
+
+    def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
+        return msgspec.to_builtins(self.platform.call(op, request, workspace=workspace, key=key), str_keys=True)
+
+    def put(self, content: bytes) -> str:
+        return self.platform.ground.blobs.put(content)
+
+    def get(self, digest: str) -> bytes:
+        return self.platform.ground.blobs.get(digest)
+
+    def close(self) -> None:
+        self.platform.close()
+
+
+class Remote:
+    """A server at a URL. Retries what is safe to retry: every verb carries an idempotency key."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        import urllib3
+
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=900))
+
+    def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
+        headers = {"Idempotency-Key": key, "Millrace-Workspace": workspace, "Content-Type": "application/json"}
+        return msgspec.json.decode(self._ask("POST", f"/api/v1/{op}", msgspec.json.encode(request), headers))
+
+    def put(self, content: bytes) -> str:
+        answer = msgspec.json.decode(self._ask("POST", "/api/v1/blobs", content, {}))
+        return str(answer["digest"])
+
+    def get(self, digest: str) -> bytes:
+        return self._ask("GET", f"/api/v1/blobs/{digest}", None, {})
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        import urllib3
+
+        last: Exception | None = None
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(0.1 * 2**attempt)
+            try:
+                answer = self._pool.request(method, self.url + path, body=body, headers={**self._headers, **headers})
+            except urllib3.exceptions.HTTPError as fault:
+                last = fault
+                continue
+            if answer.status == 200:
+                return bytes(answer.data)
+            fault_told = told(bytes(answer.data), answer.status)
+            if answer.status != 503:
+                raise fault_told
+            last = fault_told
+        if isinstance(last, MillraceError):
+            raise last
+        raise MillraceError(
+            "server.unreachable", f"{self.url} does not answer: {last}", "is it up? millrace up"
+        ) from last
+
+
+def told(body: bytes, status: int) -> MillraceError:
+    """The error that a problem answer tells of."""
+    try:
+        problem = msgspec.json.decode(body)
+        code, detail, hint = problem["code"], problem["detail"], problem["hint"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        code, detail, hint = (
+            "server.unreachable",
+            f"an answer of status {status} that is not Millrace's",
+            "check the URL",
+        )
+    return MillraceError(code if code in CODES else "internal.fault", detail, hint)
+
+
+def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") -> Client:
+    """A client of the configured home: `url` if there is one, else the server that holds `dir`, else embedded."""
+    given = {"url": url or None, "dir": dir or None, "token": token or None, "workspace": workspace or None}
+    config = load(given)
+    return Client(_home(config), config["workspace"])
+
+
+def _home(config: Config) -> Home:
+    if config["url"]:
+        return Remote(config["url"], config["token"])
+    from millrace.http.holder import holder
+
+    held = holder(Path(config["dir"]).absolute())
+    return Remote(held.url, config["token"]) if held else Embedded(config)

@@ -1,0 +1,166 @@
+"""The waist: the table of all verbs, and the one way in.
+
+`dispatch` checks permission (deny by default), decodes and validates the request, runs the verb, writes records and
+facts in one transaction, and honours an idempotency key: the same key and request answers what it answered before;
+the same key with another request is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from blake3 import blake3
+
+from millrace.access import audit as audit_ops
+from millrace.access import ops as access_ops
+from millrace.access import rules as access_rules
+from millrace.access import tables as access_tables
+from millrace.access.context import Context, Ground
+from millrace.access.records import LOCAL, Caller
+from millrace.base.errors import MillraceError, nearest, unknown
+from millrace.base.op import Op
+from millrace.catalog import tables as catalog_tables
+from millrace.catalog.tx import Tx
+
+OPS: tuple[Op, ...] = (
+    *access_ops.OPS,
+    *audit_ops.OPS,
+)
+
+TABLE: dict[str, Op] = {op.name: op for op in OPS}
+assert len(TABLE) == len(OPS), "two ops share a name"
+
+
+def find(name: str) -> Op:
+    """The verb of that name. Errors: `op.unknown`, with the nearest."""
+    found = TABLE.get(name)
+    if found is None:
+        raise MillraceError("op.unknown", f"there is no operation {name!r}", nearest(name, TABLE))
+    return found
+
+
+def dispatch(
+    ground: Ground,
+    name: str,
+    request: bytes | dict[str, Any] | msgspec.Struct = b"{}",
+    caller: Caller = LOCAL,
+    workspace: str = "main",
+    key: str | None = None,
+) -> Any:
+    """Run one verb for `caller` in `workspace`; its answer. `key` makes a retry safe.
+
+    Errors: `op.unknown`, `access.denied`, `request.invalid`, `workspace.unknown`, `idempotency.mismatch`, and the
+    verb's own.
+    """
+    op = find(name)
+    ask = decode(op, request)
+    if op.kind == "read":
+        with ground.catalog.read() as tx:
+            _permit(tx, caller, workspace, op)
+            return op.run(ask, Context(ground, caller, workspace, tx))
+    digest = blake3(msgspec.json.encode([op.name, ask])).digest() if key else b""
+    if op.kind == "write":
+        return ground.catalog.write(lambda tx: _write(tx, ground, op, ask, caller, workspace, key, digest))
+    with ground.catalog.read() as tx:
+        _permit(tx, caller, workspace, op)
+        before = _answered(tx, op, caller, workspace, key, digest)
+    if before is not None:
+        return before[0]
+    return op.run(ask, Context(ground, caller, workspace, None, _committer(op, key, digest)))
+
+
+def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
+    """`request` as the verb's request type. Errors: `request.invalid`, which names the field."""
+    try:
+        if isinstance(request, bytes):
+            return msgspec.json.decode(request or b"{}", type=op.request)
+        if isinstance(request, dict):
+            _refuse_unknown(op, request)
+            return msgspec.convert(request, op.request, str_keys=True)
+    except msgspec.ValidationError as fault:
+        raise MillraceError("request.invalid", f"{op.name}: {fault}", _fields(op)) from fault
+    except msgspec.DecodeError as fault:
+        raise MillraceError("request.invalid", f"{op.name}: the request is not JSON: {fault}", _fields(op)) from fault
+    assert isinstance(request, op.request), f"{op.name} takes a {op.request.__name__}"
+    return request
+
+
+def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
+    """Errors: `access.denied` unless the caller's roles and scopes grant `permission`; `workspace.unknown`."""
+    roles = access_tables.roles(tx, caller.actor, workspace)
+    if not access_rules.may(roles, caller.scopes, permission):
+        raise MillraceError(
+            "access.denied",
+            f"{caller.actor} may not {permission} in workspace {workspace}",
+            f"an admin can grant a role: millrace actor grant {caller.actor} ROLE",
+        )
+    if not access_tables.has_workspace(tx, workspace):
+        raise unknown("workspace", workspace, (w.name for w in access_tables.workspaces(tx)))
+
+
+def _permit(tx: Tx, caller: Caller, workspace: str, op: Op) -> None:
+    permit(tx, caller, workspace, op.permission)
+
+
+def _write(
+    tx: Tx, ground: Ground, op: Op, ask: Any, caller: Caller, workspace: str, key: str | None, digest: bytes
+) -> Any:
+    _permit(tx, caller, workspace, op)
+    before = _answered(tx, op, caller, workspace, key, digest)
+    if before is not None:
+        return before[0]
+    cx = Context(ground, caller, workspace, tx)
+    answer = op.run(ask, cx)
+    _remember(cx, op, key, digest, answer)
+    return answer
+
+
+def _committer(op: Op, key: str | None, digest: bytes) -> Callable[[Context, Callable[[Context], Any]], Any]:
+    def commit(outer: Context, write: Callable[[Context], Any]) -> Any:
+        def run(tx: Tx) -> Any:
+            _permit(tx, outer.caller, outer.workspace, op)
+            before = _answered(tx, op, outer.caller, outer.workspace, key, digest)
+            if before is not None:
+                return before[0]
+            cx = Context(outer.ground, outer.caller, outer.workspace, tx)
+            answer = write(cx)
+            _remember(cx, op, key, digest, answer)
+            return answer
+
+        return outer.ground.catalog.write(run)
+
+    return commit
+
+
+def _answered(tx: Tx, op: Op, caller: Caller, workspace: str, key: str | None, digest: bytes) -> tuple[Any] | None:
+    if not key:
+        return None
+    row = catalog_tables.answered(tx, workspace, caller.actor, key)
+    if row is None:
+        return None
+    if row[1] != digest:
+        raise MillraceError(
+            "idempotency.mismatch", f"the key {key!r} was used for another {row[0]} request", "use a new key"
+        )
+    return (msgspec.json.decode(row[2], type=op.answer),)
+
+
+def _remember(cx: Context, op: Op, key: str | None, digest: bytes, answer: Any) -> None:
+    if key:
+        encoded = msgspec.json.encode(answer)
+        catalog_tables.answer(cx.tx, cx.workspace, cx.actor, key, op.name, digest, encoded, cx.now)
+
+
+def _fields(op: Op) -> str:
+    names = ", ".join(msgspec.structs.fields(op.request)[i].name for i in range(len(op.request.__struct_fields__)))
+    return f"{op.name} takes: {names}" if names else f"{op.name} takes nothing"
+
+
+def _refuse_unknown(op: Op, request: dict[str, Any]) -> None:
+    for name in request:
+        if name not in op.request.__struct_fields__:
+            raise MillraceError(
+                "request.invalid", f"{op.name} has no field {name!r}", nearest(name, op.request.__struct_fields__)
+            )
