@@ -26,7 +26,7 @@ class _Compiled(NamedTuple):
     statement: ClauseElement  # held, so that its id stays its own
     sql: str
     defaults: dict[str, Any]
-    expands: bool
+    expands: Any  # the compiled statement itself, where a list of values is spelled out at each run
 
 
 class Statements:
@@ -39,16 +39,15 @@ class Statements:
     def sql(self, statement: ClauseElement, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The text and the complete parameters of `statement` with `values` bound."""
         found = self._compiled.get(id(statement)) or self._compile(statement)
-        if found.expands:
-            late = statement.params(**values).compile(
-                dialect=self._dialect, compile_kwargs={"render_postcompile": True}
-            )
-            return str(late), dict(late.params)
+        if found.expands is not None:
+            late = found.expands.construct_expanded_state({**found.defaults, **values})
+            return late.statement, dict(late.parameters)
         return found.sql, {**found.defaults, **values}
 
     def _compile(self, statement: ClauseElement) -> _Compiled:
         compiled: Any = statement.compile(dialect=self._dialect)
-        entry = _Compiled(statement, str(compiled), dict(compiled.params), bool(compiled.post_compile_params))
+        expands = compiled if compiled.post_compile_params else None
+        entry = _Compiled(statement, str(compiled), dict(compiled.params), expands)
         self._compiled[id(statement)] = entry
         while len(self._compiled) > _KEPT:
             self._compiled.popitem(last=False)
