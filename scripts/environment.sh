@@ -71,7 +71,7 @@ environment() {
     uv pip install --quiet --no-config --python "$python" --require-hashes --compile-bytecode --requirement "$wanted" || return
   else
     say "installing $wanted with pip; this takes a few minutes"
-    "$python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --requirement "$wanted" || return
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes --requirement "$wanted" || return
   fi
   link_checkout || return
   cp "$wanted" ".venv/has-$name.txt"
