@@ -63,7 +63,10 @@ class CatalogSuite:
             assert sorted(fact.subject for fact in tables.facts_after(tx, "w", 0, 100)) == list("124578")
 
     def test_facts_are_numbered_without_gaps_and_chained(self, catalog: Catalog) -> None:
-        _together(lambda i: [catalog.write(lambda tx: tx.fact("w", 5, "a", "k", f"{i}.{j}", {})) for j in range(20)], 8)
+        def add(subject: str) -> None:
+            catalog.write(lambda tx: tx.fact("w", 5, "a", "k", subject, {}))
+
+        _together(lambda i: [add(f"{i}.{j}") for j in range(20)], 8)
         with catalog.read() as tx:
             head = journal.verify(tables.chain(tx, "w", page=33))
             assert head.number == 160

@@ -1,0 +1,23 @@
+"""What every test may ask for, and one rule for all of them: a test that was skipped has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from millrace.testing.postgres import postgres_cluster, postgres_url
+
+__all__ = ["postgres_cluster", "postgres_url"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip hides what is missing: name the missing thing and the command that brings it instead."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped; tests here fail with the command that brings what is missing"
+    return report
