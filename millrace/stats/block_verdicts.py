@@ -1,0 +1,159 @@
+"""A t-test on block means that may be looked at after every block, and the confidence sequence that belongs to it.
+
+Claim: about the mean of the blocks to come (days like these), not about the rows seen. Unit of evidence: the block.
+The evidence is a mixture over effect sizes 0.1 … 2 (mean over standard deviation of blocks) of the noncentral-t
+likelihood ratio: scale-free, so no variance need be known, and an e-process under independent normal blocks of mean 0,
+hence P(ever ≥ 1/α) ≤ α. Memory from block to block shrinks the number of blocks by `inflation`.
+
+Measured, 120 blocks with a look after each, α = .05: false in 1–2 % with independent blocks, 4 % with lag-one
+autocorrelation .2, 7 % with .4, 12 % with .6 (without the widening 9, 19 and 34 %).
+What breaks it: strong memory, blocks with very heavy tails (clip losses first), a trend read as a constant effect.
+Sources: Lai 1976; Pérez-Ortiz et al. 2024; Wang & Ramdas, "Anytime-valid t-tests and confidence sequences for
+Gaussian means with unknown variance" (Sequential Analysis 2025).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from millrace.stats.blocks import Blocks, design_effect, inflation
+from millrace.stats.noncentral import log_ratio
+from millrace.stats.verdict import ALARM, PROVEN, UNDECIDED, Floats, Verdict, check_alpha, column, evidence, finite
+
+Side = Literal["above", "below", "either"]
+
+EFFECTS: Floats = np.geomspace(0.1, 2.0, 20)
+LEAST_BLOCKS = 3
+
+
+def block_evidence(means: ArrayLike, reference: float = 0.0, side: Side = "either") -> Floats:
+    """ln of the evidence, after each block, that blocks lie `side` of `reference`; (k,) in, (k,) out.
+
+    0 (no evidence) before `LEAST_BLOCKS` blocks' worth of information and where all blocks equal the reference.
+    Errors: stats.data, stats.shape.
+    """
+    x = column(means, "block means") - reference
+    path = np.zeros(len(x))
+    size, fit = _shrunk(x)
+    enough = size >= LEAST_BLOCKS - 1e-9
+    if enough.any():
+        path[enough] = _mixture(fit[enough], size[enough], side)
+    return path
+
+
+def block_interval(means: ArrayLike, alpha: float) -> tuple[float, float] | None:
+    """The confidence sequence at the last block: it covers the mean of blocks after every block with P ≥ 1 − α.
+
+    None while even a perfect fit would not exclude anything (the first few blocks). Errors: stats.alpha, stats.data.
+    """
+    x = column(means, "block means")
+    target = math.log(1 / check_alpha(alpha))
+    if len(x) < LEAST_BLOCKS:
+        return None
+    size = float(len(x) / inflation(x)[-1])
+    one = np.array([size])
+    if size < LEAST_BLOCKS - 1e-9 or float(_mixture(np.ones(1), one, "either")[0]) < target:
+        return None
+    low, high = 0.0, 1.0
+    for _ in range(48):
+        middle = (low + high) / 2
+        if float(_mixture(np.array([middle]), one, "either")[0]) < target:
+            low = middle
+        else:
+            high = middle
+    t = high * math.sqrt((size - 1) / max(1 - high * high, 1e-15))
+    half = t * float(x.std(ddof=1)) / math.sqrt(size)
+    centre = float(x.mean())
+    return finite(centre - half), finite(centre + half)
+
+
+def block_test(
+    blocks: Blocks, alpha: float, *, side: Side, reference: float = 0.0, shown: str = PROVEN, claim: str
+) -> Verdict:
+    """The verdict on "block means lie `side` of `reference`"; `shown` is the decision once it is shown.
+
+    `statistic` is the largest evidence so far (a look missed loses nothing), `bound` 1/α; `effect` the mean of block
+    means less the reference; `interval` the confidence sequence around that. Errors: stats.alpha.
+    """
+    check_alpha(alpha)
+    path = block_evidence(blocks.means, reference, side)
+    k = len(path)
+    peak = float(path.max()) if k else 0.0
+    decided = peak >= math.log(1 / alpha)
+    effect = finite(float(blocks.means.mean()) - reference) if k else None
+    interval = block_interval(blocks.means - reference, alpha) if k else None
+    if decided:
+        first = int(np.argmax(path >= math.log(1 / alpha))) + 1
+        because = f"block means lie {_words(side)} {reference:g}: shown after {first} of {k} blocks"
+    elif k < LEAST_BLOCKS:
+        because = f"not enough evidence yet: {k} of at least {LEAST_BLOCKS} blocks"
+    else:
+        because = f"not enough evidence yet: {evidence(peak):.3g} of {1 / alpha:.3g} after {k} blocks"
+    return Verdict(
+        claim=claim,
+        unit="block",
+        n=k,
+        statistic=evidence(peak),
+        bound=1 / alpha,
+        alpha=alpha,
+        decision=shown if decided else UNDECIDED,
+        because=because,
+        effect=effect,
+        interval=interval,
+        design_effect=design_effect(blocks),
+    )
+
+
+def better_by_blocks(differences: Blocks, alpha: float) -> Verdict:
+    """Is the candidate better on days like these? `differences`: blocks of loss(candidate) − loss(champion).
+
+    `PROVEN` when the mean lies below 0. For rows that both scored (a shadow, or a held-out period).
+    """
+    return block_test(differences, alpha, side="below", claim="the candidate loses less than the champion")
+
+
+def worse_by_blocks(losses: Blocks, reference: float, tolerance: float, alpha: float) -> Verdict:
+    """Concept drift: `ALARM` when the mean loss of blocks lies above `reference` + `tolerance` (tolerance ≥ 0).
+
+    A rise of loss alone may be a harder month: `biased_by_blocks` and a standing challenger tell the two apart.
+    """
+    bound = reference + max(tolerance, 0.0)
+    return block_test(losses, alpha, side="above", reference=bound, shown=ALARM, claim=f"the loss stays ≤ {bound:g}")
+
+
+def biased_by_blocks(residuals: Blocks, alpha: float) -> Verdict:
+    """Calibration in time: `ALARM` when block means of y − p lie away from 0, on either side.
+
+    A calibrated model cannot be beaten at this game, however hard the month.
+    """
+    return block_test(residuals, alpha, side="either", shown=ALARM, claim="the predictions stay calibrated")
+
+
+def _words(side: Side) -> str:
+    return "away from" if side == "either" else side
+
+
+def _shrunk(x: Floats) -> tuple[Floats, Floats]:
+    """For each prefix: the number of independent blocks it is worth, and t/√(t²+ν) at that number."""
+    k = np.arange(1, len(x) + 1)
+    size = k / inflation(x)
+    shift = x[0] if len(x) else 0.0  # sums about the first value keep the variance's digits
+    total, square = np.cumsum(x - shift), np.cumsum((x - shift) ** 2)
+    mean = shift + total / k
+    variance = np.maximum(square - total**2 / k, 0.0) / np.maximum(k - 1, 1)
+    scale = np.sqrt(size * mean**2 + np.maximum(size - 1, 0) * variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fit = np.where(scale > 0, np.sqrt(size) * mean / scale, 0.0)
+    size = np.where(scale > 0, size, 0.0)
+    return size, np.clip(fit, -1.0, 1.0)
+
+
+def _mixture(fit: Floats, size: Floats, side: Side) -> Floats:
+    effects = {"above": EFFECTS, "below": -EFFECTS, "either": np.concatenate([-EFFECTS, EFFECTS])}[side]
+    ratios = log_ratio(fit[:, None], size[:, None], effects)
+    top = ratios.max(axis=1)
+    return np.asarray(top + np.log(np.exp(ratios - top[:, None]).mean(axis=1)))

@@ -1,0 +1,187 @@
+"""The error guard: is the canary's error rate more than r0 times control's? Valid however often one looks.
+
+Claim: "the canary's rate of errors is at most r0 times control's", for the traffic seen. Unit of evidence: the error,
+and with sticky assignment the first error of a unit (`sticky.py`). Given an error, it falls on the canary with
+probability θ_r = w·r/(w·r + 1 − w) at rate ratio r, w the weight **logged with that request**; so weights may ramp, a
+common incident cancels, and healthy requests need not be counted. Evidence: the likelihood ratio of each of 40 ratios
+r0·(1.05 … 20) against r0, mixed over them and over start times, so that an hour of health is no debt.
+P(ever E ≥ 1/α) ≤ α, by Ville's inequality.
+
+Bounds, all counts: S_δ ← S_δ·f_δ with f = θ_δ/θ_r0 (canary) or (1−θ_δ)/(1−θ_r0) (control); at every 10th error
+S_δ += γ_j and R −= γ_j; E = mean S_δ + R; S₀ = R₀ = ½, γ_j = 2^−(2+⌊(j−1)/1000⌋)/1000. A batch's start times all come
+after its errors, so the order within a batch does not matter, and workers merge by adding counts.
+What breaks it: the current weight in place of the logged one (97 % false alarms under an oscillating weight); many
+errors of one sticky unit counted apart (20–34 %); a canary that gets other traffic than control.
+Sources: Ville 1939; Wald 1945; Shin, Ramdas & Rinaldo, "E-detectors" (NEJSDS 2024) for the start times.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from millrace.stats.verdict import (
+    ALARM,
+    QUIET,
+    UNDECIDED,
+    Floats,
+    Ints,
+    Unit,
+    Verdict,
+    check_alpha,
+    check_counts,
+    check_margin,
+    check_shares,
+    evidence,
+    finite,
+    same_length,
+)
+
+RATIOS: Floats = np.geomspace(1.05, 20.0, 40)
+EVERY = 10  # errors between two start times
+SPELL = 1000  # start times that share a γ
+
+
+class Errors(NamedTuple):
+    """Errors of one batch, by the weight logged with them; three arrays of one length, in any order."""
+
+    weights: Floats
+    canary: Ints
+    control: Ints
+
+
+class Guard(NamedTuple):
+    """The guard's state: a value. `log_s`: (40,) ln S_δ; `peak`: the largest ln E so far.
+
+    `canary` and `control` count errors; `canary_mass` and `control_mass` are Σ (1−w) and Σ w over them, whose quotient
+    estimates the rate ratio (Mantel & Haenszel 1959).
+    """
+
+    r0: float
+    log_s: Floats
+    peak: float
+    canary: int
+    control: int
+    canary_mass: float
+    control_mass: float
+
+
+def guard_start(margin: float = 1.0) -> Guard:
+    """A new guard. `margin` is the relative rise that is still acceptable (1.0: twice control's rate).
+
+    The null is half of it, r0 = 1 + margin/2: at r0 = 1 canaries inside the margin would be rolled back half the
+    time. Errors: stats.margin.
+    """
+    check_margin(margin, largest=1000.0)
+    return Guard(1 + margin / 2, np.full(len(RATIOS), math.log(0.5)), 0.0, 0, 0, 0.0, 0.0)
+
+
+def errors_by_weight(weights: ArrayLike, canary: ArrayLike) -> Errors:
+    """Count errors by weight. `weights`: (n,) logged with each failed request; `canary`: (n,) bool, where it ran.
+
+    Errors: stats.weight, stats.shape.
+    """
+    w, arm = check_shares(weights), np.asarray(canary, dtype=bool)
+    same_length("weights and arms", w, arm)
+    distinct, inverse = np.unique(w, return_inverse=True)
+    hit = np.bincount(inverse[arm], minlength=len(distinct)).astype(np.int64)
+    return Errors(distinct, hit, np.bincount(inverse, minlength=len(distinct)).astype(np.int64) - hit)
+
+
+def merge_errors(a: Errors, b: Errors) -> Errors:
+    """The errors of both: associative and commutative, so workers and servers add up in any order."""
+    weights, inverse = np.unique(np.concatenate([a.weights, b.weights]), return_inverse=True)
+    canary, control = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.int64)
+    np.add.at(canary, inverse, np.concatenate([a.canary, b.canary]))
+    np.add.at(control, inverse, np.concatenate([a.control, b.control]))
+    return Errors(weights, canary, control)
+
+
+def guard_update(guard: Guard, batch: Errors) -> Guard:
+    """The guard after one batch of errors. Errors at weight 0 or 1 compare nothing and are left out.
+
+    Errors: stats.weight, stats.data, stats.shape.
+    """
+    weights = check_shares(batch.weights)
+    canary, control = check_counts(batch.canary), check_counts(batch.control)
+    same_length("weights and counts", weights, canary, control)
+    both = (weights > 0) & (weights < 1)
+    if not both.all():
+        weights, canary, control = weights[both], canary[both], control[both]
+    seen, hit = guard.canary + guard.control, int(canary.sum())
+    new = hit + int(control.sum())
+    if new == 0:
+        return guard
+    log_s, log_e = advance(guard.log_s, seen, guard.r0, weights, canary, control)
+    return Guard(
+        guard.r0,
+        log_s,
+        max(guard.peak, float(log_e)),
+        guard.canary + hit,
+        guard.control + new - hit,
+        guard.canary_mass + float(canary @ (1 - weights)),
+        guard.control_mass + float(control @ weights),
+    )
+
+
+def advance(
+    log_s: Floats, seen: ArrayLike, r0: float, weights: Floats, canary: Ints, control: Ints
+) -> tuple[Floats, Floats]:
+    """The recursion itself, over any leading axes (many simulated rollouts at once).
+
+    `log_s`: (…, 40); `seen`: (…) errors before; `weights`, `canary`, `control`: (…, b), weights in (0, 1).
+    Answers the new ln S (…, 40) and ln E (…).
+    """
+    odds = (weights / (1 - weights))[..., None]
+    base = r0 * odds
+    moved = base * RATIOS
+    miss = np.log1p(base) - np.log1p(moved)  # ln (1−θ_δ)/(1−θ_r0)
+    hit = miss + np.log(RATIOS)  # ln θ_δ/θ_r0
+    before = np.asarray(seen)
+    after = before + (canary + control).sum(axis=-1)
+    log_s = log_s + (canary[..., None] * hit + control[..., None] * miss).sum(axis=-2)
+    reserve = unstarted(after // EVERY)
+    started = unstarted(before // EVERY) - reserve
+    if np.any(started > 0):
+        with np.errstate(divide="ignore"):
+            log_s = np.logaddexp(log_s, np.log(started)[..., None])
+    top = np.maximum(log_s.max(axis=-1), 0.0)
+    mean = np.exp(log_s - top[..., None]).mean(axis=-1)
+    return log_s, np.asarray(top + np.log(mean + reserve * np.exp(-top)))
+
+
+def unstarted(j: ArrayLike) -> Floats:
+    """R after `j` start times: ½ − Σ_{i≤j} γ_i, in closed form; it tends to 0."""
+    spell, within = np.divmod(np.asarray(j, np.float64), SPELL)
+    return np.asarray(2.0**-spell / 2 - within * 2.0 ** -(2 + spell) / SPELL)
+
+
+def guard_verdict(guard: Guard, alpha: float, *, unit: Unit = "request", what: str = "errors") -> Verdict:
+    """`ALARM` once E ≥ 1/α, and for ever after; `UNDECIDED` before the first error; else `QUIET`.
+
+    Quiet is no proof of health: promotion asks `betting.py`. `effect` is the estimated rate ratio. Errors: stats.alpha.
+    """
+    bound = 1 / check_alpha(alpha)
+    n = guard.canary + guard.control
+    alarm = guard.peak >= math.log(bound)
+    value = evidence(guard.peak)
+    ratio = guard.canary_mass / guard.control_mass if guard.control_mass > 0 else None
+    counts = f"{guard.canary} of {n} {what} fell on the canary"
+    if alarm:
+        because = f"{counts}: more than {guard.r0:g} × control's rate"
+    else:
+        because = f"{counts}: evidence {value:.3g} of {bound:.3g}" if n else f"not enough evidence yet: no {what}"
+    return Verdict(
+        claim=f"the canary's rate of {what} is at most {guard.r0:g} × control's",
+        unit=unit,
+        n=n,
+        statistic=value,
+        bound=bound,
+        alpha=alpha,
+        decision=ALARM if alarm else (QUIET if n else UNDECIDED),
+        because=because,
+        effect=None if ratio is None else finite(ratio),
+    )

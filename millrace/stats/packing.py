@@ -1,0 +1,66 @@
+"""The states of running statistics as bytes, so that a restarted server goes on where the last one stopped.
+
+A state is a named tuple of numbers and arrays. Layout: MessagePack of [kind, version, names, values], arrays as
+[dtype, shape, little-endian bytes]. A state of another kind or version is refused, never guessed at.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from millrace.base.errors import MillraceError
+
+VERSION = 1
+
+State = TypeVar("State", bound=tuple[Any, ...])
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    kind: str
+    version: int
+    names: list[str]
+    values: list[Any]
+
+
+class _Array(NamedTuple):
+    dtype: str
+    shape: list[int]
+    data: bytes
+
+
+def pack(state: tuple[Any, ...]) -> bytes:
+    """The bytes of a named tuple of bool, int, float, str and NumPy arrays."""
+    kind = type(state)
+    assert hasattr(kind, "_fields"), f"{kind.__name__} is not a named tuple"
+    return msgspec.msgpack.encode(_Packed(kind.__name__, VERSION, list(kind._fields), [_out(v) for v in state]))
+
+
+def unpack(kind: type[State], data: bytes) -> State:
+    """The state of class `kind` in `data`. Errors: stats.state when it holds anything else."""
+    hint = "start a new statistic, or read it with the Millrace that wrote it"
+    try:
+        packed = msgspec.msgpack.decode(data, type=_Packed)
+        values = [_in(v) for v in packed.values]
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise MillraceError("stats.state", f"not a packed {kind.__name__}: {error}", hint) from None
+    found = (packed.kind, packed.version, packed.names)
+    if found != (kind.__name__, VERSION, list(getattr(kind, "_fields", ()))) or len(values) != len(packed.names):
+        raise MillraceError("stats.state", f"a packed {packed.kind} of version {packed.version}", hint)
+    return kind(*values)
+
+
+def _out(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+        return _Array(little.dtype.str, list(value.shape), little.tobytes())
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _in(value: Any) -> Any:
+    if isinstance(value, list):
+        dtype, shape, data = value
+        return np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape)
+    return value

@@ -1,0 +1,103 @@
+"""The block t-test: scale-free, mirrored, silent until it knows something, and false as rarely as it says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from millrace.base.errors import MillraceError
+from millrace.stats import block_verdicts as t
+from millrace.stats.blocks import Blocks, blocks_by_entity
+
+days = st.lists(st.floats(-5, 5).map(lambda v: round(v, 3)), min_size=3, max_size=12)
+
+
+def blocks(means):
+    k = len(means)
+    return Blocks(np.arange(k), np.full(k, 50), np.asarray(means, float), np.full(k, 49.0))
+
+
+@given(days, st.floats(0.01, 100))
+@settings(max_examples=40)
+def test_evidence_is_free_of_scale_and_mirrored(x, scale):
+    x = np.array(x)
+    up = t.block_evidence(x, 0, "above")
+    np.testing.assert_allclose(t.block_evidence(scale * x, 0, "above"), up, atol=1e-6)
+    np.testing.assert_allclose(t.block_evidence(-x, 0, "below"), up, atol=1e-12)
+    either = np.logaddexp(up, t.block_evidence(x, 0, "below")) - math.log(2)
+    np.testing.assert_allclose(t.block_evidence(x, 0, "either"), either, atol=1e-9)
+
+
+@given(days)
+@settings(max_examples=20)
+def test_interval_holds_exactly_what_is_not_rejected(x):
+    """Duality: just inside the interval the evidence is below 1/α, just outside above it."""
+    means = np.array(x) + np.linspace(0, 0.1, len(x))
+    interval = t.block_interval(means, 0.1)
+    if interval is None or interval[1] - interval[0] < 1e-3:
+        return
+    width = interval[1] - interval[0]
+    for edge, out in ((interval[0], -1), (interval[1], 1)):
+        assert t.block_evidence(means, edge - out * 1e-4 * width)[-1] < math.log(10) + 1e-9
+        assert t.block_evidence(means, edge + out * 1e-4 * width)[-1] > math.log(10) - 1e-9
+
+
+def test_a_clear_gain_is_proven_and_a_loss_is_not():
+    rng = np.random.default_rng(1)
+    gain = rng.normal(-1.2, 1, 40)
+    proven = t.better_by_blocks(blocks(gain), 0.05)
+    assert (proven.decision, proven.unit, proven.n) == ("proven", "block", 40)
+    assert proven.interval and proven.interval[1] < 0
+    assert proven.design_effect and proven.design_effect > 1
+    assert t.better_by_blocks(blocks(-gain), 0.05).decision == "undecided"
+
+
+def test_a_rise_of_loss_and_a_bias_alarm():
+    rng = np.random.default_rng(2)
+    loss = rng.normal(0.3, 0.02, 30)
+    assert t.worse_by_blocks(blocks(loss), 0.2, 0.05, 0.05).decision == "alarm"
+    assert t.worse_by_blocks(blocks(loss), 0.3, 0.05, 0.05).decision == "undecided"
+    assert t.biased_by_blocks(blocks(rng.normal(-0.2, 0.1, 30)), 0.05).decision == "alarm"
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_too_few_blocks_say_so(k):
+    verdict = t.better_by_blocks(blocks([-1.0] * k), 0.05)
+    assert (verdict.decision, verdict.statistic, verdict.interval) == ("undecided", 1.0, None)
+    assert "not enough evidence yet" in verdict.because
+
+
+def test_blocks_of_one_row_and_constant_blocks_are_neutral_or_counted_as_blocks():
+    one_row = blocks_by_entity(np.linspace(-1, -0.5, 30), np.arange(30))
+    verdict = t.better_by_blocks(one_row, 0.05)
+    assert (verdict.n, verdict.design_effect) == (30, None)
+    zero = t.better_by_blocks(blocks([0.0] * 50), 0.05)
+    assert (zero.decision, zero.statistic, zero.effect) == ("undecided", 1.0, 0.0)
+
+
+def test_bad_input():
+    for call, code in [
+        (lambda: t.block_evidence([np.nan]), "stats.data"),
+        (lambda: t.better_by_blocks(blocks([1.0]), 1.5), "stats.alpha"),
+        (lambda: t.block_interval([1.0, 2.0], 0), "stats.alpha"),
+    ]:
+        with pytest.raises(MillraceError) as caught:
+            call()
+        assert caught.value.code == code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rho", "most"), [(0.0, 0.05), (0.2, 0.08), (0.4, 0.12)])
+def test_false_alarms_in_sixty_days(rho, most):
+    """400 series, a look after each block, α = .05. `most` is what the module states plus 2 binomial sd (± .022)."""
+    rng = np.random.default_rng(7)
+    noise = rng.normal(size=(400, 60))
+    x = noise.copy()
+    for day in range(1, 60):
+        x[:, day] = rho * x[:, day - 1] + math.sqrt(1 - rho * rho) * noise[:, day]
+    false = np.mean([t.block_evidence(row, 0, "above").max() >= math.log(20) for row in x])
+    assert false <= most
