@@ -61,6 +61,18 @@ CODES: dict[str, Code] = {
     "server.stopping": Code(503, 1, "the server is shutting down"),
     "server.unreachable": Code(503, 1, "the server does not answer"),
     "server.unsafe": Code(400, 2, "a bind beyond loopback needs authentication"),
+    # store
+    "blob.corrupt": Code(500, 1, "a blob's bytes are not what its name says"),
+    "blob.invalid": _bad("text that is not a digest"),
+    "blob.unknown": _unknown("blob"),
+    "file.unknown": _unknown("file"),
+    "file.unreadable": _bad("a file that was to be stored cannot be read"),
+    "store.full": Code(507, 1, "no room is left to store bytes"),
+    "store.unreadable": Code(500, 1, "a stored blob cannot be read"),
+    "store.unwritable": Code(500, 1, "the store's folder cannot be written"),
+    "tree.invalid": _bad("a tree with an impossible path, or bytes that are not a tree"),
+    "tree.link": _bad("a folder to be stored holds a link or a special file"),
+    "tree.occupied": _conflict("a tree is to be written where something else is"),
     # stats
     "stats.alpha": _bad("an error rate outside (0, 1)"),
     "stats.blocks": _bad("blocks that cannot carry the claim"),
