@@ -82,4 +82,13 @@ CODES: dict[str, Code] = {
     "stats.state": _bad("a packed statistic of another version or kind"),
     "stats.time": _bad("times that are negative, repeated or out of order"),
     "stats.weight": _bad("a traffic weight, share or propensity out of range"),
+    # tracking
+    "experiment.exists": _conflict("an experiment of that name exists"),
+    "experiment.unknown": _unknown("experiment"),
+    "metric.unknown": _unknown("metric"),
+    "run.managed": _conflict("the run is run by the platform itself"),
+    "run.over": _conflict("the run has ended"),
+    "run.param": _conflict("a parameter of the run has another value already"),
+    "run.unknown": _unknown("run"),
+    "search.invalid": _bad("a search that cannot be read"),
 }

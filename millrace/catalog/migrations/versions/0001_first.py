@@ -36,6 +36,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "follower", name=op.f("pk_cursor")),
     )
     op.create_table(
+        "experiment",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("made", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_experiment")),
+    )
+    op.create_table(
         "fact",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -57,6 +65,69 @@ def upgrade() -> None:
         sa.Column("answer", sa.LargeBinary(), nullable=False),
         sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("workspace", "actor", "key", name=op.f("pk_idempotency")),
+    )
+    op.create_table(
+        "metric_segment",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("length", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("points", sa.LargeBinary(), nullable=False),
+        sa.Column("peaks", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "run", "key", "number", name=op.f("pk_metric_segment")),
+    )
+    op.create_table(
+        "metric_tail",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("points", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "run", "id", name=op.f("pk_metric_tail")),
+    )
+    op.create_table(
+        "run",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("experiment", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("parent", sa.Text(), nullable=True),
+        sa.Column("queued", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("started", sa.BigInteger(), autoincrement=False, nullable=True),
+        sa.Column("ended", sa.BigInteger(), autoincrement=False, nullable=True),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.Column("outputs", sa.Text(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=True),
+        sa.Column("revision", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "id", name=op.f("pk_run")),
+    )
+    op.create_index("ix_run_revision", "run", ["workspace", "revision"], unique=False)
+    op.create_index("ix_run_state", "run", ["workspace", "state"], unique=False)
+    op.create_table(
+        "run_latest",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("step", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "run", "key", name=op.f("pk_run_latest")),
+    )
+    op.create_table(
+        "run_value",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "run", "kind", "key", name=op.f("pk_run_value")),
     )
     op.create_table(
         "token",
