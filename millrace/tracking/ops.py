@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from millrace.access.context import Context
-from millrace.base.errors import MillraceError, nearest, unknown
+from millrace.base.errors import MillraceError, nearest
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog.tx import page_size
 from millrace.tracking import life, search, series, tables
@@ -141,8 +141,7 @@ def finish(ask: FinishRun, cx: Context) -> Run:
     if run.kind != "run":
         raise MillraceError("run.managed", f"run {run.id} is run by the platform", f"millrace run cancel {run.id}")
     for digest in ask.outputs.values():
-        if not cx.blobs.has(digest):
-            raise unknown("blob", digest)
+        cx.blobs.keep(digest)
     return life.end(cx, run, ask.state, ask.outputs, ask.fault)
 
 
