@@ -91,4 +91,19 @@ CODES: dict[str, Code] = {
     "run.param": _conflict("a parameter of the run has another value already"),
     "run.unknown": _unknown("run"),
     "search.invalid": _bad("a search that cannot be read"),
+    # pipelines
+    "frame.column": _bad("a frame asks for a column that is not there"),
+    "frame.empty": _bad("a frame has no rows to work with"),
+    "frame.invalid": _bad("a frame that cannot be"),
+    "model.sample": _bad("a model without rows to tell its columns from"),
+    "pipeline.argument": _bad("a value that cannot stand in a pipeline"),
+    "pipeline.empty": _bad("a pipeline that calls no step"),
+    "pipeline.entry": _bad("the code does not hold the pipeline it was registered for"),
+    "pipeline.params": _bad("parameters that do not fit the pipeline"),
+    "pipeline.pending": _bad("a pipeline looked into an answer that is not known yet"),
+    "pipeline.unknown": _unknown("pipeline"),
+    # tuning
+    "study.over": _conflict("the study has ended"),
+    "study.space": _bad("a search space that cannot be searched"),
+    "study.unknown": _unknown("study"),
 }
