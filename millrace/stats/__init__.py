@@ -13,6 +13,7 @@ from millrace.stats.assignment import (
     assignment_verdict,
     merge_assignments,
 )
+from millrace.stats.bandit import Bandit, bandit_start, bandit_update
 from millrace.stats.betting import (
     Bet,
     bet_counts,
@@ -48,6 +49,7 @@ from millrace.stats.confidence import (
     bernstein_sequence,
     difference_verdict,
 )
+from millrace.stats.cuped import Adjustment, cuped_apply, cuped_fit
 from millrace.stats.guard import (
     Errors,
     Guard,
@@ -57,8 +59,20 @@ from millrace.stats.guard import (
     guard_verdict,
     merge_errors,
 )
+from millrace.stats.influence import auc_influence, f1_influence, mean_influence, ratio_influence
+from millrace.stats.latency import (
+    LatencyGuard,
+    Slow,
+    latency_start,
+    latency_thresholds,
+    latency_update,
+    latency_verdict,
+    slow_by_weight,
+)
 from millrace.stats.noncentral import noncentral_t_density
+from millrace.stats.objective import Rate, rate_interval, rate_start, rate_update, rate_verdict
 from millrace.stats.packing import pack, unpack
+from millrace.stats.propensity import Weighed, inverse_propensity
 from millrace.stats.spending import challenger_alpha, split_alpha
 from millrace.stats.sticky import first_errors
 from millrace.stats.verdict import ALARM, PROVEN, QUIET, UNDECIDED, Verdict
@@ -68,19 +82,28 @@ __all__ = [
     "PROVEN",
     "QUIET",
     "UNDECIDED",
+    "Adjustment",
     "Arm",
     "Assignment",
+    "Bandit",
     "Bet",
     "Blocks",
     "Errors",
     "Guard",
+    "LatencyGuard",
+    "Rate",
+    "Slow",
     "Verdict",
+    "Weighed",
     "arm",
     "assignment_start",
     "assignment_update",
     "assignment_verdict",
     "asymptotic_margin",
     "asymptotic_sequence",
+    "auc_influence",
+    "bandit_start",
+    "bandit_update",
     "bernstein_sequence",
     "bet_counts",
     "bet_losses",
@@ -95,14 +118,23 @@ __all__ = [
     "blocks_by_entity",
     "blocks_by_time",
     "challenger_alpha",
+    "cuped_apply",
+    "cuped_fit",
     "design_effect",
     "difference_verdict",
     "errors_by_weight",
+    "f1_influence",
     "first_errors",
     "guard_start",
     "guard_update",
     "guard_verdict",
     "inflation",
+    "inverse_propensity",
+    "latency_start",
+    "latency_thresholds",
+    "latency_update",
+    "latency_verdict",
+    "mean_influence",
     "merge_assignments",
     "merge_bets",
     "merge_blocks",
@@ -110,6 +142,12 @@ __all__ = [
     "noncentral_t_density",
     "pack",
     "pairwise",
+    "rate_interval",
+    "rate_start",
+    "rate_update",
+    "rate_verdict",
+    "ratio_influence",
+    "slow_by_weight",
     "split_alpha",
     "superiority_start",
     "unpack",

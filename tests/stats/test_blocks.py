@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.regression.linear_model import OLS
 
 from millrace.base.errors import MillraceError
 from millrace.stats import blocks as b
@@ -45,8 +45,8 @@ def test_design_effect_equals_the_cluster_robust_variance():
     rng = np.random.default_rng(3)
     groups = rng.integers(0, 25, 600)
     x = rng.normal(size=600) + 0.4 * rng.normal(size=25)[groups]
-    clustered = sm.OLS(x, np.ones(600)).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
-    plain = sm.OLS(x, np.ones(600)).fit()
+    clustered = OLS(x, np.ones(600)).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
+    plain = OLS(x, np.ones(600)).fit()
     want = float(clustered.bse[0] ** 2 / plain.bse[0] ** 2) * 25 / 24
     assert b.design_effect(b.blocks_by_entity(x, groups)) == pytest.approx(want, rel=1e-9)
 

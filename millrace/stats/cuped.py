@@ -1,0 +1,57 @@
+"""Less noise from what was known before: regression adjustment of an outcome by covariates.
+
+Claim: the adjusted outcome has the same mean difference between randomised arms and at most the raw variance (up to
+the error of the fit). Unit of evidence: unchanged. Fit on rows seen before those that are judged (for instance
+control's earlier window): then the adjustment is a fixed function and every sequential method stays valid.
+What breaks it: covariates that the arm can influence (a score of the new model, a latency).
+On flights it saved −4 … 12 %: measure `saving` before relying on it.
+Source: Deng, Xu, Kohavi & Walker, "Improving the sensitivity of online controlled experiments" (WSDM 2013).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from millrace.base.errors import MillraceError
+from millrace.stats.verdict import Floats, column, numbers
+
+
+class Adjustment(NamedTuple):
+    """`slopes`: (p,) by least squares; `centres`: (p,) the covariates' means; `saving`: the share of variance saved."""
+
+    slopes: Floats
+    centres: Floats
+    saving: float
+
+
+def cuped_fit(values: ArrayLike, covariates: ArrayLike) -> Adjustment:
+    """Fit on earlier rows. `values`: (n,); `covariates`: (n,) or (n, p). A constant covariate gets slope 0.
+
+    With fewer than p + 2 rows nothing is adjusted. Errors: stats.data, stats.shape.
+    """
+    y, x = column(values, "values"), _table(covariates, len(np.asarray(values)))
+    centres = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
+    if len(y) < x.shape[1] + 2 or float(y.var()) == 0:
+        return Adjustment(np.zeros(x.shape[1]), centres, 0.0)
+    slopes = np.linalg.lstsq(x - centres, y - y.mean(), rcond=None)[0]
+    left = y - y.mean() - (x - centres) @ slopes
+    return Adjustment(slopes, centres, float(1 - left.var() / y.var()))
+
+
+def cuped_apply(adjustment: Adjustment, values: ArrayLike, covariates: ArrayLike) -> Floats:
+    """`values` less what their covariates explain; (n,). Errors: stats.data, stats.shape."""
+    y, x = column(values, "values"), _table(covariates, len(np.asarray(values)))
+    if x.shape[1] != len(adjustment.slopes):
+        raise MillraceError("stats.shape", f"{x.shape[1]} covariates", f"fitted on {len(adjustment.slopes)}")
+    return np.asarray(y - (x - adjustment.centres) @ adjustment.slopes)
+
+
+def _table(covariates: ArrayLike, n: int) -> Floats:
+    x = numbers(covariates, "covariates")
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or len(x) != n:
+        raise MillraceError("stats.shape", f"covariates of shape {x.shape} for {n} values", "give one row a value")
+    return x
