@@ -66,7 +66,11 @@ class CatalogSuite:
         def add(subject: str) -> None:
             catalog.write(lambda tx: tx.fact("w", 5, "a", "k", subject, {}))
 
-        _together(lambda i: [add(f"{i}.{j}") for j in range(20)], 8)
+        def twenty(i: int) -> None:
+            for j in range(20):
+                add(f"{i}.{j}")
+
+        _together(twenty, 8)
         with catalog.read() as tx:
             head = journal.verify(tables.chain(tx, "w", page=33))
             assert head.number == 160
