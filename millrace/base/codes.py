@@ -32,7 +32,6 @@ CODES: dict[str, Code] = {
     "access.required": Code(401, 4, "the server asks for a token"),
     "actor.exists": _conflict("an actor of that name exists"),
     "actor.unknown": _unknown("actor"),
-    "role.unknown": _unknown("role"),
     "token.expired": Code(401, 4, "the token's time is over"),
     "token.invalid": Code(401, 4, "the token is not known here"),
     "token.unknown": _unknown("token"),
@@ -55,7 +54,6 @@ CODES: dict[str, Code] = {
     "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),
     "journal.broken": Code(500, 1, "a journal row does not fit its chain"),
     # server
-    "server.busy": Code(503, 1, "the server cannot take more now"),
     "server.held": Code(409, 1, "another server holds this directory"),
     "server.port": Code(409, 1, "the port is taken"),
     "server.stopping": Code(503, 1, "the server is shutting down"),

@@ -1,0 +1,103 @@
+"""A Python file as the rules of the house see it: where it lies, its tree, and the imports it makes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Source(NamedTuple):
+    """One file. `path` is relative to the root of the repository: ``millrace/data/ops.py``."""
+
+    path: PurePosixPath
+    text: str
+    tree: ast.Module
+
+    @property
+    def module(self) -> str:
+        """The dotted name, without a trailing ``__init__``."""
+        parts = self.path.with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    @property
+    def part(self) -> str:
+        """The part of the package it belongs to: ``data``, ``http``, ``waist``; empty for ``millrace/__init__.py``."""
+        names = self.module.split(".")
+        return names[1] if len(names) > 1 else ""
+
+    @property
+    def package(self) -> str:
+        """The package that relative imports start from."""
+        return self.module if self.path.name == "__init__.py" else self.module.rpartition(".")[0]
+
+
+class Import(NamedTuple):
+    """One imported module or name. `type_only`: under ``if TYPE_CHECKING``; `at_load`: runs when the file is loaded."""
+
+    target: str
+    line: int
+    at_load: bool
+    type_only: bool
+
+
+def parse(path: str, text: str) -> Source:
+    """A source from its path and text."""
+    return Source(PurePosixPath(path), text, ast.parse(text))
+
+
+def sources(folder: str) -> list[Source]:
+    """Every Python file below `folder` of the repository, in order."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return [parse(file.relative_to(ROOT).as_posix(), file.read_text("utf-8")) for file in files]
+
+
+def imports(source: Source) -> Iterator[Import]:
+    """Every import of a file. ``from a import b`` is ``a.b``, whether `b` is a module or a name."""
+    yield from _imports(source, source.tree.body, at_load=True, type_only=False)
+
+
+def _imports(source: Source, body: list[ast.stmt], at_load: bool, type_only: bool) -> Iterator[Import]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(name.name, node.lineno, at_load, type_only)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(source, node)
+            for name in node.names:
+                yield Import(f"{base}.{name.name}", node.lineno, at_load, type_only)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _imports(source, node.body, False, type_only)
+        else:
+            guarded = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            for field in ("body", "orelse", "finalbody"):
+                inner = getattr(node, field, [])
+                yield from _imports(source, inner, at_load, type_only or (guarded and field == "body"))
+            for handler in getattr(node, "handlers", []) + getattr(node, "cases", []):
+                yield from _imports(source, handler.body, at_load, type_only)
+
+
+def _base(source: Source, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = source.package.split(".")
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def strings(tree: ast.Module) -> Iterator[ast.Constant]:
+    """Every text constant that is not a docstring, the text parts of f-strings included."""
+    docs = {id(doc) for doc in _docstrings(tree)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
+    """Text that stands as a statement of its own: docstrings of modules, classes, functions and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.value
