@@ -7,7 +7,7 @@ from typing import Any
 
 from millrace import waist
 from millrace.access import tables as access_tables
-from millrace.access.context import Ground
+from millrace.access.context import Ground, Memory
 from millrace.access.records import LOCAL, LOOP, Actor, Caller, Grant, Workspace
 from millrace.base.clock import Clock, SystemClock
 from millrace.base.config import Config, load
@@ -28,7 +28,8 @@ class Platform:
         folder.mkdir(parents=True, exist_ok=True)
         clock = clock or SystemClock()
         catalog = _catalog(config, folder)
-        self.ground = Ground(clock, Ids(clock), catalog, LocalBlobs(folder / "blobs"), folder, config)
+        blobs = LocalBlobs(folder / "blobs")
+        self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
         catalog.write(lambda tx: _first_day(tx, clock.now()))
 

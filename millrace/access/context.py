@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Memory:
+    """What rooms keep in this process alone: caches over durable things, made again from nothing after a crash."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, ...], Any] = {}
+
+    def keep(self, make: Callable[[], T], *key: str) -> T:
+        """What is kept under `key` (a room's name first), made by `make` the first time. Safe between threads."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            return self._kept[key]  # type: ignore[no-any-return]  # what `make` answered under this key
+
+
 class Ground(NamedTuple):
     """The ground parts of one platform, wired by `millrace.assemble`. Safe to share between threads."""
 
@@ -29,6 +45,7 @@ class Ground(NamedTuple):
     blobs: Blobs
     folder: Path
     config: Config
+    memory: Memory
 
 
 class Context:
