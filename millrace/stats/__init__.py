@@ -14,6 +14,7 @@ from millrace.stats.assignment import (
     merge_assignments,
 )
 from millrace.stats.bandit import Bandit, bandit_start, bandit_update
+from millrace.stats.bands import Band, band
 from millrace.stats.betting import (
     Bet,
     bet_counts,
@@ -41,6 +42,7 @@ from millrace.stats.blocks import (
     merge_blocks,
     pairwise,
 )
+from millrace.stats.burn import Budget, Burn, Pair, burn_rates
 from millrace.stats.confidence import (
     Arm,
     arm,
@@ -50,15 +52,8 @@ from millrace.stats.confidence import (
     difference_verdict,
 )
 from millrace.stats.cuped import Adjustment, cuped_apply, cuped_fit
-from millrace.stats.guard import (
-    Errors,
-    Guard,
-    errors_by_weight,
-    guard_start,
-    guard_update,
-    guard_verdict,
-    merge_errors,
-)
+from millrace.stats.fairness import Gap, fairness_gap, fairness_verdict
+from millrace.stats.guard import Errors, Guard, errors_by_weight, guard_start, guard_update, guard_verdict, merge_errors
 from millrace.stats.influence import auc_influence, f1_influence, mean_influence, ratio_influence
 from millrace.stats.latency import (
     LatencyGuard,
@@ -69,29 +64,44 @@ from millrace.stats.latency import (
     latency_verdict,
     slow_by_weight,
 )
+from millrace.stats.metrics import METRICS, Metric, Slice, by_slice, influenced, measure, measure_all, metric
 from millrace.stats.noncentral import noncentral_t_density
 from millrace.stats.objective import Rate, rate_interval, rate_start, rate_update, rate_verdict
 from millrace.stats.packing import pack, unpack
 from millrace.stats.propensity import Weighed, inverse_propensity
+from millrace.stats.ranking import Ranked, ndcg, precision_at, query_precision, recall_at, reciprocal_rank
+from millrace.stats.reliability import Recalibration, Reliability, calibration_curve, recalibration
 from millrace.stats.spending import challenger_alpha, split_alpha
 from millrace.stats.sticky import first_errors
+from millrace.stats.student import normal_quantile, poisson_lower, student_quantile
 from millrace.stats.verdict import ALARM, PROVEN, QUIET, UNDECIDED, Verdict
 
 __all__ = [
     "ALARM",
+    "METRICS",
     "PROVEN",
     "QUIET",
     "UNDECIDED",
     "Adjustment",
     "Arm",
     "Assignment",
+    "Band",
     "Bandit",
     "Bet",
     "Blocks",
+    "Budget",
+    "Burn",
     "Errors",
+    "Gap",
     "Guard",
     "LatencyGuard",
+    "Metric",
+    "Pair",
+    "Ranked",
     "Rate",
+    "Recalibration",
+    "Reliability",
+    "Slice",
     "Slow",
     "Verdict",
     "Weighed",
@@ -102,6 +112,7 @@ __all__ = [
     "asymptotic_margin",
     "asymptotic_sequence",
     "auc_influence",
+    "band",
     "bandit_start",
     "bandit_update",
     "bernstein_sequence",
@@ -117,6 +128,9 @@ __all__ = [
     "block_test",
     "blocks_by_entity",
     "blocks_by_time",
+    "burn_rates",
+    "by_slice",
+    "calibration_curve",
     "challenger_alpha",
     "cuped_apply",
     "cuped_fit",
@@ -124,31 +138,46 @@ __all__ = [
     "difference_verdict",
     "errors_by_weight",
     "f1_influence",
+    "fairness_gap",
+    "fairness_verdict",
     "first_errors",
     "guard_start",
     "guard_update",
     "guard_verdict",
     "inflation",
+    "influenced",
     "inverse_propensity",
     "latency_start",
     "latency_thresholds",
     "latency_update",
     "latency_verdict",
     "mean_influence",
+    "measure",
+    "measure_all",
     "merge_assignments",
     "merge_bets",
     "merge_blocks",
     "merge_errors",
+    "metric",
+    "ndcg",
     "noncentral_t_density",
+    "normal_quantile",
     "pack",
     "pairwise",
+    "poisson_lower",
+    "precision_at",
+    "query_precision",
     "rate_interval",
     "rate_start",
     "rate_update",
     "rate_verdict",
     "ratio_influence",
+    "recalibration",
+    "recall_at",
+    "reciprocal_rank",
     "slow_by_weight",
     "split_alpha",
+    "student_quantile",
     "superiority_start",
     "unpack",
     "worse_by_blocks",
