@@ -52,9 +52,29 @@ from millrace.stats.confidence import (
     difference_verdict,
 )
 from millrace.stats.cuped import Adjustment, cuped_apply, cuped_fit
+from millrace.stats.direct import LossEstimator, loss_estimate, loss_fit, loss_learn
+from millrace.stats.estimation import Estimate, Estimator, Window, estimate, estimator_fit, estimator_learn
+from millrace.stats.expected import (
+    EXPECTED,
+    expected_accuracy,
+    expected_accuracy_classes,
+    expected_auc,
+    expected_brier,
+    expected_brier_classes,
+    expected_cost,
+    expected_cost_classes,
+    expected_f1,
+    expected_f1_macro,
+    expected_log_loss,
+    expected_log_loss_classes,
+    expected_precision,
+    expected_recall,
+    label_noise,
+)
 from millrace.stats.fairness import Gap, fairness_gap, fairness_verdict
 from millrace.stats.guard import Errors, Guard, errors_by_weight, guard_start, guard_update, guard_verdict, merge_errors
 from millrace.stats.influence import auc_influence, f1_influence, mean_influence, ratio_influence
+from millrace.stats.isotonic import Beta, Isotonic, beta_apply, beta_fit, isotonic_apply, isotonic_fit
 from millrace.stats.latency import (
     LatencyGuard,
     Slow,
@@ -71,6 +91,7 @@ from millrace.stats.packing import pack, unpack
 from millrace.stats.propensity import Weighed, inverse_propensity
 from millrace.stats.ranking import Ranked, ndcg, precision_at, query_precision, recall_at, reciprocal_rank
 from millrace.stats.reliability import Recalibration, Reliability, calibration_curve, recalibration
+from millrace.stats.reweigh import density_ratio, estimator_weighted
 from millrace.stats.spending import challenger_alpha, split_alpha
 from millrace.stats.sticky import first_errors
 from millrace.stats.student import normal_quantile, poisson_lower, student_quantile
@@ -78,6 +99,7 @@ from millrace.stats.verdict import ALARM, PROVEN, QUIET, UNDECIDED, Verdict
 
 __all__ = [
     "ALARM",
+    "EXPECTED",
     "METRICS",
     "PROVEN",
     "QUIET",
@@ -88,13 +110,18 @@ __all__ = [
     "Band",
     "Bandit",
     "Bet",
+    "Beta",
     "Blocks",
     "Budget",
     "Burn",
     "Errors",
+    "Estimate",
+    "Estimator",
     "Gap",
     "Guard",
+    "Isotonic",
     "LatencyGuard",
+    "LossEstimator",
     "Metric",
     "Pair",
     "Ranked",
@@ -105,6 +132,7 @@ __all__ = [
     "Slow",
     "Verdict",
     "Weighed",
+    "Window",
     "arm",
     "assignment_start",
     "assignment_update",
@@ -121,6 +149,8 @@ __all__ = [
     "bet_pairs",
     "bet_start",
     "bet_verdict",
+    "beta_apply",
+    "beta_fit",
     "better_by_blocks",
     "biased_by_blocks",
     "block_evidence",
@@ -134,9 +164,27 @@ __all__ = [
     "challenger_alpha",
     "cuped_apply",
     "cuped_fit",
+    "density_ratio",
     "design_effect",
     "difference_verdict",
     "errors_by_weight",
+    "estimate",
+    "estimator_fit",
+    "estimator_learn",
+    "estimator_weighted",
+    "expected_accuracy",
+    "expected_accuracy_classes",
+    "expected_auc",
+    "expected_brier",
+    "expected_brier_classes",
+    "expected_cost",
+    "expected_cost_classes",
+    "expected_f1",
+    "expected_f1_macro",
+    "expected_log_loss",
+    "expected_log_loss_classes",
+    "expected_precision",
+    "expected_recall",
     "f1_influence",
     "fairness_gap",
     "fairness_verdict",
@@ -147,10 +195,16 @@ __all__ = [
     "inflation",
     "influenced",
     "inverse_propensity",
+    "isotonic_apply",
+    "isotonic_fit",
+    "label_noise",
     "latency_start",
     "latency_thresholds",
     "latency_update",
     "latency_verdict",
+    "loss_estimate",
+    "loss_fit",
+    "loss_learn",
     "mean_influence",
     "measure",
     "measure_all",

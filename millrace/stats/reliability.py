@@ -127,6 +127,12 @@ def logistic(design: Floats, labels: Floats, *, start: Floats, ridge: Floats, st
     """
     beta = np.array(start, np.float64)
     weight = np.asarray(ridge, np.float64) / 4
+
+    def loss(at: Floats) -> float:
+        x = design @ at
+        return float((np.logaddexp(0, x) - labels * x).sum() + weight @ (at - start) ** 2 / 2)
+
+    now = loss(beta)
     for _ in range(steps):
         p = expit(design @ beta)
         gradient = design.T @ (labels - p) - weight * (beta - start)
@@ -136,14 +142,16 @@ def logistic(design: Floats, labels: Floats, *, start: Floats, ridge: Floats, st
         except np.linalg.LinAlgError:
             return None
         size = float(np.abs(step).max())
-        if not np.isfinite(size):
+        if not np.isfinite(size) or float(np.abs(beta).max()) > 1e6:
             return None
-        beta = beta + step * min(1.0, 5.0 / max(size, 1e-300))
         if size < 1e-12 * max(1.0, float(np.abs(beta).max())):
-            return beta
-        if float(np.abs(beta).max()) > 1e6:
-            return None
-    return beta if size < 1e-8 else None
+            return beta + step
+        after = loss(beta + step)
+        while after > now + 1e-12 * abs(now) and size > 1e-12:
+            step, size = step / 2, size / 2
+            after = loss(beta + step)
+        beta, now = beta + step, after
+    return None
 
 
 def _places(p: Floats, bins: int) -> Ints:

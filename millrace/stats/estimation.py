@@ -1,0 +1,327 @@
+"""What a classifier's metrics are now, while its labels are still to come: from calibrated chances, with a band.
+
+Per row p = P(label = 1 | what is known), metrics in closed form from p (`expected.py`). Three sources of p:
+
+- *calibrated* (CBPE): isotonic calibration of the reference's score; all there is without features;
+- *stack*: any learner on (features, logit score), out of fold over contiguous blocks of time, joined as
+  logit p = a + b·logit(calibrated) + c·(logit(learner) − logit(calibrated)) with a ridge of 100 rows to (0, 1, 0);
+- *blend*, the default with features: the mean of the two, whose disagreement widens the band.
+
+Claim: without concept drift the band covers the metric that labels will show with probability 1 − α. Unit of evidence:
+the window. The band is Student's quantile times the root of three parts, shown apart: `luck` of the labels themselves
+(Σ p(1−p)·gradient²), `history` (out-of-fold squared error of whole windows beyond that luck: what calibration missed
+before), `doubt` (how far the two sources of the blend lie apart). Labels that come late always update `history`, and
+recalibrate (ridge-logistic) only when their windows' error over luck exceeds the reference's.
+What breaks it: **it is blind to concept drift**: when the relation of label to features changed, no formula over
+features can know. It says so in every answer.
+Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking; Platt 1999 for the logistic recalibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import ArrayLike
+
+from millrace.base.errors import MillraceError
+from millrace.stats.expected import EXPECTED, label_noise
+from millrace.stats.influence import check_binary
+from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
+from millrace.stats.metrics import METRICS, metric, value
+from millrace.stats.reliability import expit, logistic, logit
+from millrace.stats.student import student_quantile
+from millrace.stats.verdict import Floats, check_alpha, check_losses, check_share, finite, numbers, same_length
+
+Scorer = Callable[[Floats], Floats]
+Learner = Callable[[Floats, Floats], Scorer]
+"""`learner(rows (n, p), targets (n,))` answers a function from rows (m, p) to chances (m,), or numbers for losses."""
+Source = Literal["calibrated", "stack", "blend", "weighted", "direct"]
+
+BLIND = "blind to concept drift"
+RIDGE_ROWS = 100.0
+MOST_LATE = 60  # labelled windows that are remembered
+_EDGE = 1e-6  # chances are kept this far from 0 and 1: no calibration on some thousand rows knows more
+
+
+class Window(NamedTuple):
+    """What is known of a window's rows before labels: `scores` (n,) in [0, 1] and `features` (n, p), or None."""
+
+    scores: Floats
+    features: Floats | None
+
+
+class Record(NamedTuple):
+    """One labelled window's estimate held against what came: squared error and luck's variance of each metric."""
+
+    squares: Floats
+    lucks: Floats
+
+
+class Estimator(NamedTuple):
+    """A fitted estimator: a value that holds its learner's scoring function.
+
+    `join`: (3,) a, b, c; `fix`: (2,) intercept and slope of the recalibration by late labels, (0, 1) at first;
+    `reference` and `late`: the labelled windows' records, out of fold and since; `held`: what `fix` is fitted on.
+    """
+
+    names: tuple[str, ...]
+    threshold: float
+    source: Source
+    calibration: Isotonic
+    scorer: Scorer | None
+    join: Floats
+    fix: Floats
+    reference: tuple[Record, ...]
+    late: tuple[Record, ...]
+    held: tuple[tuple[Floats, Floats], ...]
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """An estimated metric of `rows` rows. `luck`, `history`, `doubt`: the band's three parts as standard deviations.
+
+    `value`, `low` and `high` are None where the metric is not defined. `caveat` is always `BLIND`.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    alpha: float
+    rows: int
+    source: Source
+    luck: float = 0.0
+    history: float = 0.0
+    doubt: float = 0.0
+    caveat: str = BLIND
+
+
+def estimator_fit(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    features: ArrayLike | None = None,
+    learner: Learner | None = None,
+    *,
+    rows_a_window: int = 5000,
+    threshold: float = 0.5,
+    folds: int = 10,
+    source: Source | None = None,
+    names: Sequence[str] = ("auc", "accuracy", "f1"),
+) -> Estimator:
+    """Fit on labelled reference rows **in the order of time** that the model was not trained on.
+
+    `labels`: (n,) 0/1; `scores`: (n,) in [0, 1]; `features`: (n, p) numbers, NaN as the learner takes it. `source`:
+    the blend with a learner, else calibrated. `names`: metrics of `EXPECTED`. The bands rest on n/rows_a_window
+    windows: give at least five. Errors: stats.data, stats.shape, stats.weight; metric.unknown.
+    """
+    y, s = check_binary(labels), check_losses(scores, "scores")
+    n = same_length("labels and scores", y, s)
+    check_share(threshold, "threshold")
+    known = _check_names(names)
+    if folds < 2 or n < 2 * folds or rows_a_window < 1:
+        hint = "give at least two rows a fold, two folds, and windows of at least one row"
+        raise MillraceError("stats.data", f"{n} rows in {folds} folds, windows of {rows_a_window}", hint)
+    x = None if features is None else _table(features, n)
+    if (x is None) != (learner is None):
+        raise MillraceError("stats.data", "features without a learner, or a learner without features", "give both")
+    chosen: Source = source or ("calibrated" if learner is None else "blend")
+    if chosen in ("weighted", "direct") or (chosen != "calibrated" and learner is None):
+        hint = "give features and a learner; weights come from `estimator_weighted`"
+        raise MillraceError("stats.data", f"{chosen} chances cannot be fitted here", hint)
+    calibrated, learned = np.empty(n), np.empty(n)
+    for rows in np.array_split(np.arange(n), folds):
+        others = np.ones(n, bool)
+        others[rows] = False
+        calibrated[rows] = isotonic_apply(isotonic_fit(s[others], y[others]), s[rows])
+        if learner is not None and x is not None:
+            learned[rows] = _checked(learner(_rows(x[others], s[others]), y[others]), _rows(x[rows], s[rows]))
+    join = np.array([0.0, 1.0, 0.0])
+    scorer = None
+    if learner is not None and x is not None:
+        join = _joined(y, calibrated, learned)
+        scorer = learner(_rows(x, s), y)
+    fitted = isotonic_fit(s, y)
+    whole = Estimator(known, threshold, chosen, fitted, scorer, join, np.array([0.0, 1.0]), (), (), ())
+    records = []
+    for rows in np.array_split(np.arange(n), max(n // rows_a_window, 1)):
+        stack = _stack(join, calibrated[rows], learned[rows]) if scorer else calibrated[rows]
+        records.append(_record(whole, _mix(chosen, calibrated[rows], stack), s[rows], y[rows]))
+    return whole._replace(reference=tuple(records))
+
+
+def chances(estimator: Estimator, window: Window) -> tuple[Floats, Floats, Floats]:
+    """P(label = 1) of a window's rows by the chosen source, by calibration and by the stack, each (n,)."""
+    s = check_losses(window.scores, "scores")
+    calibrated = isotonic_apply(estimator.calibration, s)
+    stack = calibrated
+    if estimator.scorer is not None and estimator.source in ("blend", "stack"):
+        if window.features is None:
+            raise MillraceError("stats.data", "a window without features", "give what the estimator was fitted on")
+        x = _table(window.features, len(s))
+        learned = _checked(estimator.scorer, _rows(x, s)) if len(s) else s
+        stack = _stack(estimator.join, calibrated, learned)
+    fixed = [expit(estimator.fix[0] + estimator.fix[1] * logit(_inside(p))) for p in (calibrated, stack)]
+    return _mix(estimator.source, fixed[0], fixed[1]), fixed[0], fixed[1]
+
+
+def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[str, Estimate]:
+    """Every metric's estimate for a window without labels. Errors: stats.alpha, stats.data, stats.shape."""
+    check_alpha(alpha)
+    p, calibrated, stack = chances(estimator, window)
+    s = np.asarray(window.scores, np.float64)
+    past = _history(estimator)
+    windows = len(estimator.reference) + len(estimator.late)
+    found = {}
+    for i, name in enumerate(estimator.names):
+        given = _given(estimator, name, s)
+        own = EXPECTED[name](p, given)
+        if own is None:
+            found[name] = Estimate(
+                metric=name, value=None, low=None, high=None, alpha=alpha, rows=len(s), source=estimator.source
+            )
+            continue
+        luck, doubt = label_noise(p, own[1]), 0.0
+        if estimator.source == "blend":
+            one, two = EXPECTED[name](calibrated, given), EXPECTED[name](stack, given)
+            doubt = (one[0] - two[0]) / 2 if one is not None and two is not None else 0.0
+        half = student_quantile(alpha, max(windows - 1, 1)) * math.sqrt(luck + past[i] + doubt**2)
+        limits = METRICS[name]
+        found[name] = Estimate(
+            metric=name,
+            value=finite(own[0]),
+            low=finite(max(own[0] - half, limits.low)),
+            high=finite(min(own[0] + half, limits.high)),
+            alpha=alpha,
+            rows=len(s),
+            source=estimator.source,
+            luck=math.sqrt(luck),
+            history=math.sqrt(past[i]),
+            doubt=abs(doubt),
+        )
+    return found
+
+
+def estimator_learn(
+    estimator: Estimator, window: Window, labels: ArrayLike, *, recent: int = 2, least: float = 4.0
+) -> Estimator:
+    """The estimator after a window's labels came: its record always, a recalibration only when it is needed.
+
+    Needed: the mean of error²/luck over metrics and the `recent` newest labelled windows exceeds `least` times the
+    reference's (where only luck is at work, 2 times is exceeded in every fourth window, 4 times in one of thirty).
+    The recalibration is fitted on those windows. Errors: stats.data, stats.shape.
+    """
+    y = check_binary(labels)
+    p, _, _ = chances(estimator, window)
+    s = check_losses(window.scores, "scores")
+    same_length("labels and scores", y, s)
+    if not len(y):
+        return estimator
+    late = (*estimator.late, _record(estimator, p, s, y))[-MOST_LATE:]
+    raw = chances(estimator._replace(fix=np.array([0.0, 1.0])), window)[0]
+    held = (*estimator.held, (_inside(raw), y))[-max(recent, 1) :]
+    usual = max(_strain(estimator.reference), 1.0)
+    fix = estimator.fix
+    if _strain(late[-max(recent, 1) :]) > least * usual:
+        x, seen = logit(np.concatenate([h[0] for h in held])), np.concatenate([h[1] for h in held])
+        design = np.column_stack([np.ones(len(x)), x])
+        fitted = logistic(design, seen, start=np.array([0.0, 1.0]), ridge=np.full(2, RIDGE_ROWS))
+        fix = estimator.fix if fitted is None else fitted
+    return estimator._replace(late=late, held=held, fix=fix)
+
+
+def check_features(features: ArrayLike) -> Floats:
+    """Features (n, p) as float64; NaN may stand for "not known", infinities may not.
+
+    Errors: stats.data, stats.shape.
+    """
+    try:
+        x = np.asarray(features, np.float64)
+    except (TypeError, ValueError) as error:
+        raise MillraceError("stats.data", f"features: {error}", "encode features as numbers") from None
+    if x.ndim != 2:
+        raise MillraceError("stats.shape", f"features of shape {x.shape}", "give rows by features")
+    numbers(np.where(np.isnan(x), 0.0, x), "features")
+    return x
+
+
+def _history(estimator: Estimator, recent: int = 6) -> Floats:
+    """Squared error beyond luck of each metric (k,): the reference's mean, or the newest late windows' if larger."""
+    past = _excess(estimator.reference)
+    late = _excess(estimator.late[-recent:]) if estimator.late else np.zeros(len(past))
+    return np.maximum(np.maximum(past, late), 0.0)
+
+
+def _excess(records: Sequence[Record]) -> Floats:
+    return np.asarray(np.mean([r.squares - r.lucks for r in records], axis=0))
+
+
+def _strain(records: Sequence[Record]) -> float:
+    """The mean over windows and metrics of error²/luck: about 1 where only luck is at work."""
+    ratios = [r.squares[r.lucks > 0] / r.lucks[r.lucks > 0] for r in records]
+    every = np.concatenate(ratios) if ratios else np.zeros(0)
+    return float(every.mean()) if len(every) else 0.0
+
+
+def _record(estimator: Estimator, p: Floats, s: Floats, y: Floats) -> Record:
+    squares, lucks = np.zeros(len(estimator.names)), np.zeros(len(estimator.names))
+    for i, name in enumerate(estimator.names):
+        own = EXPECTED[name](_inside(p), _given(estimator, name, s))
+        real = value(name, y, s, threshold=estimator.threshold)
+        if own is not None and real is not None:
+            squares[i], lucks[i] = (own[0] - real) ** 2, label_noise(_inside(p), own[1])
+    return Record(squares, lucks)
+
+
+def _given(estimator: Estimator, name: str, s: Floats) -> Floats:
+    return (s >= estimator.threshold).astype(np.float64) if metric(name).hard else s
+
+
+def _mix(source: Source, calibrated: Floats, stack: Floats) -> Floats:
+    if source == "blend":
+        return (calibrated + stack) / 2
+    return stack if source == "stack" else calibrated
+
+
+def _joined(y: Floats, calibrated: Floats, learned: Floats) -> Floats:
+    base = logit(_inside(calibrated))
+    design = np.column_stack([np.ones(len(y)), base, logit(_inside(learned)) - base])
+    fitted = logistic(design, y, start=np.array([0.0, 1.0, 0.0]), ridge=np.full(3, RIDGE_ROWS))
+    return np.array([0.0, 1.0, 0.0]) if fitted is None else fitted
+
+
+def _stack(join: Floats, calibrated: Floats, learned: Floats) -> Floats:
+    base = logit(_inside(calibrated))
+    return expit(join[0] + join[1] * base + join[2] * (logit(_inside(learned)) - base))
+
+
+def _inside(p: Floats) -> Floats:
+    return np.clip(p, _EDGE, 1 - _EDGE)
+
+
+def _rows(features: Floats, scores: Floats) -> Floats:
+    return np.column_stack([features, logit(_inside(scores))])
+
+
+def _checked(scorer: Scorer, rows: Floats) -> Floats:
+    found = check_losses(scorer(rows), "the learner's chances")
+    same_length("rows and the learner's chances", rows, found)
+    return found
+
+
+def _table(features: ArrayLike, n: int) -> Floats:
+    x = check_features(features)
+    if len(x) != n:
+        raise MillraceError("stats.shape", f"features of shape {x.shape} for {n} rows", "give one row of features each")
+    return x
+
+
+def _check_names(names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in EXPECTED:
+            metric(name)
+            hint = "one of " + ", ".join(sorted(EXPECTED))
+            raise MillraceError("metric.unknown", f"{name} cannot be estimated without labels", hint)
+    return tuple(names)

@@ -1,0 +1,195 @@
+"""Metrics without labels: right and covered where only the mix of rows changes, and honest about its blindness."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from millrace.base.errors import MillraceError
+from millrace.stats import direct as d
+from millrace.stats import estimation as e
+from millrace.stats import metrics
+from millrace.stats import reweigh as w
+from millrace.stats.reliability import expit, logistic
+
+
+def learner(rows, labels):
+    """A plain logistic regression: rows (n, p), a constant is added."""
+    design = np.column_stack([np.ones(len(rows)), rows])
+    found = logistic(design, labels, start=np.zeros(design.shape[1]), ridge=np.ones(design.shape[1]))
+    return lambda more: expit(np.column_stack([np.ones(len(more)), more]) @ found)
+
+
+def world(n, rng, shift=0.0):
+    """A model that sees only the first of two features; `shift` moves the second, and with it the base rate."""
+    x = rng.normal(size=(n, 2))
+    x[:, 1] += shift
+    p = expit(x @ [1.5, 1.0] - 0.5)
+    return (rng.random(n) < p).astype(float), expit(1.4 * x[:, 0] - 0.4), x
+
+
+def fitted(source=None, with_features=True, n=10_000, seed=0):
+    y, s, x = world(n, np.random.default_rng(seed))
+    extra = (x, learner) if with_features else (None, None)
+    return e.estimator_fit(y, s, *extra, rows_a_window=500, source=source, names=tuple(e.EXPECTED))
+
+
+def test_the_calibrated_source_is_isotonic_calibration_and_closed_forms():
+    y, s, _ = world(4000, np.random.default_rng(1))
+    own = e.estimator_fit(y, s, rows_a_window=500)
+    assert own.source == "calibrated" and len(own.reference) == 8
+    found = e.estimate(own, e.Window(s, None))
+    for name in ("accuracy", "auc", "f1"):  # on its own rows the calibration is all but the labels themselves
+        assert found[name].value == pytest.approx(metrics.value(name, y, s), abs=0.01)
+        assert found[name].caveat == "blind to concept drift"
+        assert found[name].doubt == 0
+
+
+def test_bands_cover_when_nothing_changed():
+    """100 windows of 500 rows, seven metrics: a 90 % band covers 630 of 700; the metrics hang together."""
+    own, covered = fitted(), []
+    for seed in range(100):
+        y, s, x = world(500, np.random.default_rng(1000 + seed))
+        found = e.estimate(own, e.Window(s, x))
+        covered += [found[n].low <= metrics.value(n, y, s) <= found[n].high for n in own.names]
+    assert 0.85 <= np.mean(covered) <= 0.97
+
+
+def test_the_blend_follows_a_changed_mix_that_calibration_cannot_see():
+    own = fitted()
+    y, s, x = world(20_000, np.random.default_rng(2), shift=1.0)
+    window = e.Window(s, x)
+    real = metrics.value("accuracy", y, s)
+    errors = {
+        source: abs(e.estimate(own._replace(source=source), window)["accuracy"].value - real)
+        for source in ("calibrated", "blend", "stack")
+    }
+    assert errors["stack"] < errors["blend"] < errors["calibrated"]
+    found = e.estimate(own, window)["accuracy"]
+    assert found.doubt > found.luck and found.low <= real <= found.high
+
+
+def test_late_labels_widen_the_band_and_recalibrate_only_when_needed():
+    own = fitted(with_features=False)
+    y, s, _ = world(2000, np.random.default_rng(3))
+    same = e.estimator_learn(own, e.Window(s, None), y)
+    assert len(same.late) == 1 and np.array_equal(same.fix, [0, 1])
+    turned, before = own, e.estimate(own, e.Window(s, None))["accuracy"]
+    rng = np.random.default_rng(4)
+    for _ in range(3):  # concept drift: half the labels are drawn anew
+        drifted = np.where(rng.random(2000) < 0.5, rng.random(2000) < 0.5, y).astype(float)
+        turned = e.estimator_learn(turned, e.Window(s, None), drifted)
+    after = e.estimate(turned, e.Window(s, None))["accuracy"]
+    assert turned.fix[1] < 0.8
+    assert after.history > 5 * before.history
+    assert abs(after.value - metrics.value("accuracy", drifted, s)) < 0.05 < before.value - after.value
+
+
+def test_even_weights_are_used_and_uneven_ones_are_not():
+    rng = np.random.default_rng(5)
+    y, s, x = world(8000, rng)
+    own = e.estimator_fit(y, s, x, learner, rows_a_window=1000)
+    for shift, even in ((0.0, True), (0.2, True), (1.5, False)):
+        more, s2, x2 = world(8000, rng, shift=shift)
+        chosen, share = w.estimator_weighted(own, y, s, x, e.Window(s2, x2), learner)
+        assert (chosen.source == "weighted") == even == (share >= w.EVEN)
+        if even:
+            found = e.estimate(chosen, e.Window(s2, x2))["accuracy"]
+            assert found.value == pytest.approx(metrics.value("accuracy", more, s2), abs=0.015)
+        else:
+            assert chosen is own
+    ratio, share = w.density_ratio(x, x, learner)
+    assert ratio.mean() == pytest.approx(1) and share > 0.99
+    assert w.density_ratio(x, x[:0], learner)[1] == 1.0
+
+
+def regress(rows, targets):
+    design = np.column_stack([np.ones(len(rows)), rows, rows**2])
+    found = np.linalg.lstsq(design, targets, rcond=None)[0]
+    return lambda more: np.column_stack([np.ones(len(more)), more, more**2]) @ found
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_regressors_loss_is_estimated_and_covered(root):
+    def rows(n, seed, shift=0.0):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(n, 1)) + shift
+        error = rng.normal(size=n) * (1 + 0.5 * np.abs(x[:, 0]))
+        return x, error**2 if root else np.abs(error)
+
+    x, loss = rows(10_000, 0)
+    own = d.loss_fit("rmse" if root else "absolute_error", loss, x, regress, root=root, rows_a_window=500)
+    covered = 0
+    for seed in range(60):
+        more, real = rows(500, 100 + seed)
+        found = d.loss_estimate(own, more)
+        covered += found.low <= (real.mean() ** 0.5 if root else real.mean()) <= found.high
+    assert 48 <= covered <= 60
+    more, real = rows(20_000, 7, shift=1.0)
+    want = real.mean() ** 0.5 if root else real.mean()
+    assert d.loss_estimate(own, more).value == pytest.approx(want, rel=0.06)
+    wide = d.loss_learn(own, more, real * 9)
+    assert d.loss_estimate(wide, more).history > 5 * d.loss_estimate(own, more).history
+
+
+def test_no_rows_and_undefined_metrics_are_none_never_nan():
+    own = fitted(n=400)
+    nothing = e.estimate(own, e.Window(np.zeros(0), np.zeros((0, 2))))
+    one = e.estimate(own, e.Window(np.array([0.2]), np.zeros((1, 2))))
+    assert all(v.value is None and v.low is None for v in nothing.values())
+    assert one["auc"].value is None and one["precision"].value is None
+    assert all(v.value is None or math.isfinite(v.value) for v in one.values())
+    assert e.estimator_learn(own, e.Window(np.zeros(0), np.zeros((0, 2))), []) is own
+    constant = e.estimator_fit([0.0] * 40, [0.5] * 40, rows_a_window=10)
+    assert e.estimate(constant, e.Window(np.full(5, 0.5), None))["f1"].value is not None
+    x = np.zeros((40, 1))
+    flat = d.loss_fit("absolute_error", np.ones(40), x, lambda a, b: lambda c: np.ones(len(c)), rows_a_window=10)
+    assert (d.loss_estimate(flat, x).value, d.loss_estimate(flat, x).low) == (1.0, 1.0)
+    assert d.loss_estimate(flat, x[:0]).value is None and d.loss_learn(flat, x[:0], []) is flat
+
+
+Y, S, X = world(60, np.random.default_rng(9))
+OWN = e.estimator_fit(Y, S, X, learner, rows_a_window=10)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda: e.estimator_fit([], []), "stats.data"),
+        (lambda: e.estimator_fit([1.0], [0.5]), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, rows_a_window=0), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, folds=1), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, X), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, source="stack"), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, source="weighted"), "stats.data"),
+        (lambda: e.estimator_fit(Y, S * np.nan), "stats.data"),
+        (lambda: e.estimator_fit(Y, S + 1), "stats.data"),
+        (lambda: e.estimator_fit(Y * 2, S), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, X * np.inf, learner), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, X[:5], learner), "stats.shape"),
+        (lambda: e.estimator_fit(Y, S, X[:, 0], learner), "stats.shape"),
+        (lambda: e.estimator_fit(Y, S, X, lambda a, b: lambda c: c[:, 0] * 5), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, X, lambda a, b: lambda c: np.zeros(1)), "stats.shape"),
+        (lambda: e.estimator_fit(Y, S, threshold=1.5), "stats.weight"),
+        (lambda: e.estimator_fit(Y, S, names=["aucc"]), "metric.unknown"),
+        (lambda: e.estimator_fit(Y, S, names=["rmse"]), "metric.unknown"),
+        (lambda: e.estimate(OWN, e.Window(S, None)), "stats.data"),
+        (lambda: e.estimate(OWN, e.Window(S, X[:3])), "stats.shape"),
+        (lambda: e.estimate(OWN, e.Window(S, X), 0), "stats.alpha"),
+        (lambda: e.estimator_learn(OWN, e.Window(S, X), Y[:3]), "stats.shape"),
+        (lambda: w.estimator_weighted(OWN, Y, S, X, e.Window(S, None), learner), "stats.data"),
+        (lambda: w.estimator_weighted(OWN, Y, S, X, e.Window(S, X), learner, even=1.0), "stats.weight"),
+        (lambda: w.density_ratio(X, X[:, :1], learner), "stats.shape"),
+        (lambda: w.density_ratio(X, X, learner, folds=1), "stats.data"),
+        (lambda: d.loss_fit("mae", [-1.0] * 60, X, regress), "stats.data"),
+        (lambda: d.loss_fit("mae", [np.nan] * 60, X, regress), "stats.data"),
+        (lambda: d.loss_fit("mae", [1.0], X, regress), "stats.shape"),
+        (lambda: d.loss_fit("mae", [1.0], [[1.0]], regress), "stats.data"),
+    ],
+)
+def test_bad_input(call, code):
+    with pytest.raises(MillraceError) as caught:
+        call()
+    assert caught.value.code == code and caught.value.hint
