@@ -25,6 +25,7 @@ from millrace.stats.betting import (
     merge_bets,
     superiority_start,
 )
+from millrace.stats.bins import Layout, first_pass, layout, layout_of
 from millrace.stats.block_verdicts import (
     better_by_blocks,
     biased_by_blocks,
@@ -43,6 +44,7 @@ from millrace.stats.blocks import (
     pairwise,
 )
 from millrace.stats.burn import Budget, Burn, Pair, burn_rates
+from millrace.stats.columns import Coded
 from millrace.stats.confidence import (
     Arm,
     arm,
@@ -88,6 +90,8 @@ from millrace.stats.metrics import METRICS, Metric, Slice, by_slice, influenced,
 from millrace.stats.noncentral import noncentral_t_density
 from millrace.stats.objective import Rate, rate_interval, rate_start, rate_update, rate_verdict
 from millrace.stats.packing import pack, unpack
+from millrace.stats.profile_packing import pack_profile, unpack_profile
+from millrace.stats.profiles import Profile, Summary, empty_profile, merge_profiles, profile
 from millrace.stats.propensity import Weighed, inverse_propensity
 from millrace.stats.ranking import Ranked, ndcg, precision_at, query_precision, recall_at, reciprocal_rank
 from millrace.stats.reliability import Recalibration, Reliability, calibration_curve, recalibration
@@ -114,6 +118,7 @@ __all__ = [
     "Blocks",
     "Budget",
     "Burn",
+    "Coded",
     "Errors",
     "Estimate",
     "Estimator",
@@ -121,15 +126,18 @@ __all__ = [
     "Guard",
     "Isotonic",
     "LatencyGuard",
+    "Layout",
     "LossEstimator",
     "Metric",
     "Pair",
+    "Profile",
     "Ranked",
     "Rate",
     "Recalibration",
     "Reliability",
     "Slice",
     "Slow",
+    "Summary",
     "Verdict",
     "Weighed",
     "Window",
@@ -167,6 +175,7 @@ __all__ = [
     "density_ratio",
     "design_effect",
     "difference_verdict",
+    "empty_profile",
     "errors_by_weight",
     "estimate",
     "estimator_fit",
@@ -189,6 +198,7 @@ __all__ = [
     "fairness_gap",
     "fairness_verdict",
     "first_errors",
+    "first_pass",
     "guard_start",
     "guard_update",
     "guard_verdict",
@@ -202,6 +212,8 @@ __all__ = [
     "latency_thresholds",
     "latency_update",
     "latency_verdict",
+    "layout",
+    "layout_of",
     "loss_estimate",
     "loss_fit",
     "loss_learn",
@@ -212,14 +224,17 @@ __all__ = [
     "merge_bets",
     "merge_blocks",
     "merge_errors",
+    "merge_profiles",
     "metric",
     "ndcg",
     "noncentral_t_density",
     "normal_quantile",
     "pack",
+    "pack_profile",
     "pairwise",
     "poisson_lower",
     "precision_at",
+    "profile",
     "query_precision",
     "rate_interval",
     "rate_start",
@@ -234,5 +249,6 @@ __all__ = [
     "student_quantile",
     "superiority_start",
     "unpack",
+    "unpack_profile",
     "worse_by_blocks",
 ]

@@ -1,0 +1,292 @@
+"""The cells that a reference fixes and every later window counts in.
+
+A `Layout` names, for each column, its kind and its cells. It is made once from a reference, in one streamed pass
+(`first_pass`, then `layout_of`), is plain data, and has a digest: profiles add and compare only under one digest.
+The cells of a numeric column are [under, at most 64 right-closed quantile bins, over, missing]; of a category
+[the 255 most frequent values, other values of the reference, unseen, missing]. `groups` says which cells are tested
+together: 16 quantile groups, and no group of known values that holds less than 1/64 of the reference where that can
+be had; under, over, unseen and missing always stand alone, because what the reference never had is the loudest sign.
+
+Text, vectors and images become numeric parts with cells of their own (`profile_text`, `profile_vector`,
+`profile_image`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from millrace.base.errors import MillraceError, nearest
+from millrace.stats import columns as cols
+from millrace.stats import distinct, edges
+from millrace.stats import profile_image as image
+from millrace.stats import profile_text as text
+from millrace.stats import profile_vector as vector
+from millrace.stats.verdict import Floats, Ints
+
+Kind = Literal["number", "category", "text", "vector", "image"]
+KINDS: tuple[Kind, ...] = ("number", "category", "text", "vector", "image")
+
+LEVELS = 255
+KNOWN = 65_536  # how many further values of the reference are remembered, by hash
+TRACKED = 1_000_000  # how many different values the first pass counts before it drops the rare half
+GROUPS = 16
+SMALLEST = 1 / 64
+
+
+class NumberBins(Struct, frozen=True, tag="number"):
+    """Cells of a number: `cuts` (k+1 rising finite edges, empty when the reference had no value), `groups` (k+3)."""
+
+    cuts: tuple[float, ...]
+    groups: tuple[int, ...]
+
+    @property
+    def cells(self) -> int:
+        return len(self.groups)
+
+
+class CategoryBins(Struct, frozen=True, tag="category"):
+    """Cells of a category: `levels`, then other, unseen, missing; `groups` (levels + 3).
+
+    `rest` holds the sorted CRC-32 of the reference's other values (uint32, little-endian bytes); with `open` there
+    were more than fit, so a value that is not a level counts as other and none as unseen.
+    """
+
+    levels: tuple[str, ...]
+    groups: tuple[int, ...]
+    rest: bytes = b""
+    open: bool = False
+
+    @property
+    def cells(self) -> int:
+        return len(self.groups)
+
+
+class TextBins(Struct, frozen=True, tag="text"):
+    """A text column: the reference's words (sorted CRC-32 as `rest` above) and the cells of each numeric part."""
+
+    words: bytes
+    parts: dict[str, NumberBins]
+
+
+class VectorBins(Struct, frozen=True, tag="vector"):
+    """A column of vectors of `width` numbers: the cells of 16 fixed projections and the norm."""
+
+    width: int
+    parts: dict[str, NumberBins]
+
+
+class ImageBins(Struct, frozen=True, tag="image"):
+    """A column of images: the cells of 16 fixed projections, norm, brightness, sharpness and size."""
+
+    parts: dict[str, NumberBins]
+
+
+Bins = NumberBins | CategoryBins | TextBins | VectorBins | ImageBins
+
+
+class Layout(Struct, frozen=True):
+    """The cells of every column of a table, in the order of `columns`."""
+
+    columns: dict[str, Bins]
+
+    def parts(self) -> Iterator[tuple[str, NumberBins | CategoryBins]]:
+        """Each counted part with its name: the column's, or `column.part` for text, vectors and images."""
+        for name, bins in self.columns.items():
+            if isinstance(bins, NumberBins | CategoryBins):
+                yield name, bins
+            else:
+                for part, inner in bins.parts.items():
+                    yield f"{name}.{part}", inner
+
+    def pack(self) -> bytes:
+        """The layout as JSON bytes; the same layout always gives the same bytes."""
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def unpack(packed: bytes) -> Layout:
+        """The layout behind `pack`. Errors: stats.state."""
+        try:
+            return msgspec.json.decode(packed, type=Layout)
+        except msgspec.MsgspecError as error:
+            raise MillraceError("stats.state", f"not a layout: {error}", "give bytes that Layout.pack made") from None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that name these cells; profiles carry it."""
+        return hashlib.blake2b(self.pack(), digest_size=8).hexdigest()
+
+
+class Scan(Struct, frozen=True, eq=False):
+    """What the first pass has seen of a reference: kinds, and per column a sketch for each part, and counts of values.
+
+    `dropped` names columns where more than a million different values made the pass forget rare ones.
+    """
+
+    kinds: dict[str, Kind]
+    sketches: dict[str, dict[str, edges.Sketch]]
+    counts: dict[str, Counter[str]]
+    widths: dict[str, int]
+    dropped: frozenset[str] = frozenset()
+
+
+def kind_of(values: Any) -> Kind:
+    """What a column looks like: numbers and times are `number`, two dimensions `vector`, all else `category`.
+
+    Text and images are never guessed: say so with `kinds`.
+    """
+    if isinstance(values, cols.Coded):
+        return "category"
+    array = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=cols.dtype_of(values))
+    if array.ndim == 2 and array.dtype.kind in "fiu":
+        return "vector"
+    if array.dtype.kind == "O":
+        return "number" if cols.only_numbers(array) else "category"
+    return "number" if array.dtype.kind in "iufmM" else "category"
+
+
+def first_pass(batch: Mapping[str, Any], kinds: Mapping[str, Kind] | None = None, seen: Scan | None = None) -> Scan:
+    """What `seen` knows after one more batch of rows; start with none.
+
+    `batch`: a column a name, as `profile` takes it. `kinds` overrides `kind_of` and is read with the first batch.
+    Errors: stats.data for a kind or column that is unknown or holds something else; stats.shape for lengths.
+    """
+    cols.rows_of(batch)
+    if seen is None:
+        seen = _start(batch, kinds or {})
+    for name in batch:
+        if name not in seen.kinds:
+            raise MillraceError("stats.data", f"column {name!r} was not in the first batch", nearest(name, seen.kinds))
+    sketches = dict(seen.sketches)
+    counts = dict(seen.counts)
+    widths = dict(seen.widths)
+    dropped = seen.dropped
+    for name, values in batch.items():
+        kind = seen.kinds[name]
+        if kind in ("category", "text"):
+            found = cols.tally(values) if kind == "category" else text.words(cols.texts(values, name))
+            total = counts[name] + found
+            if len(total) > TRACKED:
+                total = Counter(dict(total.most_common(TRACKED // 2)))
+                dropped |= {name}
+            counts[name] = total
+        if kind == "vector":
+            width = cols.width_of(values, name)
+            if widths.setdefault(name, width) != width:
+                raise MillraceError("stats.shape", f"column {name!r} has vectors of {widths[name]} and {width} numbers",
+                                    "vectors of another width are another column")  # fmt: skip
+        if kind != "category":
+            parts = measures(kind, values, name, b"")
+            sketches[name] = {part: edges.add(sketches[name].get(part, edges.Sketch()), x) for part, x in parts.items()}
+    return Scan(seen.kinds, sketches, counts, widths, dropped)
+
+
+def _start(batch: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Scan:
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise MillraceError("stats.data", f"column {name!r} has kind {kind!r}", nearest(kind, KINDS))
+    known: dict[str, Kind] = {name: kinds.get(name) or kind_of(values) for name, values in batch.items()}
+    return Scan(known, {n: {} for n in known}, {n: Counter() for n in known}, {})
+
+
+def measures(kind: Kind, values: Any, name: str, words: bytes) -> dict[str, Floats]:
+    """The numeric parts of a column, each float64 (rows,), NaN for a missing row; a plain number has one part, ''."""
+    if kind == "number":
+        return {"": cols.numbers_of(values, name)[0]}
+    if kind == "text":
+        return text.measures(cols.texts(values, name), words)
+    if kind == "vector":
+        return vector.measures(cols.vectors(values, name))
+    return image.measures(values, name)
+
+
+def layout_of(scan: Scan) -> Layout:
+    """The cells that a finished first pass fixes."""
+    return Layout({name: _bins(scan, name) for name in scan.kinds})
+
+
+def layout(columns: Mapping[str, Any], kinds: Mapping[str, Kind] | None = None) -> Layout:
+    """The cells of a reference that is at hand whole: `layout_of(first_pass(columns, kinds))`."""
+    return layout_of(first_pass(columns, kinds))
+
+
+def _bins(scan: Scan, name: str) -> Bins:
+    kind = scan.kinds[name]
+    if kind == "category":
+        return _category(scan.counts[name], name in scan.dropped)
+    parts = {part: _number(sketch) for part, sketch in scan.sketches[name].items()}
+    if kind == "number":
+        return parts.get("", _number(edges.Sketch()))
+    if kind == "text":
+        top = [word for word, _ in scan.counts[name].most_common(text.VOCABULARY)]
+        return TextBins(codes(top), parts | {text.UNKNOWN: _even(np.linspace(0, 1, 21))})
+    if kind == "vector":
+        return VectorBins(scan.widths.get(name, 0), parts)
+    return ImageBins(parts)
+
+
+def codes(values: Sequence[str]) -> bytes:
+    """The sorted CRC-32 of texts, as little-endian uint32 bytes."""
+    return np.unique(np.fromiter(map(distinct.text_code, values), np.uint32)).astype("<u4").tobytes()
+
+
+@lru_cache(maxsize=512)
+def codes_array(packed: bytes) -> NDArray[np.int64]:
+    """What `codes` packed, as sorted int64."""
+    return np.frombuffer(packed, "<u4").astype(np.int64)
+
+
+def _number(sketch: edges.Sketch) -> NumberBins:
+    if not sketch.rows:
+        return NumberBins((), (0, 1, 2))
+    cut = edges.cuts(sketch)
+    share = edges.shares(sketch, cut)
+    middle = np.cumsum(share) - share / 2
+    group = np.unique(np.minimum((middle * GROUPS).astype(np.int64), GROUPS - 1), return_inverse=True)[1]
+    k = int(group[-1]) + 1
+    return NumberBins(tuple(cut.tolist()), (0, *(group + 1).tolist(), k + 1, k + 2))
+
+
+def _even(cut: Floats) -> NumberBins:
+    """Cells that no reference chose, for a share in [0, 1]."""
+    edge = (float(np.nextafter(cut[0], -np.inf)), *cut.tolist())
+    return NumberBins(edge, tuple(range(len(edge) + 2)))
+
+
+def _category(counts: Counter[str], dropped: bool) -> CategoryBins:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    top, rest = ranked[:LEVELS], ranked[LEVELS:]
+    total = max(sum(counts.values()), 1)
+    groups: list[int] = []
+    filled = 1.0
+    for _, count in top:
+        if filled >= SMALLEST - 1e-12:
+            groups.append((groups[-1] + 1) if groups else 0)
+            filled = 0.0
+        else:
+            groups.append(groups[-1])
+        filled += count / total
+    other = (groups[-1] + (filled >= SMALLEST - 1e-12)) if groups else 0
+    open_ = dropped or len(rest) > KNOWN
+    return CategoryBins(
+        levels=tuple(value for value, _ in top),
+        groups=(*groups, other, other + 1, other + 2),
+        rest=codes([value for value, _ in rest[:KNOWN]]),
+        open=open_,
+    )
+
+
+def cell_groups(layout: Layout) -> tuple[Ints, int]:
+    """For all cells of all parts in a row: the flat group (part · width + group), int64 (cells,), and the width."""
+    inner = [np.asarray(bins.groups, np.int64) for _, bins in layout.parts()]
+    width = max((int(g.max()) + 1 for g in inner), default=1)
+    flat = [g + i * width for i, g in enumerate(inner)]
+    return (np.concatenate(flat) if flat else np.zeros(0, np.int64)), width
