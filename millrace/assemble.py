@@ -17,6 +17,7 @@ from millrace.catalog.migrate import migrate
 from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
+from millrace.loop.follower import Follower
 from millrace.store.local import LocalBlobs
 
 
@@ -31,10 +32,12 @@ class Platform:
         blobs = LocalBlobs(folder / "blobs")
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
+        self.loop = Follower(self.ground, self.call)
         catalog.write(lambda tx: _first_day(tx, clock.now()))
 
     def start(self) -> None:
         """Start what works by itself beside the callers; one process of a directory does this."""
+        self.loop.start()
 
     def call(
         self, name: str, request: Any = b"{}", caller: Caller = LOCAL, workspace: str = "main", key: str | None = None
@@ -43,6 +46,7 @@ class Platform:
         return waist.dispatch(self.ground, name, request, caller, workspace, key)
 
     def close(self) -> None:
+        self.loop.stop()
         self.ground.catalog.close()
 
 

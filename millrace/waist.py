@@ -23,12 +23,14 @@ from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
+from millrace.loop import ops as loop_ops
 from millrace.tracking import ops as tracking_ops
 
 OPS: tuple[Op, ...] = (
     *access_ops.OPS,
     *audit_ops.OPS,
     *tracking_ops.OPS,
+    *loop_ops.OPS,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in OPS}

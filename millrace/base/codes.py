@@ -89,6 +89,10 @@ CODES: dict[str, Code] = {
     "run.param": _conflict("a parameter of the run has another value already"),
     "run.unknown": _unknown("run"),
     "search.invalid": _bad("a search that cannot be read"),
+    # loop
+    "loop.behind": Code(504, 1, "the loop has not dealt with everything in time"),
+    "rule.invalid": _bad("a rule that cannot work"),
+    "rule.unknown": _unknown("rule"),
     # pipelines
     "frame.column": _bad("a frame asks for a column that is not there"),
     "frame.empty": _bad("a frame has no rows to work with"),

@@ -17,8 +17,8 @@ Rule = Callable[[Source], Iterator[str]]
 _ROOMS = "data features tracking pipelines tuning registry serving monitoring rollout governance"
 ROOMS = tuple(_ROOMS.split())
 GROUND = ("stats", "store", "catalog", "access", "exec")
-TOP = ("waist", "loop", "assemble", "http", "sdk", "demo", "cli", "__main__")
-ORDER = ("base", *GROUND, *ROOMS, *TOP)
+TOP = ("waist", "assemble", "http", "sdk", "demo", "cli", "__main__")
+ORDER = ("base", *GROUND, *ROOMS, "loop", *TOP)
 
 
 def _words(text: str) -> frozenset[str]:

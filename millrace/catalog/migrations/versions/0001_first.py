@@ -67,6 +67,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "actor", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
+        "loop_rule",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_loop_rule")),
+    )
+    op.create_table(
         "metric_segment",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("run", sa.Text(), nullable=False),

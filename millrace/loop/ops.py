@@ -1,0 +1,116 @@
+"""The verbs of the loop: its rules, switched and added; how far it is; and waiting for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from millrace.access.context import Context
+from millrace.base.errors import MillraceError, unknown
+from millrace.base.names import check_name
+from millrace.base.op import Nothing, op, record_of
+from millrace.catalog import tables as catalog_tables
+from millrace.catalog.tx import Tx
+from millrace.loop import rules, tables
+from millrace.loop.records import Rule, Standing
+from millrace.tracking import tables as tracking_tables
+from millrace.tracking.records import State
+
+_LONGEST_S = 3_600.0
+_POLL_S = 0.25
+_GOING: tuple[State, ...] = ("queued", "running")
+
+
+class SetRule(Struct, frozen=True):
+    """A rule of your own, or one in place of a built-in rule of the same name; see `Rule`."""
+
+    name: str
+    on: str
+    call: str
+    request: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, Any] = field(default_factory=dict)
+    about: str = ""
+
+
+class SwitchRule(Struct, frozen=True):
+    name: str
+    enabled: bool
+
+
+class Settle(Struct, frozen=True):
+    """`timeout_s` bounds the wait, in seconds."""
+
+    timeout_s: float = 600.0
+
+
+@op("rule.list", permission="rule:read", kind="read")
+def list_rules(ask: Nothing, cx: Context) -> list[Rule]:
+    """List the loop's rules: which fact leads to which call."""
+    return rules.merged(tables.changed(cx.tx, cx.workspace))
+
+
+@op("rule.set", permission="rule:admin")
+def set_rule(ask: SetRule, cx: Context) -> Rule:
+    """Add a rule, or put one in the place of another.
+
+    Errors: name.invalid, rule.invalid.
+    """
+    rule = rules.check(Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about))
+    tables.put(cx.tx, cx.workspace, rule)
+    cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
+    return rule
+
+
+@op("rule.switch", permission="rule:operate")
+def switch(ask: SwitchRule, cx: Context) -> Rule:
+    """Switch a rule on or off.
+
+    Errors: rule.unknown.
+    """
+    known = {rule.name: rule for rule in rules.merged(tables.changed(cx.tx, cx.workspace))}
+    if ask.name not in known:
+        raise unknown("rule", ask.name, known)
+    rule = rules.switched(known[ask.name], ask.enabled)
+    tables.put(cx.tx, cx.workspace, rule)
+    cx.fact("rule.switched", rule.name, {"enabled": rule.enabled})
+    return rule
+
+
+@op("loop.standing", permission="rule:read", kind="read")
+def standing(ask: Nothing, cx: Context) -> Standing:
+    """How far the loop is behind the journal, and how many runs are under way."""
+    return standing_of(cx.tx, cx.workspace)
+
+
+@op("loop.settle", permission="rule:read", kind="work")
+def settle(ask: Settle, cx: Context) -> Standing:
+    """Wait until the loop has dealt with every fact and no run is under way: for replays, backfills and tests.
+
+    Errors: loop.behind.
+    """
+    clock = cx.ground.clock
+    deadline = clock.monotonic() + min(max(ask.timeout_s, 0.0), _LONGEST_S)
+    seen = 0
+    while True:
+        with cx.read() as tx:
+            now = standing_of(tx, cx.workspace)
+        if now.settled:
+            return now
+        if clock.monotonic() >= deadline:
+            raise MillraceError(
+                "loop.behind",
+                f"after {ask.timeout_s:g} s the loop is at fact {now.dealt} of {now.newest}; {now.running} runs go on",
+                "is a server up, and nothing stuck? millrace loop standing",
+            )
+        seen = cx.ground.catalog.wait(seen, _POLL_S)
+
+
+def standing_of(tx: Tx, workspace: str) -> Standing:
+    """The loop's cursor, the journal's head, and the pipelines' runs that are queued or running."""
+    dealt = catalog_tables.cursor(tx, workspace, rules.FOLLOWER)
+    going = (place for state in _GOING for place, _ in tracking_tables.in_state(tx, "pipeline", state))
+    return Standing(dealt, tx.head(workspace).number, sum(place == workspace for place in going))
+
+
+OPS = tuple(record_of(verb) for verb in (list_rules, set_rule, switch, standing, settle))

@@ -1,0 +1,95 @@
+"""Facts become calls, each exactly once, also when the follower dies between a call and its cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace.assemble import Platform, open_platform
+from millrace.base.errors import MillraceError
+from millrace.loop.follower import Follower
+
+ECHO = {"on": "experiment.made", "call": "run.start", "request": {"experiment": "$subject"}, "where": {}}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    opened = open_platform(tmp_path / "home")
+    yield opened
+    opened.close()
+
+
+def runs(platform: Platform) -> list[str]:
+    return [run.experiment for run in platform.call("run.search").items]
+
+
+def test_a_fact_becomes_a_call_by_the_loop(platform: Platform) -> None:
+    platform.call("rule.set", {"name": "echo", **ECHO})
+    platform.call("experiment.make", {"name": "flights"})
+    assert platform.loop.turn() > 0
+    assert runs(platform) == ["flights"]
+    assert platform.call("run.search").items[0].actor == "loop"
+    assert platform.loop.turn() > 0, "the run's own fact"
+    assert platform.loop.turn() == 0
+
+
+def test_a_rule_that_is_switched_off_does_nothing(platform: Platform) -> None:
+    platform.call("rule.set", {"name": "echo", **ECHO})
+    platform.call("rule.switch", {"name": "echo", "enabled": False})
+    platform.call("experiment.make", {"name": "flights"})
+    platform.loop.turn()
+    assert runs(platform) == []
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("after_the_call", [False, True])
+def test_a_death_around_a_call_repeats_nothing_and_loses_nothing(platform: Platform, after_the_call: bool) -> None:
+    platform.call("rule.set", {"name": "echo", **ECHO})
+    platform.call("experiment.make", {"name": "flights"})
+
+    def dying(*asked: Any) -> Any:
+        if after_the_call:
+            platform.call(*asked)
+        raise Died
+
+    with pytest.raises(Died):
+        Follower(platform.ground, dying).turn()
+    Follower(platform.ground, platform.call).turn()
+    assert runs(platform) == ["flights"]
+
+
+def test_a_refused_call_is_a_fact_and_the_loop_goes_on(platform: Platform) -> None:
+    platform.call("rule.set", {"name": "wrong", **ECHO, "call": "run.get", "request": {"run": "$subject"}})
+    platform.call("rule.set", {"name": "zz", **ECHO})
+    platform.call("experiment.make", {"name": "flights"})
+    platform.loop.turn()
+    refused = [fact for fact in platform.call("audit.facts").items if fact.kind == "loop.refused"]
+    assert [fact.data["code"] for fact in refused] == ["run.unknown"]
+    assert runs(platform) == ["flights"]
+
+
+def test_settle_waits_for_the_thread(platform: Platform) -> None:
+    platform.call("rule.set", {"name": "echo", **ECHO})
+    platform.start()
+    platform.call("experiment.make", {"name": "flights"})
+    standing = platform.call("loop.settle", {"timeout_s": 30})
+    assert standing.settled
+    assert runs(platform) == ["flights"]
+
+
+def test_settle_says_how_far_the_loop_is_when_nobody_runs_it(platform: Platform) -> None:
+    with pytest.raises(MillraceError) as caught:
+        platform.call("loop.settle", {"timeout_s": 0})
+    assert caught.value.code == "loop.behind"
+
+
+def test_a_rule_of_no_name_is_told_the_nearest(platform: Platform) -> None:
+    with pytest.raises(MillraceError, match="judge-windw") as caught:
+        platform.call("rule.switch", {"name": "judge-windw", "enabled": False})
+    assert "judge-window" in caught.value.hint

@@ -1,0 +1,87 @@
+"""Which calls follow from a fact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millrace.base.errors import MillraceError
+from millrace.catalog.journal import Fact
+from millrace.loop import rules
+from millrace.loop.records import OpCall, Rule
+
+
+def fact(kind: str, subject: str = "thing", **data: Any) -> Fact:
+    return Fact("main", 7, 0, "local", kind, subject, data, "00")
+
+
+def test_a_rule_fills_its_request_from_the_fact() -> None:
+    request = {"run": "$subject", "deep": {"since": "$data.span.since"}, "list": ["$number", "plain"], "all": "$data"}
+    rule = Rule("r", "run.finished", "model.register", request)
+    found = rules.calls([rule], fact("run.finished", "01", span={"since": 3}))
+    filled = {"run": "01", "deep": {"since": 3}, "list": [7, "plain"], "all": {"span": {"since": 3}}}
+    assert found == [(rule, OpCall("model.register", filled))]
+
+
+def test_a_path_that_leads_nowhere_leaves_its_field_out() -> None:
+    rule = Rule("r", "run.finished", "x.y", {"a": "$data.nothing.there", "b": "$data.b", "c": ["$data.none"]})
+    assert rules.filled(rule, fact("run.finished", b=None)) == {"b": None, "c": []}
+
+
+@pytest.mark.parametrize(
+    ("where", "data", "fits"),
+    [
+        ({}, {}, True),
+        ({"data.purpose.challenger": "*"}, {"purpose": {"challenger": "flights"}}, True),
+        ({"data.purpose.challenger": "*"}, {"purpose": {}}, False),
+        ({"data.purpose.challenger": "*"}, {"purpose": {"challenger": None}}, False),
+        ({"data.state": "late"}, {"state": "late"}, True),
+        ({"data.state": "late"}, {"state": "early"}, False),
+        ({"subject": "thing", "data.n": 3}, {"n": 3}, True),
+        ({"data.purpose.challenger": "*"}, {"purpose": "text"}, False),
+    ],
+)
+def test_where(where: dict[str, Any], data: dict[str, Any], fits: bool) -> None:
+    assert rules.fits(Rule("r", "a.b", "c.d", where=where), fact("a.b", **data)) is fits
+
+
+def test_a_rule_that_is_off_and_one_for_another_fact_do_nothing() -> None:
+    on = Rule("r", "a.b", "c.d")
+    assert rules.calls([rules.switched(on, False), Rule("s", "a.c", "c.d")], fact("a.b")) == []
+
+
+def test_a_workspace_replaces_a_built_in_rule_by_its_name() -> None:
+    mine = rules.switched(rules.BUILT_IN[0], False)
+    found = rules.merged([mine, Rule("zz", "a.b", "c.d")])
+    assert [rule.name for rule in found] == sorted({rule.name for rule in rules.BUILT_IN} | {"zz"})
+    assert mine in found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule("r", "finished", "a.b"),
+        Rule("r", "a.b", "nonsense"),
+        Rule("r", "loop.refused", "a.b"),
+        Rule("r", "a.b", "c.d", {"x": "$somewhere.else"}),
+        Rule("r", "a.b", "c.d", where={"nowhere": 1}),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused(rule: Rule) -> None:
+    with pytest.raises(MillraceError) as caught:
+        rules.check(rule)
+    assert caught.value.code == "rule.invalid"
+
+
+@pytest.mark.parametrize("rule", rules.BUILT_IN, ids=lambda rule: rule.name)
+def test_the_built_in_rules_can_work_and_say_why_they_exist(rule: Rule) -> None:
+    assert rules.check(rule).about
+
+
+@given(st.recursive(st.none() | st.integers() | st.text("abc$.", max_size=6), lambda s: st.lists(s, max_size=3)))
+def test_filling_keeps_what_is_no_path(value: Any) -> None:
+    plain = {"x": value} if "$" not in str(value) else {"x": 1}
+    assert rules.filled(Rule("r", "a.b", "c.d", plain), fact("a.b")) == plain
