@@ -93,6 +93,11 @@ CODES: dict[str, Code] = {
     "loop.behind": Code(504, 1, "the loop has not dealt with everything in time"),
     "rule.invalid": _bad("a rule that cannot work"),
     "rule.unknown": _unknown("rule"),
+    # exec
+    "step.lost": Code(500, 1, "a step's process ended before it answered"),
+    "step.memory": _bad("a step wanted more memory than it may have"),
+    "step.raised": _bad("a step's function raised an exception"),
+    "step.timeout": _bad("a step took more time than it may have"),
     # pipelines
     "frame.column": _bad("a frame asks for a column that is not there"),
     "frame.empty": _bad("a frame has no rows to work with"),

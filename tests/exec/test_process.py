@@ -1,0 +1,225 @@
+"""Real children: answers, faults, bounds, cancelling, and the loss of a child, the parent or the platform."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from millrace.exec.process import Handle, Processes, outcome
+from millrace.exec.records import Ended, Outcome, Told, Trouble, Work
+
+ACTS = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from millrace.base.errors import MillraceError
+
+def double(n: int) -> dict:
+    print("doubling", n)
+    return {"n": 2 * n}
+
+def fails(why: str) -> None:
+    raise ValueError(why)
+
+def refuses(why: str) -> None:
+    raise MillraceError("frame.empty", why, "add rows")
+
+def leaves(code: int) -> None:
+    sys.exit(code)
+
+def hangs(pid: str) -> None:
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path(pid).write_text(f"{os.getpid()} {grandchild.pid}")
+    while True:
+        time.sleep(600)
+
+def ignores(pid: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hangs(pid)
+
+def eats(mb: int) -> int:
+    return len(bytearray(mb << 20))
+
+def dies(how: int) -> None:
+    os.kill(os.getpid(), how)
+
+def threads(_: int) -> list:
+    return sorted(name for name in sys.modules if name.startswith("sklearn"))[:1]
+
+def environment(_: int) -> list:
+    return [os.getcwd(), "MILLRACE_TOKEN" in os.environ, sys.stdin.read()]
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "acts.py").write_text(ACTS)
+    return folder
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(tmp_path / "steps")
+    yield made
+    made.close()
+
+
+Start = Callable[..., Handle]
+
+
+@pytest.fixture
+def start(processes: Processes, code: Path, tmp_path: Path) -> Start:
+    count = iter(range(1_000))
+
+    def submit(act: str, ask: Any, **bounds: Any) -> Handle:
+        name = f"w{next(count)}"
+        return processes.submit(name, f"acts:{act}", ask, tmp_path / "logs" / name, (code,), **bounds)
+
+    return submit
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = true()
+        if found:
+            return found
+        time.sleep(0)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+def ended(handle: Handle) -> Outcome:
+    found = handle.wait(60)
+    assert found is not None, "the work did not end"
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def pids(place: Path) -> list[int]:
+    text = until(lambda: place.exists() and place.read_text(), "the child's start")
+    return [int(pid) for pid in text.split()]
+
+
+def test_it_answers_and_its_output_is_in_the_log(start: Start, tmp_path: Path) -> None:
+    handles = [start("double", n) for n in range(5)]
+    assert [msgspec.json.decode(ended(h).answer) for h in handles] == [{"n": 2 * n} for n in range(5)]
+    assert [h.wait().state for h in handles] == ["done"] * 5  # type: ignore[union-attr]
+    assert (tmp_path / "logs" / "w3").read_text() == "doubling 3\n"
+    assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_it_works_in_a_folder_of_its_own_without_secrets(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_TOKEN", "secret")
+    folder, secret, read = msgspec.json.decode(ended(start("environment", 0)).answer)
+    assert (Path(folder).parent, secret, read) == (tmp_path / "steps", False, "")
+
+
+@pytest.mark.parametrize(
+    ("act", "ask", "trouble"),
+    [
+        ("fails", "no", Trouble("step.raised", "ValueError: no", "acts.py:11, in fails: raise ValueError(why)")),
+        ("refuses", "nothing", Trouble("frame.empty", "nothing", "add rows")),
+        ("leaves", 0, Trouble("step.raised", "SystemExit: 0", "acts.py:17, in leaves: sys.exit(code)")),
+    ],
+)  # fmt: skip
+def test_what_is_raised_is_told(start: Start, tmp_path: Path, act: str, ask: Any, trouble: Trouble) -> None:
+    found = ended(start(act, ask))
+    assert (found.state, found.trouble) == ("raised", trouble)
+    assert "Traceback" in (tmp_path / "logs" / "w0").read_text()
+
+
+@pytest.mark.parametrize("act", ["hangs", "ignores"])
+def test_a_hanging_one_is_ended_with_all_it_started(start: Start, tmp_path: Path, act: str) -> None:
+    found = ended(start(act, str(tmp_path / "pid"), timeout_s=1))
+    assert found.state == "timeout" and found.trouble is not None and found.trouble.code == "step.timeout"
+    for pid in pids(tmp_path / "pid"):
+        until(lambda pid=pid: not alive(pid), "the end of the process group")
+    if act == "hangs":
+        assert "in hangs" in (tmp_path / "logs" / "w0").read_text()
+
+
+@pytest.mark.parametrize("act", ["hangs", "ignores"])
+def test_it_can_be_cancelled(start: Start, tmp_path: Path, act: str) -> None:
+    handle = start(act, str(tmp_path / "pid"))
+    started = pids(tmp_path / "pid")
+    handle.cancel(0.2)
+    assert ended(handle).state == "cancelled"
+    for pid in started:
+        until(lambda pid=pid: not alive(pid), "the end of the process group")
+
+
+def test_memory_beyond_the_bound_has_a_code_of_its_own(start: Start) -> None:
+    assert ended(start("eats", 50, memory_mb=200)).state == "done"
+    found = ended(start("eats", 500, memory_mb=200))
+    assert found.state == "memory" and found.trouble is not None
+    assert found.trouble.code == "step.memory" and "200 MB" in found.trouble.message
+
+
+def test_a_killed_one_is_lost(start: Start) -> None:
+    found = ended(start("dies", int(signal.SIGKILL)))
+    assert found.state == "lost" and found.trouble is not None
+    assert (found.trouble.code, found.trouble.message) == ("step.lost", "its process ended with SIGKILL")
+
+
+def test_a_killed_parent_loses_its_children_and_is_replaced(start: Start, processes: Processes, tmp_path: Path) -> None:
+    handle = start("hangs", str(tmp_path / "pid"))
+    child = pids(tmp_path / "pid")[0]
+    before = processes.pid
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    assert ended(handle).state == "lost"
+    until(lambda: not alive(child), "the end of the child")
+    assert ended(start("double", 4)).state == "done"
+    assert processes.pid not in (None, before)
+
+
+def test_closing_ends_everything(start: Start, processes: Processes, tmp_path: Path) -> None:
+    handle = start("hangs", str(tmp_path / "pid"))
+    child = pids(tmp_path / "pid")[0]
+    processes.close()
+    assert ended(handle).state == "lost"
+    assert processes.pid is None
+    until(lambda: not alive(child), "the end of the child")
+
+
+def test_nothing_outlives_a_killed_platform(code: Path, tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from millrace.exec.process import Processes
+made = Processes(Path({str(tmp_path / "steps")!r}))
+log, code = Path({str(tmp_path / "log")!r}), Path({str(code)!r})
+handle = made.submit("w", "acts:hangs", {str(tmp_path / "pid")!r}, log, (code,))
+handle.wait()
+"""
+    platform = subprocess.Popen([sys.executable, "-c", program])
+    started = pids(tmp_path / "pid")
+    platform.kill()
+    platform.wait()
+    for pid in started:
+        until(lambda pid=pid: not alive(pid), "the end of what the platform started")
+
+
+def test_last_words_count_even_if_the_end_came_late() -> None:
+    work = Work("w", "a:b", msgspec.Raw(b"1"), "", "", timeout_s=1)
+    late = Ended("w", -9, "timeout", 1.0, 1.0)
+    assert outcome(work, late, Told(msgspec.Raw(b"2"))).state == "done"
+    assert outcome(work, late, None).state == "timeout"
+    assert outcome(work, Ended("w", -9, "cancelled", 1.0, 1.0), None).state == "cancelled"
