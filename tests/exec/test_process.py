@@ -162,8 +162,7 @@ def test_it_can_be_cancelled(start: Start, tmp_path: Path, act: str) -> None:
     started = pids(tmp_path / "pid")
     handle.cancel(0.2)
     assert ended(handle).state == "cancelled"
-    for pid in started:
-        until(lambda pid=pid: not alive(pid), "the end of the process group")
+    until(lambda: not any(alive(pid) for pid in started), "the end of the process group")
 
 
 def test_memory_beyond_the_bound_has_a_code_of_its_own(start: Start) -> None:
@@ -213,8 +212,8 @@ handle.wait()
     started = pids(tmp_path / "pid")
     platform.kill()
     platform.wait()
-    for pid in started:
-        until(lambda pid=pid: not alive(pid), "the end of what the platform started")
+    until(lambda: not any(alive(pid) for pid in started), "the end of what the platform started")
+    assert not any(alive(pid) for pid in started)
 
 
 def test_last_words_count_even_if_the_end_came_late() -> None:
