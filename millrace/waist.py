@@ -24,6 +24,7 @@ from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
+from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 
 OPS: tuple[Op, ...] = (
@@ -31,6 +32,7 @@ OPS: tuple[Op, ...] = (
     *audit_ops.OPS,
     *tracking_ops.OPS,
     *loop_ops.OPS,
+    *serving_ops.OPS,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in OPS}

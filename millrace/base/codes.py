@@ -113,4 +113,11 @@ CODES: dict[str, Code] = {
     "study.over": _conflict("the study has ended"),
     "study.space": _bad("a search space that cannot be searched"),
     "study.unknown": _unknown("study"),
+    # serving
+    "endpoint.exists": _conflict("an endpoint of that name exists"),
+    "endpoint.unknown": _unknown("endpoint"),
+    "label.invalid": _bad("labels that cannot be kept"),
+    "log.full": Code(507, 1, "no room is left to log predictions"),
+    "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
+    "route.invalid": _bad("a routing table that cannot be"),
 }

@@ -40,6 +40,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("port", 7717, int, "port the server binds to"),
     Setting("workers", 1, int, "number of server processes"),
     Setting("loop_actor", "loop", str, "actor that the loop acts as"),
+    Setting(
+        "prediction_sync", "second", str, "when the prediction log is synced: 'second', or 'batch' before answering"
+    ),
     Setting("body_limit_mb", 512, int, "largest request body in MB"),
 )
 

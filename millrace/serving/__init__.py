@@ -1,0 +1,1 @@
+"""Serving: endpoints that answer by an immutable routing table, and a log of every answer, written before it leaves."""

@@ -1,0 +1,101 @@
+"""Labels: what came true, by prediction id, late. Batches are only added; a correction supersedes what it repeats."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.access.context import Context
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError
+from millrace.catalog.tx import Tx
+from millrace.serving import tables
+from millrace.serving.records import Labels
+
+_LONGEST = 1_000_000
+_Packed = tuple[list[str], bytes, list[str], bytes, bytes]
+
+
+def make(
+    ids: Sequence[str],
+    values: Sequence[float | None],
+    states: Sequence[str],
+    event: Sequence[Micros],
+    arrived: Sequence[Micros],
+) -> Labels:
+    """Labels from columns of one length; empty `values` or `states` mean unknown or "" throughout.
+
+    Errors: `label.invalid` for different lengths, a label with neither value nor state, or one that is not finite.
+    """
+    count = len(ids)
+    values = values or [None] * count
+    states = states or [""] * count
+    if not count == len(values) == len(states) == len(event) == len(arrived):
+        raise MillraceError("label.invalid", "the columns have different lengths", "give every label one value in each")
+    if count > _LONGEST:
+        raise MillraceError("label.invalid", f"{count} labels at once", f"send at most {_LONGEST} a call")
+    for id, value, state in zip(ids, values, states, strict=True):
+        if (value is None) == (state == ""):
+            has = "neither a value nor a state" if value is None else "both a value and a state"
+            raise MillraceError("label.invalid", f"the label of {id!r} has {has}", "give one: a value, or 'cancelled'")
+    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    if np.isinf(numbers).any():
+        raise MillraceError("label.invalid", "a label is infinite", "send finite values")
+    return Labels(_texts(ids), numbers, _texts(states), np.array(event, np.int64), np.array(arrived, np.int64))
+
+
+def add(cx: Context, endpoint: str, labels: Labels) -> None:
+    """Keep a batch, durably, in an open writing call."""
+    if len(labels.id):
+        first, last = int(labels.event.min()), int(labels.event.max())
+        tables.add_labels(cx.tx, cx.workspace, endpoint, cx.new_id(), first, last, len(labels.id), _pack(labels))
+
+
+def read(tx: Tx, workspace: str, endpoint: str, since_event: Micros, until_event: Micros) -> Labels:
+    """The labels of predictions with ``since_event <= event < until_event``; of each the newest correction alone.
+
+    Newest is the later `arrived`, and of equal ones the one that was added later.
+    """
+    parts = [_unpack(packed) for packed in tables.labels(tx, workspace, endpoint, since_event, until_event)]
+    if not parts:
+        return make([], [], [], [], [])
+    every = Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    names = every.id.astype(str)
+    order = np.lexsort((np.arange(len(names)), every.arrived, names))
+    last = np.append(names[order][1:] != names[order][:-1], True)
+    kept = order[last]
+    kept = kept[(every.event[kept] >= since_event) & (every.event[kept] < until_event)]
+    kept = kept[np.lexsort((names[kept], every.event[kept]))]
+    return Labels(*(column[kept] for column in every))
+
+
+def _pack(labels: Labels) -> bytes:
+    packed: _Packed = (
+        labels.id.tolist(),
+        labels.value.astype("<f8").tobytes(),
+        labels.state.tolist() if labels.state.any() else [],
+        labels.event.astype("<i8").tobytes(),
+        labels.arrived.astype("<i8").tobytes(),
+    )
+    return zlib.compress(msgspec.msgpack.encode(packed), 1)
+
+
+def _unpack(packed: bytes) -> Labels:
+    ids, value, states, event, arrived = msgspec.msgpack.decode(zlib.decompress(packed), type=_Packed)
+    return Labels(
+        _texts(ids),
+        np.frombuffer(value, "<f8"),
+        _texts(states or [""] * len(ids)),
+        np.frombuffer(event, "<i8"),
+        np.frombuffer(arrived, "<i8"),
+    )
+
+
+def _texts(values: Sequence[str]) -> NDArray[np.object_]:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found

@@ -1,0 +1,259 @@
+"""The prediction log: every answer, on a tape before it leaves, sealed into Parquet by blocks of event time.
+
+    DIR/predictions/ENDPOINT-ID/WORKER.tape     what each server process answered, since it last began a tape
+    segments in the store                       sealed blocks, one blob each; a late answer makes a further part
+
+Each process appends to tapes of its own, one write for all requests answered together, and reads everybody's. An
+answered prediction survives the death of its process at once; a power cut may take the last second of them, unless the
+setting `prediction_sync` is `batch`. An answer counts once, whoever repeated the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.access.context import Ground
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError, unknown
+from millrace.serving import entry as entries
+from millrace.serving import tables
+from millrace.serving.entry import Entry
+from millrace.serving.records import Endpoint, Logged
+from millrace.serving.tape import Frame, Tape, read
+
+_ROTATE = 16 << 20
+_SYNC_S = 1.0
+_EVER: Micros = 1 << 62
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Spot(NamedTuple):
+    """Where an entry stands: a tape's file name and the offset of its frame."""
+
+    tape: str
+    start: int
+
+
+class Log:
+    """The log of one endpoint as one process sees it. `append` belongs to one thread at a time; the rest to any."""
+
+    def __init__(self, ground: Ground, workspace: str, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.folder = ground.folder / "predictions" / endpoint.id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._ground = ground
+        self._workspace = workspace
+        self._strict = _strict(ground)
+        self._tape: Tape | None = None
+        self._lock = threading.RLock()
+        self._seen: dict[str, Spot] = {}  # requests on tapes that may not be sealed
+        self._read: dict[str, int] = {}  # tape → how far `_seen` has read it
+        self._sealed: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self._segments = -1
+        self._horizon: Micros | None = None
+
+    def append(self, answered: Sequence[Entry]) -> None:
+        """Write the entries with one write; when it returns they survive this process. Errors: `log.full`."""
+        bodies = [entries.encode(item) for item in answered]
+        with self._lock:
+            tape = self._writing()
+            try:
+                frames = tape.append(bodies)
+                if self._strict:
+                    tape.sync()
+            except OSError as fault:
+                raise _unwritable(self.folder, fault) from fault
+            for item, frame in zip(answered, frames, strict=True):
+                self._seen.setdefault(item.request, Spot(tape.path.name, frame.start))
+            self._read[tape.path.name] = tape.size
+
+    def sync(self) -> None:
+        """Make everything that was appended survive a power cut."""
+        tape = self._tape
+        if tape is not None:
+            tape.sync()
+
+    def find(self, request: str) -> Entry | Logged | None:
+        """What was answered to a request of that id, by any process: the entry, or its sealed rows; None if nothing."""
+        with self._lock:
+            spot = self._seen.get(request) or self._catch_up().get(request)
+            if spot is not None:
+                frame = next(read(self.folder / spot.tape, spot.start))
+                return entries.decode(frame.body)
+        return None
+
+    def tail(self, positions: dict[str, int]) -> tuple[list[Entry], dict[str, int]]:
+        """Entries of all tapes after these offsets, in the order of each tape, and the offsets to go on from."""
+        found: list[Entry] = []
+        after: dict[str, int] = {}
+        for path in self.tapes():
+            end = positions.get(path.name, 0)
+            for frame in frames_of(path, end):
+                found.append(entries.decode(frame.body))
+                end = frame.end
+            after[path.name] = end
+        return found, after
+
+    def tapes(self) -> list[Path]:
+        """All tapes there are, oldest first."""
+        return sorted(self.folder.glob("*.tape"))
+
+    def rotate(self) -> None:
+        """Begin a new tape with the next answer."""
+        with self._lock:
+            tape, self._tape = self._tape, None
+        if tape is not None:
+            tape.close()
+
+    def forget(self, positions: dict[str, int]) -> None:
+        """Everything before these offsets is sealed."""
+        with self._lock:
+            kept = self._seen.items()
+            self._seen = {request: spot for request, spot in kept if spot.start >= positions.get(spot.tape, 0)}
+            for tape, place in positions.items():
+                self._read[tape] = max(self._read.get(tape, 0), place)
+
+    def _writing(self) -> Tape:
+        if self._tape is not None and self._tape.size >= _ROTATE:
+            self.rotate()
+        if self._tape is None:
+            try:
+                self._tape = Tape(self.folder / f"{self._ground.ids.new()}.tape")
+            except OSError as fault:
+                raise _unwritable(self.folder, fault) from fault
+        return self._tape
+
+    def _catch_up(self) -> dict[str, Spot]:
+        """Read on in everybody's tapes."""
+        if self._segments < 0:
+            self._load_sealed()
+        for path in self.tapes():
+            start = self._read.get(path.name, 0)
+            if path.stat().st_size > start:
+                for frame in frames_of(path, start):
+                    self._seen.setdefault(entries.decode(frame.body).request, Spot(path.name, frame.start))
+                    self._read[path.name] = frame.end
+        return self._seen
+
+    def _has_sealed(self, request: str) -> bool:
+        if not len(self._sealed):
+            return False
+        wanted = entries.hash_of(request)
+        place = int(np.searchsorted(self._sealed, wanted))
+        return place < len(self._sealed) and self._sealed[place] == wanted
+
+    def _load_sealed(self) -> None:
+        """The hashes of all sealed requests, and where unsealed rows begin."""
+        with self._ground.catalog.read() as tx:
+            held = tables.segments(tx, self._workspace, self.endpoint.name, -_EVER, _EVER)
+            positions = tables.positions(tx, self._workspace, self.endpoint.name)
+        parts = [np.frombuffer(self._ground.blobs.get(segment.index), "<u8") for segment in held]
+        self._sealed = np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+        self._segments = len(held)
+        self.forget(positions)
+
+    def took(self, fresh: Iterable[NDArray[np.uint64]], positions: dict[str, int]) -> None:
+        """This process sealed requests of these hashes, up to these offsets."""
+        with self._lock:
+            if self._segments >= 0:
+                self._sealed = np.unique(np.concatenate([self._sealed, *fresh]))
+        self.forget(positions)
+
+
+class Logs:
+    """The logs of one process, and the thread that syncs them every second."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._logs: dict[str, Log] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def of(self, workspace: str, endpoint: Endpoint) -> Log:
+        """The log of an endpoint."""
+        log = self._logs.get(endpoint.id)
+        if log is None:
+            with self._lock:
+                log = self._logs.setdefault(endpoint.id, Log(self._ground, workspace, endpoint))
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._sync, name="millrace-log", daemon=True)
+                    self._thread.start()
+        return log
+
+    def close(self) -> None:
+        """Sync and end every tape; the next answer begins a new one."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        for log in list(self._logs.values()):
+            log.rotate()
+
+    def _sync(self) -> None:
+        while not self._stop.wait(_SYNC_S):
+            for log in list(self._logs.values()):
+                with contextlib.suppress(OSError):
+                    log.sync()
+
+
+def logs(ground: Ground) -> Logs:
+    """This process's logs."""
+    return ground.memory.keep(lambda: Logs(ground), "serving", "logs")
+
+
+def window(ground: Ground, workspace: str, endpoint: str, since: Micros, until: Micros) -> Logged:
+    """What was answered for rows with ``since <= event < until``, sealed or not; see `Logged` for its arrays.
+
+    Errors: `endpoint.unknown`, `blob.corrupt`.
+    """
+    found, _, positions = _found(ground, workspace, endpoint, since, until)
+    unsealed, _ = logs(ground).of(workspace, found).tail(positions)
+    every = entries.flatten([entry for entry in unsealed if _meets(entry, since, until)])
+    kept = entries.take(every, (every.event >= since) & (every.event < until))
+    return entries.first_of_each(kept)
+
+
+def frames_of(path: Path, start: int) -> Iterable[Frame]:
+    """The frames of a tape; none if it was sealed and removed meanwhile."""
+    try:
+        yield from read(path, start)
+    except FileNotFoundError:
+        return
+
+
+def _found(ground: Ground, workspace: str, name: str, since: Micros, until: Micros) -> tuple[Any, Any, Any]:
+    with ground.catalog.read() as tx:
+        endpoint = tables.endpoint(tx, workspace, name)
+        if endpoint is None:
+            raise unknown("endpoint", name, (e.name for e in tables.endpoints(tx, workspace)))
+        sealed = tables.segments(tx, workspace, name, since, until)
+        return endpoint, sealed, tables.positions(tx, workspace, name)
+
+
+def _meets(entry: Entry, since: Micros, until: Micros) -> bool:
+    return any(since <= event < until for event in entry.event)
+
+
+def _strict(ground: Ground) -> bool:
+    chosen = ground.config["prediction_sync"]
+    if chosen not in ("second", "batch"):
+        raise MillraceError("config.invalid", f"prediction_sync = {chosen!r}", "use 'second' or 'batch'")
+    return bool(chosen == "batch")
+
+
+def _unwritable(folder: Path, fault: OSError) -> MillraceError:
+    if fault.errno in _FULL:
+        return MillraceError(
+            "log.full",
+            f"no room is left to log predictions in {folder}",
+            "free space on that disk: nothing was answered",
+        )
+    return MillraceError("log.unwritable", f"predictions cannot be logged: {fault}", f"look at the rights on {folder}")

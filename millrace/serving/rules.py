@@ -1,0 +1,72 @@
+"""Who answers a row, and which block of event time it belongs to. Pure decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from millrace.base.clock import SECOND, Micros
+from millrace.base.errors import MillraceError
+from millrace.serving.records import WHOLE, Arm, Endpoint, Table
+
+_DAY_S = 86_400
+
+
+def check_endpoint(made: Endpoint) -> Endpoint:
+    """`made` itself. Errors: `request.invalid` for blocks that do not fill days, or a negative maturity."""
+    if made.block_s <= 0 or (_DAY_S % made.block_s and made.block_s % _DAY_S):
+        raise MillraceError(
+            "request.invalid", f"blocks of {made.block_s} s do not fill days", "use a divisor or a multiple of 86400"
+        )
+    if made.maturity_s < 0:
+        raise MillraceError("request.invalid", f"maturity_s = {made.maturity_s}", "use 0 or more seconds")
+    return made
+
+
+def check_table(arms: Sequence[Arm], shadows: Sequence[int]) -> None:
+    """Errors: `route.invalid` unless the weights are a whole and no version is named twice."""
+    total = sum(arm.weight for arm in arms)
+    if total != WHOLE or any(arm.weight < 0 for arm in arms):
+        raise MillraceError(
+            "route.invalid", f"the arms' weights add up to {total}", f"weights are whole numbers, {WHOLE} in all"
+        )
+    named = [*(arm.number for arm in arms), *shadows]
+    twice = sorted({number for number in named if named.count(number) > 1})
+    if twice:
+        raise MillraceError("route.invalid", f"version {twice[0]} is named twice", "name each version once")
+
+
+def bucket(salt: str, key: str) -> int:
+    """The place of a key among 10,000, evenly spread and independent between salts."""
+    digest = blake2b(key.encode(), digest_size=8, key=salt.encode()[:64]).digest()
+    return int.from_bytes(digest, "little") % WHOLE
+
+
+def arm_of(table: Table, place: int) -> Arm:
+    """The arm that answers a bucket: later arms take buckets from 0 up, the first one what is left."""
+    end = 0
+    for arm in table.arms[1:]:
+        end += arm.weight
+        if place < end:
+            return arm
+    return table.arms[0]
+
+
+def route(table: Table, keys: Iterable[str]) -> list[Arm]:
+    """The arm of each row, by the key that routing sticks to."""
+    live = [arm for arm in table.arms if arm.weight]
+    if len(live) == 1:
+        return [live[0] for _ in keys]
+    return [arm_of(table, bucket(table.salt, key)) for key in keys]
+
+
+def block_start(endpoint: Endpoint, event: Micros) -> Micros:
+    """The beginning of the block that `event` lies in."""
+    size = endpoint.block_s * SECOND
+    return event - (event - endpoint.day_origin) % size
+
+
+def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micros, Micros]]:
+    """The whole blocks (since, until) in ``[since, until)``, in order; `since` begins a block."""
+    size = endpoint.block_s * SECOND
+    return [(start, start + size) for start in range(since, block_start(endpoint, until), size)]

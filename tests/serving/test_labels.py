@@ -1,0 +1,69 @@
+"""Labels: late, corrected, never lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from millrace.assemble import Platform
+from millrace.base.errors import MillraceError
+from millrace.serving import labels
+from millrace.serving.records import Labels
+
+
+@pytest.fixture
+def delays(platform: Platform) -> str:
+    platform.call("endpoint.make", {"name": "delays", "model": "late"})
+    return "delays"
+
+
+def read(platform: Platform, since: int = 0, until: int = 100) -> Labels:
+    with platform.ground.catalog.read() as tx:
+        return labels.read(tx, "main", "delays", since, until)
+
+
+def add(platform: Platform, **ask: object) -> None:
+    platform.call("label.add", {"endpoint": "delays", **ask})
+
+
+def test_labels_come_back_by_event_time(platform: Platform, delays: str) -> None:
+    add(
+        platform,
+        ids=["b:0", "a:0", "c:0"],
+        values=[1, 0, None],
+        states=["", "", "cancelled"],
+        event=[2, 1, 3],
+        arrived=[9, 9, 9],
+    )
+    found = read(platform)
+    assert found.id.tolist() == ["a:0", "b:0", "c:0"]
+    assert found.value.tolist()[:2] == [0.0, 1.0] and np.isnan(found.value[2])
+    assert found.state.tolist() == ["", "", "cancelled"]
+    assert read(platform, 2, 3).id.tolist() == ["b:0"]
+    assert read(platform, 50, 60).id.tolist() == []
+
+
+def test_a_correction_supersedes(platform: Platform, delays: str) -> None:
+    add(platform, ids=["a:0"], values=[1], event=[1], arrived=[5])
+    add(platform, ids=["a:0"], states=["diverted"], event=[1], arrived=[7])
+    add(platform, ids=["a:0"], values=[0], event=[1], arrived=[6])
+    found = read(platform)
+    assert found.state.tolist() == ["diverted"] and found.arrived.tolist() == [7]
+    add(platform, ids=["a:0"], values=[0], event=[1], arrived=[7])
+    assert read(platform).value.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"ids": ["a:0"], "event": [1], "arrived": [1]},
+        {"ids": ["a:0"], "values": [1], "states": ["cancelled"], "event": [1], "arrived": [1]},
+        {"ids": ["a:0", "b:0"], "values": [1], "event": [1], "arrived": [1]},
+        {"ids": ["a:0"], "values": [1], "event": [], "arrived": [1]},
+    ],
+)
+def test_odd_labels_are_refused(platform: Platform, delays: str, odd: dict[str, object]) -> None:
+    with pytest.raises(MillraceError) as fault:
+        add(platform, **odd)
+    assert fault.value.code == "label.invalid"
+    assert not len(read(platform).id)

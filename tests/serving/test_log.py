@@ -1,0 +1,73 @@
+"""The prediction log: what was answered is there, once, in order of event time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from millrace.access.records import LOCAL
+from millrace.assemble import Platform
+from millrace.base.errors import MillraceError
+from millrace.serving import log
+from millrace.serving.entry import Entry
+from millrace.serving.log import Log
+from millrace.serving.records import Endpoint
+from tests.serving.entries import entry
+
+
+@pytest.fixture
+def delays(platform: Platform) -> Endpoint:
+    made: Endpoint = platform.call("endpoint.make", {"name": "delays", "model": "late"})
+    return made
+
+
+def test_a_window_holds_the_rows_of_its_event_time(platform: Platform, delays: Endpoint) -> None:
+    writer = log.logs(platform.ground).of("main", delays)
+    writer.append([entry("b", [30, 10], [0.3, 0.1]), entry("a", [20], [0.2])])
+    found = log.window(platform.ground, "main", "delays", 10, 30)
+    assert found.id.tolist() == ["b:1", "a:0"]
+    assert found.score.tolist() == [0.1, 0.2]
+    assert found.key.tolist() == ["b-1", "a-0"]
+    assert found.inputs["hour"].tolist() == [1.0, 0.0]
+    assert found.inputs["dest"].tolist() == ["LAX", "LAX"]
+    assert found.role.tolist() == ["arm", "arm"] and found.weight.tolist() == [10_000, 10_000]
+
+
+def test_a_failed_row_has_no_score(platform: Platform, delays: Endpoint) -> None:
+    log.logs(platform.ground).of("main", delays).append([entry("a", [1, 2], [0.5, float("nan")], faults=(1,))])
+    found = log.window(platform.ground, "main", "delays", 0, 9)
+    assert found.failed.tolist() == [False, True]
+    assert np.isnan(found.score[1])
+
+
+def test_another_process_sees_what_was_answered(platform: Platform, delays: Endpoint) -> None:
+    one, two = Log(platform.ground, "main", delays), Log(platform.ground, "main", delays)
+    one.append([entry("a", [1], [0.5])])
+    found = two.find("a")
+    assert isinstance(found, Entry) and found.request == "a"
+    assert two.find("b") is None
+    two.append([entry("b", [2], [0.6])])
+    assert isinstance(one.find("b"), Entry)
+    assert log.window(platform.ground, "main", "delays", 0, 9).id.tolist() == ["a:0", "b:0"]
+
+
+def test_a_request_answered_by_two_processes_counts_once(platform: Platform, delays: Endpoint) -> None:
+    for writer in (Log(platform.ground, "main", delays), Log(platform.ground, "main", delays)):
+        writer.append([entry("a", [1], [0.5])])
+    assert log.window(platform.ground, "main", "delays", 0, 9).id.tolist() == ["a:0"]
+
+
+def test_an_unknown_endpoint_names_the_nearest(platform: Platform, delays: Endpoint) -> None:
+    with pytest.raises(MillraceError, match="delay") as fault:
+        log.window(platform.ground, "main", "delay", 0, 9)
+    assert fault.value.code == "endpoint.unknown" and "delays" in fault.value.hint
+
+
+def test_an_endpoint_is_made_once(platform: Platform, delays: Endpoint) -> None:
+    with pytest.raises(MillraceError) as fault:
+        platform.call("endpoint.make", {"name": "delays", "model": "late"}, LOCAL)
+    assert fault.value.code == "endpoint.exists"
+    assert [found.name for found in platform.call("endpoint.list")] == ["delays"]
+    with pytest.raises(MillraceError) as odd:
+        platform.call("endpoint.make", {"name": "odd", "model": "late", "block_s": 50_000})
+    assert odd.value.code == "request.invalid"
