@@ -36,6 +36,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "follower", name=op.f("pk_cursor")),
     )
     op.create_table(
+        "endpoint",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("made", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_endpoint")),
+    )
+    op.create_table(
         "experiment",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -67,6 +76,45 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "actor", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
+        "label_batch",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("first", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("length", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "id", name=op.f("pk_label_batch")),
+    )
+    op.create_index("ix_label_batch_last", "label_batch", ["workspace", "endpoint", "last"], unique=False)
+    op.create_table(
+        "log_horizon",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_log_horizon")),
+    )
+    op.create_table(
+        "log_position",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("tape", sa.Text(), nullable=False),
+        sa.Column("place", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "tape", name=op.f("pk_log_position")),
+    )
+    op.create_table(
+        "log_segment",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("part", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("until", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("requests", sa.Text(), nullable=False),
+        sa.Column("length", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "since", "part", name=op.f("pk_log_segment")),
+    )
+    op.create_table(
         "loop_rule",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -93,6 +141,14 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("points", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "run", "id", name=op.f("pk_metric_tail")),
+    )
+    op.create_table(
+        "routing_table",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "number", name=op.f("pk_routing_table")),
     )
     op.create_table(
         "run",
@@ -135,6 +191,12 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("workspace", "run", "kind", "key", name=op.f("pk_run_value")),
+    )
+    op.create_table(
+        "serving_generation",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_serving_generation")),
     )
     op.create_table(
         "token",
