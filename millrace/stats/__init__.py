@@ -44,6 +44,7 @@ from millrace.stats.blocks import (
     pairwise,
 )
 from millrace.stats.burn import Budget, Burn, Pair, burn_rates
+from millrace.stats.chi_square import chi_square_tail
 from millrace.stats.columns import Coded
 from millrace.stats.confidence import (
     Arm,
@@ -54,7 +55,10 @@ from millrace.stats.confidence import (
     difference_verdict,
 )
 from millrace.stats.cuped import Adjustment, cuped_apply, cuped_fit
+from millrace.stats.detector import Detector, detector_start, detector_update, e_bh, e_values
 from millrace.stats.direct import LossEstimator, loss_estimate, loss_fit, loss_learn
+from millrace.stats.drift import Drift, drift_pack, drift_start, drift_unpack, drift_update
+from millrace.stats.drift_report import ColumnDrift, DriftReport
 from millrace.stats.estimation import Estimate, Estimator, Window, estimate, estimator_fit, estimator_learn
 from millrace.stats.expected import (
     EXPECTED,
@@ -119,6 +123,10 @@ __all__ = [
     "Budget",
     "Burn",
     "Coded",
+    "ColumnDrift",
+    "Detector",
+    "Drift",
+    "DriftReport",
     "Errors",
     "Estimate",
     "Estimator",
@@ -170,11 +178,20 @@ __all__ = [
     "by_slice",
     "calibration_curve",
     "challenger_alpha",
+    "chi_square_tail",
     "cuped_apply",
     "cuped_fit",
     "density_ratio",
     "design_effect",
+    "detector_start",
+    "detector_update",
     "difference_verdict",
+    "drift_pack",
+    "drift_start",
+    "drift_unpack",
+    "drift_update",
+    "e_bh",
+    "e_values",
     "empty_profile",
     "errors_by_weight",
     "estimate",

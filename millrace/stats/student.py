@@ -45,6 +45,12 @@ def student_quantile(alpha: float, degrees: float) -> float:
     return (low + high) / 2
 
 
+def student_tail(t: float, degrees: float) -> float:
+    """P(T > t) of Student's t with `degrees` > 0, to 1e-9 in relative terms; at least 1e-300. `t` is finite."""
+    tail = _tail(abs(t), degrees)
+    return max(tail if t >= 0 else 1 - tail, 1e-300)
+
+
 def poisson_lower(count: int, alpha: float) -> float:
     """The largest mean that `count` events refute from below: P(N ≥ count | mean) = `alpha`. 0 when nothing was seen.
 

@@ -1,0 +1,132 @@
+"""Evidence gathered window by window over many columns, with a promise that holds however often one looks.
+
+Claim: while every p is super-uniform given the windows before it, each column's detector M ← e·(1+M) with
+e = 1/(2√p) has E[M] ≤ the number of windows so far, hence so has the mean over columns, whatever hangs together
+between columns; the first time that mean reaches b comes after b windows on average or later. Unit: the window.
+A column whose windows have memory is fed the mean of all columns' e instead of its own: what is true of the mean of
+many is harder to fake by one column that stays off for a while. Which of the two a column gets is decided before the
+window is seen, so the claim stands.
+What breaks it: p that are too small for the truth (see `past`), columns added or dropped because of what they show.
+
+Sources: Vovk & Wang, "E-values: calibration, combination and applications" (Annals of Statistics 2021): the
+calibrator; Shin, Ramdas & Rinaldo, "E-detectors" (2023): Shiryaev–Roberts with e-values; Wang & Ramdas, "False
+discovery rate control with e-values" (JRSS-B 2022): e-BH.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from millrace.base.errors import MillraceError
+from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, column, same_length
+
+SHORT_MEMORY = 1.3  # a memory τ below this counts as none
+SAFETY = 10.0  # against the past's model
+
+
+def e_values(p: ArrayLike) -> Floats:
+    """1/(2√p), (k,): expectation 1 for uniform p. Errors: stats.data for p outside (0, 1], stats.shape."""
+    values = column(p, "p-values")
+    if values.size and not (float(values.min()) > 0 and float(values.max()) <= 1):
+        raise MillraceError("stats.data", "a p-value outside (0, 1]", "give probabilities; none of them is ever 0")
+    return np.asarray(0.5 / np.sqrt(values))
+
+
+class Detector(NamedTuple):
+    """Detectors of k columns. `value` (k,): M of each; `windows`: how many it has seen.
+
+    For naming columns that share evidence: `mass`, `length`, `size` (k,): a block's sum of e, the windows in it and
+    its full size; `blocks` (k,): M over the blocks before it; `run`: the product of the mean e since it was last
+    below 1, where the blocks begin.
+    """
+
+    value: Floats
+    blocks: Floats
+    mass: Floats
+    length: Ints
+    size: Ints
+    run: float
+    windows: int
+
+
+def detector_start(columns: int) -> Detector:
+    """Detectors of `columns` columns before any window."""
+    none, zero = np.zeros(columns), np.zeros(columns, np.int64)
+    return Detector(none, none, none, zero, zero, 0.0, 0)
+
+
+def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detector:
+    """After one more window with e-values `e` ≥ 0 (k,) and the memory τ (k,) that was known before it.
+
+    Errors: stats.data, stats.shape.
+    """
+    values, tau = column(e, "e-values"), column(memory, "memories")
+    same_length("detectors, e-values and memories", state.value, values, tau)
+    if not len(values):
+        return state._replace(windows=state.windows + 1)
+    own = tau < SHORT_MEMORY
+    mean = float(values.mean())
+    if not state.run > 1:
+        state = state._replace(blocks=state.blocks * 0, mass=state.mass * 0, length=state.length * 0)
+    begins = state.length == 0
+    size = np.where(begins, np.where(own, 1, np.ceil(3 * tau)).astype(np.int64), state.size)
+    mass, length = state.mass + values, state.length + 1
+    full = length >= size
+    return Detector(
+        value=_grown(state.value, np.where(own, values, mean)),
+        blocks=np.where(full, _grown(state.blocks, mass / size), state.blocks),
+        mass=np.where(full, 0.0, mass),
+        length=np.where(full, 0, length),
+        size=size,
+        run=min(mean * max(state.run, 1.0), LARGEST),
+        windows=state.windows + 1,
+    )
+
+
+def _grown(value: Floats, factor: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.asarray(np.minimum(factor * (1 + value), LARGEST))
+
+
+def evidence_by_column(state: Detector, memory: ArrayLike) -> Floats:
+    """What each column has against it by itself, (k,), expected to be at most the number of windows.
+
+    A column without memory has its detector; one with memory τ the detector over blocks of ⌈3τ⌉ windows since the
+    mean evidence began to rise, an unfinished block counted as far as it goes, in windows (times the block's size).
+    """
+    own = column(memory, "memories") < SHORT_MEMORY
+    begun = state.mass / np.maximum(state.size, 1) * (1 + state.blocks)
+    blocks = np.where(state.length > 0, np.maximum(begun, state.blocks), state.blocks)
+    return np.asarray(np.minimum(np.where(own, state.value, blocks * state.size), LARGEST))
+
+
+def combined(state: Detector) -> float:
+    """The mean of all detectors, what an alarm is decided by; 0 without columns."""
+    k = len(state.value)
+    return float(np.minimum((state.value / k).sum(), LARGEST)) if k else 0.0
+
+
+def threshold(windows_per_year: float, fleet: int = 1) -> float:
+    """What `combined` has to reach: `SAFETY` years of windows for each of `fleet` ≥ 1 models. Errors: stats.data."""
+    if not (windows_per_year > 0 and fleet >= 1 and windows_per_year * fleet < LARGEST):
+        raise MillraceError("stats.data", f"{windows_per_year!r} windows a year, a fleet of {fleet!r}",
+                            "give the windows in a year and the number of models watched")  # fmt: skip
+    return SAFETY * windows_per_year * fleet
+
+
+def e_bh(e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """The columns that e-BH names at false discovery rate `alpha`, whatever hangs together; bool (k,).
+
+    Errors: stats.alpha, stats.data, stats.shape.
+    """
+    check_alpha(alpha)
+    values = column(e, "e-values")
+    order = np.argsort(-values, kind="stable")
+    passes = np.flatnonzero(values[order] * np.arange(1, len(values) + 1) * alpha >= len(values))
+    named = np.zeros(len(values), bool)
+    if passes.size:
+        named[order[: int(passes[-1]) + 1]] = True
+    return named

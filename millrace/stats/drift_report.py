@@ -1,0 +1,103 @@
+"""What a watch for drift says about one window: a verdict, and what each column did, in words a person can use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, finite
+
+SHOWN = 5  # columns that the sentence of an alarm names
+
+
+class ColumnDrift(Struct, frozen=True, kw_only=True):
+    """One column in one window. Every float is finite.
+
+    `statistic` X² with `degrees` at `rows` effective rows; `psi`: the effect, debiased population stability (may be
+    slightly negative); `direction`: signed Wasserstein distance in standard deviations of the reference, None for
+    categories; `moved`: the group whose share changed most, in words. `p` is the larger of `p_immaterial` (is it more
+    than the tolerance?) and `p_unusual` (is it unusual against the column's own past?); 1 while there is no past.
+    `evidence` against the column by itself since the last reset. `visible_psi`: the smallest lasting change that
+    would raise an alarm in this column alone in about a week (a day for windows shorter than that); None while unknown.
+    """
+
+    name: str
+    statistic: float
+    degrees: int
+    rows: float
+    psi: float
+    direction: float | None
+    moved: str
+    p: float
+    p_immaterial: float
+    p_unusual: float
+    evidence: float
+    visible_psi: float | None
+
+    @property
+    def visible_sd(self) -> float | None:
+        """The same as a shift of a normal column in standard deviations (its population stability is the square)."""
+        return None if self.visible_psi is None else float(np.sqrt(self.visible_psi))
+
+
+class DriftReport(Struct, frozen=True):
+    """One window against its reference of about `reference_rows` rows; `columns` is empty before there is one.
+
+    `named`: the columns that an alarm is about, the strongest first; empty without an alarm.
+    """
+
+    start_us: int
+    rows: int
+    against: str
+    reference_rows: float
+    verdict: Verdict
+    columns: tuple[ColumnDrift, ...]
+    named: tuple[str, ...]
+
+
+def drift_verdict(
+    against: str, windows: int, statistic: float, bound: float, alpha: float, named: Sequence[ColumnDrift],
+    why: str, alarm: bool,
+) -> Verdict:  # fmt: skip
+    """The verdict on a window; `why` says what keeps it undecided, empty when it is decided."""
+    usual = {
+        "usual": "what is usual at this time",
+        "year": "the same season last year",
+        "training": "the training data",
+    }
+    if alarm:
+        shown = "; ".join(_told(c) for c in named[:SHOWN])
+        more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        because = f"differs from {usual[against]}: {shown}{more}"
+    elif why:
+        because = f"not enough evidence yet: {why}"
+    else:
+        because = f"nothing beyond {usual[against]}: evidence {statistic:.3g} of {bound:.3g} after {windows} windows"
+    return Verdict(
+        claim=f"the window is like {usual[against]}",
+        unit="window",
+        n=windows,
+        statistic=finite(statistic),
+        bound=finite(bound),
+        alpha=alpha,
+        decision=ALARM if alarm else UNDECIDED if why else QUIET,
+        because=because,
+        effect=max((c.psi for c in named), default=None),
+    )
+
+
+def _told(column: ColumnDrift) -> str:
+    way = "" if column.direction is None else f" by {column.direction:+.2g} sd"
+    return f"{column.name}{way} ({column.moved})"
+
+
+def largest_move(current: Ints, reference: Floats, words: Sequence[str]) -> str:
+    """The group whose share changed most, as "missing 0 % → 5.1 %"."""
+    n, big = max(int(current.sum()), 1), max(float(reference.sum()), 1e-300)
+    p, q = current / n, reference / big
+    if not len(words):
+        return ""
+    at = int(np.argmax(np.abs(p - q)))
+    return f"{words[at]} {100 * q[at]:.3g} % → {100 * p[at]:.3g} %"

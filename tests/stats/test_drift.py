@@ -1,0 +1,114 @@
+"""The watch for drift: what it finds, when it is neutral, what it refuses, and that it survives being stored."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from millrace.base.errors import MillraceError
+from millrace.stats import ALARM, QUIET, UNDECIDED, drift_pack, drift_start, drift_unpack, drift_update, layout, profile
+from millrace.stats.drift import DAY_US, HOUR_US, Drift
+
+NAMES = ("a", "b", "c", "d")
+
+
+def day(random, rows=400, shift=0.0, nulls=0.0, unseen=0.0):
+    columns = {name: random.normal(size=rows) for name in NAMES}
+    columns["b"] += shift
+    columns["c"][random.random(rows) < nulls] = np.nan
+    carrier = np.array(["aa", "bb", "cc"], object)[random.integers(0, 3, rows)]
+    carrier[random.random(rows) < unseen] = "zz"
+    return {**columns, "carrier": carrier}
+
+
+@cache
+def cells():
+    return layout(day(np.random.default_rng(1), 20_000))
+
+
+@cache
+def seasoned(days: int = 70) -> Drift:
+    random = np.random.default_rng(2)
+    return drift_start(cells(), history=[(i * DAY_US, profile(day(random), cells())) for i in range(days)])
+
+
+def follow(watch, days, **change):
+    random = np.random.default_rng(3)
+    reports = []
+    first = watch.last_us // DAY_US + 1
+    for i in range(days):
+        watch, report = drift_update(watch, cells(), (first + i) * DAY_US, profile(day(random, **change), cells()))
+        reports.append(report)
+    return watch, reports
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "within"),
+    [({"shift": 0.6}, "b", 3), ({"nulls": 0.06}, "c", 3), ({"unseen": 0.06}, "carrier", 3), ({"rows": 400}, None, 0)],
+)
+def test_a_change_is_found_and_named_and_no_other(change, column, within):
+    _, reports = follow(seasoned(), 10, **change)
+    alarms = [(i, r) for i, r in enumerate(reports) if r.verdict.decision == ALARM]
+    assert [r.named for _, r in alarms[:1]] == ([(column,)] if column else [])
+    assert not alarms or alarms[0][0] < within
+    assert all(r.verdict.decision in (ALARM, QUIET, UNDECIDED) and r.verdict.unit == "window" for r in reports)
+
+
+def test_the_report_tells_effect_direction_and_what_could_be_seen():
+    _, [report] = follow(seasoned(), 1, shift=-0.6, nulls=0.2)
+    by = {c.name: c for c in report.columns}
+    assert by["b"].direction == pytest.approx(-0.6, abs=0.15)
+    assert by["b"].psi == pytest.approx(0.36, abs=0.12)
+    assert by["carrier"].direction is None
+    assert by["c"].moved.startswith("missing 0 % → 2")
+    for column in report.columns:
+        assert column.p == max(column.p_immaterial, column.p_unusual)
+        assert column.visible_sd is not None and 0.15 < column.visible_sd < 1
+    assert report.rows == 400 and report.reference_rows == pytest.approx(7 * 400)
+
+
+def test_storing_changes_nothing():
+    kept, straight = seasoned(), seasoned()
+    for step in range(3):
+        kept, mine = follow(drift_unpack(drift_pack(kept)), 1, shift=step / 4)
+        straight, other = follow(straight, 1, shift=step / 4)
+        assert mine == other
+    assert drift_pack(kept) == drift_pack(straight)
+
+
+def test_neutral_while_evidence_is_missing():
+    watch = drift_start(cells())
+    random = np.random.default_rng(4)
+    for i in range(49):
+        watch, report = drift_update(watch, cells(), i * DAY_US, profile(day(random, 100 if i % 9 else 0), cells()))
+        assert report.verdict.decision in (UNDECIDED, QUIET)
+        if report.rows == 0 or i < 14:
+            assert report.verdict.decision == UNDECIDED and not report.columns
+
+
+def test_wrong_input_has_a_code_and_a_hint():
+    other = layout({"x": [1.0, 2.0]})
+    some = profile(day(np.random.default_rng(5)), cells())
+    watch = seasoned()
+    cases = [
+        ("stats.time", lambda: drift_update(watch, cells(), watch.last_us, some)),
+        ("stats.time", lambda: drift_update(watch, cells(), watch.last_us + HOUR_US, some)),
+        ("stats.time", lambda: drift_start(cells(), window_us=HOUR_US // 2)),
+        ("stats.time", lambda: drift_start(cells(), window_us=5 * HOUR_US)),
+        ("stats.time", lambda: drift_start(cells(), window_us=HOUR_US, against="year")),
+        ("stats.shape", lambda: drift_update(watch, other, watch.last_us + DAY_US, some)),
+        ("stats.shape", lambda: drift_update(watch, cells(), watch.last_us + DAY_US, profile({"x": [1.0]}, other))),
+        ("stats.data", lambda: drift_start(cells(), against="usully")),
+        ("stats.data", lambda: drift_start(cells(), against="training")),
+        ("stats.data", lambda: drift_start(cells(), tolerance=float("nan"))),
+        ("stats.data", lambda: drift_start(cells(), importance={"aa": 1.0})),
+        ("stats.data", lambda: drift_start(cells(), fleet=0)),
+        ("stats.state", lambda: drift_unpack(b"MRDR" + bytes(20))),
+        ("stats.state", lambda: drift_unpack(drift_pack(watch)[:-9])),
+    ]
+    for code, call in cases:
+        with pytest.raises(MillraceError) as caught:
+            call()
+        assert caught.value.code == code and caught.value.hint
