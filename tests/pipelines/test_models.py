@@ -1,0 +1,144 @@
+"""Model trees: what compiles answers alike, what does not says why and is kept as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelSpreading
+
+from millrace.base.errors import MillraceError
+from millrace.pipelines import branches, models
+from millrace.pipelines.encoder import Encoder
+from millrace.pipelines.signature import Input, encode
+from millrace.store import tree as trees
+from millrace.store.local import LocalBlobs
+
+_RANDOM = np.random.default_rng(7)
+X = _RANDOM.normal(size=(900, 5)).astype(np.float32)
+X[:, 0] = _RANDOM.integers(0, 9, len(X))
+Y = (X[:, 1] + np.sin(X[:, 0] * 2) + _RANDOM.normal(size=len(X)) > 0).astype(int)
+INPUTS = tuple(Input(f"c{place}", "number") for place in range(5))
+
+
+class Part(NamedTuple):
+    X: np.ndarray[Any, Any]
+
+
+class Sample(NamedTuple):
+    signature_inputs: tuple[Input, ...]
+    train: Part
+    test: Part
+
+
+ROWS = Sample(INPUTS, Part(X[:600]), Part(X[600:]))
+
+
+@pytest.mark.parametrize(
+    ("make", "target"),
+    [
+        (lambda: HistGradientBoostingClassifier(max_iter=20), Y),
+        (lambda: RandomForestClassifier(20, random_state=0), Y),
+        (lambda: RandomForestClassifier(20, random_state=0), Y + (X[:, 2] > 1)),
+        (lambda: LogisticRegression(), Y),
+        (lambda: make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()), Y),
+        (lambda: HistGradientBoostingRegressor(max_iter=20), X[:, 1] * 40),
+    ],
+)
+def test_what_compiles_answers_alike(make: Callable[[], Any], target: Any, tmp_path: Path) -> None:
+    fitted = make().fit(X, target)
+    blobs = LocalBlobs(tmp_path)
+    tree = trees.make(blobs, models.pack(fitted, ROWS))
+    scorer = models.load(blobs, tree)
+    assert scorer.manifest.format == "onnx" and scorer.manifest.why == ""
+    want = fitted.predict(X) if scorer.signature.task == "regression" else fitted.predict_proba(X)
+    want = want[:, 1] if scorer.signature.task == "binary" else want
+    assert scorer.score(X) == pytest.approx(want, abs=1e-4)
+    assert models.check_golden(scorer, models.golden(blobs, tree)) < 1e-4
+    assert scorer.manifest.parity is not None and scorer.manifest.parity.holds
+
+
+def test_unknown_values_and_categories_take_the_same_branch() -> None:
+    holes = X.copy()
+    holes[_RANDOM.random(X.shape) < 0.2] = np.nan
+    words = X.copy()
+    words[:, 1] = _RANDOM.integers(0, 60, len(X))
+    forest = RandomForestClassifier(10, random_state=0)
+    boosted = HistGradientBoostingClassifier(max_iter=20, categorical_features=[0, 1])
+    for estimator, fitted_on in ((forest, X), (forest, holes), (boosted, words), (boosted, np.round(holes))):
+        files = models.pack(estimator.fit(fitted_on, Y), Sample(INPUTS, Part(fitted_on), Part(fitted_on[:0])))
+        parity = msgspec.json.decode(files["parity.json"], type=models.Parity)
+        assert "model.onnx" in files and parity.holes > 0 and parity.beyond == 0
+
+
+def test_what_would_answer_otherwise_is_kept_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(branches, "mend", lambda model, estimator: None)
+    fitted = RandomForestClassifier(10, random_state=0).fit(X, Y)
+    blobs = LocalBlobs(tmp_path)
+    tree = trees.make(blobs, models.pack(fitted, ROWS))
+    scorer = models.load(blobs, tree)
+    assert scorer.manifest.format == "skops" and "differ on" in scorer.manifest.why
+    assert scorer.score(X) == pytest.approx(fitted.predict_proba(X)[:, 1])
+
+
+def test_what_does_not_compile_says_why() -> None:
+    fitted = LabelSpreading().fit(X, Y)
+    files = models.pack(fitted, ROWS)
+    manifest = msgspec.json.decode(files["model.json"], type=models.Manifest)
+    assert "model.skops" in files and manifest.format == "skops" and manifest.why
+
+
+def test_code_of_somebody_is_refused() -> None:
+    class Own(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
+        pass
+
+    with pytest.raises(MillraceError) as fault:
+        models.pack(Own().fit(X, Y), ROWS)
+    assert fault.value.code == "model.unsafe"
+
+
+def test_a_model_without_rows_is_refused() -> None:
+    fitted = LogisticRegression().fit(X, Y)
+    with pytest.raises(MillraceError) as fault:
+        models.pack(fitted, None)
+    assert fault.value.code == "model.sample"
+    with pytest.raises(MillraceError, match="5 columns"):
+        models.pack(fitted, Sample(INPUTS[:3], Part(X), Part(X)))
+
+
+def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    files = models.pack(LogisticRegression().fit(X, Y), ROWS)
+    with pytest.raises(MillraceError) as fault:
+        models.load(blobs, trees.make(blobs, {**files, "model.onnx": b"junk"}))
+    assert fault.value.code == "model.invalid"
+    with pytest.raises(MillraceError) as other:
+        models.read(blobs, trees.make(blobs, {"other.txt": b"junk"}))
+    assert other.value.code == "model.invalid"
+
+
+_cells = st.one_of(
+    st.none(), st.integers(-(2**40), 2**40), st.floats(allow_nan=True, allow_infinity=True), st.booleans()
+)
+_words = st.one_of(st.none(), st.sampled_from(["a", "b", "unseen", ""]))
+
+
+@given(rows=st.lists(st.tuples(_cells, _words), min_size=1, max_size=6))
+def test_the_prepared_encoder_makes_the_same_numbers(rows: list[tuple[Any, Any]]) -> None:
+    inputs = (Input("x", "number"), Input("w", "text", ("a", "b")))
+    columns = {"x": [x for x, _ in rows], "w": [w for _, w in rows]}
+    known = {"x": [math.nan if x is None else x for x in columns["x"]], "w": columns["w"]}
+    with np.errstate(over="ignore"):
+        assert np.array_equal(Encoder(inputs).matrix(columns, len(rows)), encode(inputs, known), equal_nan=True)
