@@ -18,6 +18,7 @@ from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
 from millrace.loop.follower import Follower
+from millrace.pipelines.runner import Runner
 from millrace.store.local import LocalBlobs
 
 
@@ -33,11 +34,13 @@ class Platform:
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
         self.loop = Follower(self.ground, self.call)
+        self.runner = Runner(self.ground)
         catalog.write(lambda tx: _first_day(tx, clock.now()))
 
     def start(self) -> None:
         """Start what works by itself beside the callers; one process of a directory does this."""
         self.loop.start()
+        self.runner.start()
 
     def call(
         self, name: str, request: Any = b"{}", caller: Caller = LOCAL, workspace: str = "main", key: str | None = None
@@ -47,6 +50,7 @@ class Platform:
 
     def close(self) -> None:
         self.loop.stop()
+        self.runner.stop()
         self.ground.catalog.close()
 
 

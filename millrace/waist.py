@@ -25,12 +25,14 @@ from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
 from millrace.serving import ops as serving_ops
+from millrace.pipelines import ops as pipelines_ops
 from millrace.tracking import ops as tracking_ops
 
 OPS: tuple[Op, ...] = (
     *access_ops.OPS,
     *audit_ops.OPS,
     *tracking_ops.OPS,
+    *pipelines_ops.OPS,
     *loop_ops.OPS,
     *serving_ops.OPS,
 )

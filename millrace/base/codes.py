@@ -88,12 +88,14 @@ CODES: dict[str, Code] = {
     "run.over": _conflict("the run has ended"),
     "run.param": _conflict("a parameter of the run has another value already"),
     "run.unknown": _unknown("run"),
+    "run.unmanaged": _conflict("the run is not run by the platform"),
     "search.invalid": _bad("a search that cannot be read"),
     # loop
     "loop.behind": Code(504, 1, "the loop has not dealt with everything in time"),
     "rule.invalid": _bad("a rule that cannot work"),
     "rule.unknown": _unknown("rule"),
     # exec
+    "step.answer": _bad("a step answered something that cannot be stored"),
     "step.lost": Code(500, 1, "a step's process ended before it answered"),
     "step.memory": _bad("a step wanted more memory than it may have"),
     "step.raised": _bad("a step's function raised an exception"),
@@ -106,6 +108,7 @@ CODES: dict[str, Code] = {
     "model.sample": _bad("a model without rows to tell its columns from"),
     "model.unsafe": _bad("a model that cannot be kept without code that may run"),
     "pipeline.argument": _bad("a value that cannot stand in a pipeline"),
+    "pipeline.code": _bad("more first-party code than a pipeline may bring"),
     "pipeline.empty": _bad("a pipeline that calls no step"),
     "pipeline.entry": _bad("the code does not hold the pipeline it was registered for"),
     "pipeline.params": _bad("parameters that do not fit the pipeline"),

@@ -43,6 +43,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "prediction_sync", "second", str, "when the prediction log is synced: 'second', or 'batch' before answering"
     ),
+    Setting("steps", 0, int, "pipeline steps that run at once; 0 means one a processor"),
+    Setting("step_timeout_s", 86_400, int, "longest time of a step that names no bound, in seconds"),
+    Setting("step_memory_mb", 0, int, "most memory of a step that names no bound, in MB; 0 means 80 % of the machine"),
     Setting("body_limit_mb", 512, int, "largest request body in MB"),
 )
 

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Handle:
         self.work = work
         self._owner = owner
         self.pipe: socket.socket | None = None
+        self._telling = threading.Lock()
+        self._tell: Callable[[], None] | None = None
         self._over = threading.Event()
         self._outcome: Outcome | None = None
 
@@ -52,9 +55,21 @@ class Handle:
         """Ask the work to end, and end it after `grace_s`. Does nothing to work that has ended."""
         self._owner.send(Cancel(self.work.id, grace_s))
 
+    def then(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once the work is over, from some thread; at once if it is over already. At most one may wait."""
+        with self._telling:
+            self._tell = tell
+            over = self._over.is_set()
+        if over:
+            tell()
+
     def end(self, outcome: Outcome) -> None:
-        self._outcome = outcome
-        self._over.set()
+        with self._telling:
+            self._outcome = outcome
+            self._over.set()
+            tell = self._tell
+        if tell is not None:
+            tell()
 
 
 class Processes:
@@ -127,7 +142,7 @@ class Processes:
         if self._pipe is None:
             ours, theirs = socket.socketpair()
             environment = {key: value for key, value in os.environ.items() if key not in _KEEP_OUT}
-            environment["PYTHONHASHSEED"] = "0"
+            environment |= {"PYTHONHASHSEED": "0", "MILLRACE_STEP": "1"}
             root = str(Path(__file__).parents[2])
             with theirs:
                 self._parent = subprocess.Popen(

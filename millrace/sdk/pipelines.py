@@ -1,0 +1,185 @@
+"""Register and run pipelines from a program or notebook, against an embedded platform or a server alike."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from millrace.base.errors import MillraceError
+from millrace.sdk.client import Client, Record
+from millrace.sdk.current import current
+
+if TYPE_CHECKING:
+    from millrace.pipelines.definition import Pipeline
+
+_OVER = ("finished", "failed", "cancelled")
+_LOOK_S = (0.02, 0.5)
+
+
+class RunHandle:
+    """A run of a pipeline: `state`, `metrics`, `outputs` (digests by name) as they are when asked for."""
+
+    def __init__(self, client: Client, id: str) -> None:
+        self.id = id
+        self._client = client
+        self._seen: Any = None
+
+    @property
+    def run(self) -> Record:
+        """The run whole, as `run.get` tells it."""
+        if self._seen is None or self._seen.state not in _OVER:
+            self._seen = self._client.call("run.get", run=self.id)
+        return self._seen  # type: ignore[no-any-return]  # a verb's answer
+
+    @property
+    def state(self) -> str:
+        return str(self.run["state"])
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        return dict(self.run["metrics"])
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return dict(self.run["outputs"])
+
+    @property
+    def steps(self) -> list[Any]:
+        """Each step: made or cached, and what of its key changed since the run before."""
+        return list(self._client.call("pipeline.explain", run=self.id)["steps"])
+
+    def value(self, output: str = "") -> Any:
+        """An output that is a plain JSON value; the only one unless named. None for anything else."""
+        outputs = self.outputs
+        return self._client.call("pipeline.value", digest=outputs[output] if output else next(iter(outputs.values())))[
+            "value"
+        ]
+
+    def logs(self, node: int = -1) -> Iterator[str]:
+        """What a step prints, piece by piece until it ends; that of the step that began last unless one is named."""
+        offset, pause = 0, _LOOK_S[0]
+        while True:
+            piece = self._client.call("run.logs", run=self.id, node=node, offset=offset)
+            if piece["text"]:
+                yield piece["text"]
+            if piece["over"]:
+                return
+            if piece["next"] == offset:
+                time.sleep(pause)
+                pause = min(2 * pause, _LOOK_S[1])
+            offset = piece["next"]
+
+    def cancel(self) -> None:
+        self._client.call("run.cancel", run=self.id)
+
+    def wait(self, timeout_s: float | None = None) -> RunHandle:
+        """Wait for the end, with progress on a terminal; itself. A failed run raises what its step told.
+
+        Errors: the run's own code, such as `step.raised`; `run.over` for a cancelled one; `TimeoutError`.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        progress, pause = _Progress(), _LOOK_S[0]
+        while self.state not in _OVER:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"run {self.id} is still {self.state}")
+            progress.show(self)
+            time.sleep(pause)
+            pause = min(1.3 * pause, _LOOK_S[1])
+        progress.end()
+        fault = self.run["fault"]
+        if self.state == "failed" and fault is not None:
+            raise MillraceError(fault["code"], fault["message"], fault["hint"])
+        if self.state == "cancelled":
+            raise MillraceError("run.over", f"run {self.id} was cancelled", "run it again")
+        return self
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{key}={value:.4g}" for key, value in self.metrics.items() if value is not None)
+        return f"<run {self.run['name']} {self.state}{': ' + shown if shown else ''}>"
+
+
+def register(pipeline: Pipeline[Any, Any], client: Client | None = None) -> Record:
+    """Register a pipeline's code as it is now; its newest version. Nothing changes if the code has not.
+
+    Errors: `pipeline.entry`, `pipeline.code`, `pipeline.params` for a default that is not plain.
+    """
+    from millrace.pipelines import archive
+
+    client = client or current()
+    packed = archive.of(pipeline)
+    try:
+        msgspec.json.encode(pipeline.defaults)
+    except (TypeError, ValueError) as fault:
+        raise MillraceError(
+            "pipeline.params",
+            f"a default of {pipeline.name!r} is not plain: {fault}",
+            "use numbers, text, lists, dicts",
+        ) from fault
+    digests = {path: client.home.put(data) for path, data in packed.files.items()}
+    sizes = {path: len(data) for path, data in packed.files.items()}
+    code = client.home.put(archive.tree_of(digests, sizes))
+    return client.call(  # type: ignore[no-any-return]  # a verb's answer
+        "pipeline.register", name=pipeline.name, code=code, entry=packed.entry, defaults=pipeline.defaults,
+        required=list(pipeline.required), script=packed.script, git=_git(packed.place),
+    )  # fmt: skip
+
+
+def start(
+    pipeline: Pipeline[Any, Any], params: Mapping[str, Any], client: Client | None = None, **more: Any
+) -> RunHandle:
+    """Register a pipeline and order a run; its handle at once. `more` are fields of `pipeline.run`."""
+    client = client or current()
+    registered = register(pipeline, client)
+    return RunHandle(
+        client, client.call("pipeline.run", pipeline=registered["name"], params=dict(params), **more)["id"]
+    )
+
+
+def run(pipeline: Pipeline[Any, Any], params: Mapping[str, Any]) -> RunHandle:
+    """Register a pipeline, run it and wait; the handle of the finished run. Errors: see `RunHandle.wait`."""
+    return start(pipeline, params).wait()
+
+
+class _Progress:
+    """One line on a terminal's standard error."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self._next = time.monotonic() + 0.5
+
+    def show(self, handle: RunHandle) -> None:
+        if not sys.stderr.isatty() or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 0.5
+        steps = handle.steps
+        done = sum(step["state"] in ("made", "cached") for step in steps)
+        going = ", ".join(step["step"] for step in steps if step["state"] == "running")
+        self._write(f"{handle.run['name']}: {handle.state}, {done} steps done{', now ' + going if going else ''}")
+
+    def end(self) -> None:
+        if self._shown:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write("\r" + text.ljust(len(self._shown)) + ("\r" if not text else ""))
+        sys.stderr.flush()
+        self._shown = text
+
+
+def _git(place: Path) -> dict[str, Any]:
+    """The state of the repository that holds `place`; empty without one, or without git."""
+    command = ["git", "-C", str(place.parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    lines = done.stdout.splitlines()
+    heads = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    dirty = any(not line.startswith("#") for line in lines)
+    return {"commit": heads.get("branch.oid", ""), "branch": heads.get("branch.head", ""), "dirty": dirty}
