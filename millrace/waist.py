@@ -24,8 +24,8 @@ from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
-from millrace.serving import ops as serving_ops
 from millrace.pipelines import ops as pipelines_ops
+from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 
 OPS: tuple[Op, ...] = (

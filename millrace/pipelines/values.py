@@ -140,7 +140,7 @@ def _is_json(value: Any) -> bool:
     if value is None or kind in (bool, str):
         return True
     if kind is int:
-        return -_SMALL <= value < _SMALL
+        return bool(-_SMALL <= value < _SMALL)
     if kind is float:
         return math.isfinite(value)
     if kind is list:
