@@ -25,6 +25,7 @@ from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
 from millrace.pipelines import ops as pipelines_ops
+from millrace.registry import ops as registry_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 
@@ -34,6 +35,7 @@ OPS: tuple[Op, ...] = (
     *tracking_ops.OPS,
     *pipelines_ops.OPS,
     *loop_ops.OPS,
+    *registry_ops.OPS,
     *serving_ops.OPS,
 )
 

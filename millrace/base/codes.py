@@ -118,6 +118,14 @@ CODES: dict[str, Code] = {
     "study.over": _conflict("the study has ended"),
     "study.space": _bad("a search space that cannot be searched"),
     "study.unknown": _unknown("study"),
+    # registry
+    "approval.own": Code(403, 3, "who made a version may not approve it"),
+    "model.exists": _conflict("a model of that name exists"),
+    "model.unknown": _unknown("model"),
+    "output.unknown": _unknown("output of the run"),
+    "run.unfinished": _conflict("the run has not finished well"),
+    "version.unapproved": Code(409, 3, "the version lacks approvals that its model asks for"),
+    "version.unknown": _unknown("version"),
     # serving
     "endpoint.exists": _conflict("an endpoint of that name exists"),
     "endpoint.unknown": _unknown("endpoint"),

@@ -248,11 +248,12 @@ def load(blobs: Blobs, tree: Digest) -> Scorer:
 
 
 def check_golden(scorer: Scorer, golden: Golden) -> float:
-    """The largest difference between a loaded model's answers and those it was packed with."""
+    """The largest difference between a loaded model's answers and those it was packed with, as parity measures it."""
     import numpy as np
 
     rows = np.array([[np.nan if cell is None else cell for cell in row] for row in golden.rows], np.float32)
-    return float(np.abs(scorer.score(rows) - np.array(golden.answers, np.float64)).max())
+    want = np.array(golden.answers, np.float64)
+    return float((np.abs(scorer.score(rows) - want) / np.maximum(1.0, np.abs(want))).max())
 
 
 def _known(cell: float) -> float | None:
