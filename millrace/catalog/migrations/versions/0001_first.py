@@ -143,6 +143,58 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "run", "id", name=op.f("pk_metric_tail")),
     )
     op.create_table(
+        "model",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("made", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("approvals", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_model")),
+    )
+    op.create_table(
+        "model_alias",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "model", "name", name=op.f("pk_model_alias")),
+    )
+    op.create_table(
+        "model_approval",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("pipeline", sa.Text(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("fact", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "model", "id", name=op.f("pk_model_approval")),
+    )
+    op.create_table(
+        "model_source",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "model", "number", "digest", name=op.f("pk_model_source")),
+    )
+    op.create_index("ix_model_source_digest", "model_source", ["workspace", "digest"], unique=False)
+    op.create_table(
+        "model_version",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("tree", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "model", "number", name=op.f("pk_model_version")),
+    )
+    op.create_index("ix_model_version_run", "model_version", ["workspace", "run"], unique=False)
+    op.create_table(
         "pipeline",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
