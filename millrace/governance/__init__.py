@@ -1,0 +1,1 @@
+"""What can be shown about a model version: its card, made from the evidence and never from hope."""

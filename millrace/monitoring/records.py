@@ -1,0 +1,123 @@
+"""What monitoring remembers: plans, measured blocks, their verdicts, and incidents. All times are event time."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from millrace.base.clock import Micros
+from millrace.base.names import Name
+from millrace.stats.verdict import Verdict
+
+Metric = Literal["auc", "brier", "log_loss", "squared"]
+Cause = Literal["loss", "residual", "drift", "labels"]
+
+SERVED = 0
+"""The version number under which a block holds what was served, whoever answered."""
+
+
+class Plan(Struct, frozen=True):
+    """What is watched at an endpoint, and what follows, as data.
+
+    `pipeline` is what a breach or the calendar retrains with, its `params` completed by ``since`` and ``until``: the
+    last `history_days` of event time. `on_breach` False leaves a breach an incident; `calendar_days` 0 leaves the
+    calendar out; at least `rest_days` lie between two trainings. `metric` is what challengers are compared on.
+    `loss` is what the loss is compared with ("" of it: the mean of the first `reference_days` blocks of the champion)
+    and `tolerance` how much more is no breach. `reference` is the digest of a Parquet file with the rows that inputs
+    are profiled against; without it the rows of the first `reference_days` blocks are.
+    """
+
+    endpoint: Name
+    model: Name = ""
+    pipeline: Name = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    metric: Metric = "brier"
+    calendar_days: int = 28
+    history_days: int = 120
+    rest_days: int = 7
+    on_breach: bool = True
+    alpha: float = 0.05
+    loss: float | None = None
+    tolerance: float = 0.01
+    reference: str = ""
+    reference_days: int = 7
+
+
+class Measures(Struct, frozen=True):
+    """Sums over the labelled rows of one version in one block: `mean` of each measure and Σ(x − mean)² as `squares`.
+
+    Measures are brier, log_loss and residual (label − score), for "squared" plans squared and residual. `auc` is None
+    with fewer than ten rows of either class.
+    """
+
+    rows: int = 0
+    positives: int = 0
+    mean: dict[str, float] = field(default_factory=dict)
+    squares: dict[str, float] = field(default_factory=dict)
+    auc: float | None = None
+    score: float | None = None
+
+
+class Block(Struct, frozen=True):
+    """One version in one block of event time. `version` 0 is what was served, whoever answered.
+
+    `rows` were scored, `failed` of them without an answer; `labelled` have a value, `states` counts the outcomes of
+    another kind (cancelled …), so ``coverage`` is the share of rows whose outcome is known.
+    """
+
+    version: int
+    since: Micros
+    until: Micros
+    rows: int
+    failed: int
+    labelled: int
+    states: dict[str, int]
+    measures: Measures
+
+    @property
+    def coverage(self) -> float | None:
+        known = self.labelled + sum(self.states.values())
+        return known / self.rows if self.rows else None
+
+
+class Judgement(Struct, frozen=True):
+    """What one block led to: the champion it found, and the verdicts so far. `drift` names the columns that moved."""
+
+    since: Micros
+    until: Micros
+    champion: int
+    champion_since: Micros
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    drift: tuple[str, ...] = ()
+
+
+class Standing(Struct, frozen=True):
+    """How far an endpoint is judged, and what the next block needs to know.
+
+    `judged` is the end of the last judged block. `asked` is when a challenger was last asked for; `fresh` is where the
+    evidence for the next breach begins. `blocks` counts judged blocks that had rows.
+    """
+
+    endpoint: Name
+    begun: Micros
+    judged: Micros
+    champion: int = 0
+    champion_since: Micros = 0
+    asked: Micros | None = None
+    fresh: Micros = 0
+    blocks: int = 0
+
+
+class Incident(Struct, frozen=True):
+    """One cause, from the block that showed it to the block that ended it."""
+
+    endpoint: Name
+    number: int
+    cause: Cause
+    opened: Micros
+    because: str
+    verdict: Verdict | None = None
+    columns: tuple[str, ...] = ()
+    closed: Micros | None = None
+    outcome: str = ""
