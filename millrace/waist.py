@@ -26,6 +26,7 @@ from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
 from millrace.pipelines import ops as pipelines_ops
 from millrace.registry import ops as registry_ops
+from millrace.monitoring import ops as monitoring_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 
@@ -37,6 +38,7 @@ OPS: tuple[Op, ...] = (
     *loop_ops.OPS,
     *registry_ops.OPS,
     *serving_ops.OPS,
+    *monitoring_ops.OPS,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in OPS}

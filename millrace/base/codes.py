@@ -80,6 +80,10 @@ CODES: dict[str, Code] = {
     "stats.state": _bad("a packed statistic of another version or kind"),
     "stats.time": _bad("times that are negative, repeated or out of order"),
     "stats.weight": _bad("a traffic weight, share or propensity out of range"),
+    # monitoring
+    "incident.over": _conflict("the incident has been closed"),
+    "incident.unknown": _unknown("incident"),
+    "watch.invalid": _bad("a plan that cannot be watched by"),
     # tracking
     "experiment.exists": _conflict("an experiment of that name exists"),
     "experiment.unknown": _unknown("experiment"),

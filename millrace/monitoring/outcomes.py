@@ -149,9 +149,7 @@ def _answers(score: NDArray[Any]) -> Floats:
     return np.full(len(score), np.nan)
 
 
-def _outcomes(
-    row_of: dict[str, int], labels: Labels, known_at: Micros | None
-) -> tuple[Floats, NDArray[np.object_]]:
+def _outcomes(row_of: dict[str, int], labels: Labels, known_at: Micros | None) -> tuple[Floats, NDArray[np.object_]]:
     label = np.full(len(row_of), np.nan)
     state = np.full(len(row_of), "", object)
     arrived = labels.arrived <= known_at if known_at is not None else np.ones(len(labels.id), np.bool_)

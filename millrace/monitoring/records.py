@@ -23,9 +23,8 @@ class Plan(Struct, frozen=True):
     `pipeline` is what a breach or the calendar retrains with, its `params` completed by ``since`` and ``until``: the
     last `history_days` of event time. `on_breach` False leaves a breach an incident; `calendar_days` 0 leaves the
     calendar out; at least `rest_days` lie between two trainings. `metric` is what challengers are compared on.
-    `loss` is what the loss is compared with ("" of it: the mean of the first `reference_days` blocks of the champion)
-    and `tolerance` how much more is no breach. `reference` is the digest of a Parquet file with the rows that inputs
-    are profiled against; without it the rows of the first `reference_days` blocks are.
+    `loss` is what the champion's loss is compared with (None: the mean of its first `reference_days` blocks) and
+    `tolerance` how much more is no breach. Inputs are counted in cells made from the first `reference_days` blocks.
     """
 
     endpoint: Name
@@ -40,7 +39,6 @@ class Plan(Struct, frozen=True):
     alpha: float = 0.05
     loss: float | None = None
     tolerance: float = 0.01
-    reference: str = ""
     reference_days: int = 7
 
 
@@ -96,7 +94,8 @@ class Standing(Struct, frozen=True):
     """How far an endpoint is judged, and what the next block needs to know.
 
     `judged` is the end of the last judged block. `asked` is when a challenger was last asked for; `fresh` is where the
-    evidence for the next breach begins. `blocks` counts judged blocks that had rows.
+    evidence for the next breach begins. `blocks` counts judged blocks that had rows, `calm` those in a row without an
+    alarm of drift.
     """
 
     endpoint: Name
@@ -107,6 +106,7 @@ class Standing(Struct, frozen=True):
     asked: Micros | None = None
     fresh: Micros = 0
     blocks: int = 0
+    calm: int = 0
 
 
 class Incident(Struct, frozen=True):
@@ -121,3 +121,25 @@ class Incident(Struct, frozen=True):
     columns: tuple[str, ...] = ()
     closed: Micros | None = None
     outcome: str = ""
+
+
+class Told(Struct, frozen=True):
+    """A judged block in short: the champion's loss and AUC, and what was served."""
+
+    since: Micros
+    rows: int
+    labelled: int
+    coverage: float | None
+    champion: int
+    loss: float | None
+    auc: float | None
+
+
+class Judged(Struct, frozen=True):
+    """What one call judged, and whether it asked for a challenger ("breach", "calendar" or "")."""
+
+    endpoint: Name
+    until: Micros
+    blocks: tuple[Told, ...] = ()
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    asked: str = ""

@@ -47,11 +47,14 @@ _incident = table(
     text("state"),
     text("spec"),
 )
+_challenge = table("monitor_challenge", text("workspace", key=True), text("endpoint", key=True), text("rollout"))
 
 _place: BindParameter[Any] = bindparam("place")
 _which: BindParameter[Any] = bindparam("which")
 _p, _s, _w, _b, _j, _i = _plan.c, _standing.c, _watch.c, _block.c, _judgement.c, _incident.c
 _put_plan, _put_standing, _put_watch = upsert(_plan), upsert(_standing), upsert(_watch)
+_put_challenge = upsert(_challenge)
+_one_challenge = select(_challenge.c.rollout).where(_challenge.c.workspace == _place, _challenge.c.endpoint == _which)
 _put_block, _put_judgement, _put_incident = upsert(_block), upsert(_judgement), upsert(_incident)
 _plans = select(_p.spec).where(_p.workspace == _place).order_by(_p.endpoint)
 _one_plan = _plans.where(_p.endpoint == _which)
@@ -102,6 +105,16 @@ def put_standing(tx: Tx, workspace: str, standing: Standing) -> None:
 def standing(tx: Tx, workspace: str, endpoint: str) -> Standing | None:
     row = tx.one(_one_standing, place=workspace, which=endpoint)
     return msgspec.json.decode(row[0], type=Standing) if row else None
+
+
+def put_challenge(tx: Tx, workspace: str, endpoint: str, rollout: str) -> None:
+    tx.change(_put_challenge, workspace=workspace, endpoint=endpoint, rollout=rollout)
+
+
+def challenge(tx: Tx, workspace: str, endpoint: str) -> str:
+    """The rollout that is under way with a challenger; "" without one."""
+    row = tx.one(_one_challenge, place=workspace, which=endpoint)
+    return str(row[0]) if row else ""
 
 
 def put_watch(tx: Tx, workspace: str, endpoint: str, layout: bytes, state: bytes) -> None:

@@ -1,0 +1,285 @@
+"""Judging blocks of event time, each once, in order, when their labels are due.
+
+A block is judged when event time is past its end by the endpoint's label maturity; an outcome counts if it had arrived
+by then. So the same log and labels give the same judgement, whenever and however often it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import structs, to_builtins
+
+from millrace.access.context import Context
+from millrace.base.clock import SECOND, Micros
+from millrace.base.errors import MillraceError
+from millrace.catalog.tx import Tx
+from millrace.monitoring import drift, outcomes, rules, tables
+from millrace.monitoring.outcomes import Outcomes
+from millrace.monitoring.records import (
+    SERVED,
+    Block,
+    Incident,
+    Judged,
+    Judgement,
+    Measures,
+    Plan,
+    Standing,
+    Told,
+)
+from millrace.serving import tables as serving_tables
+from millrace.serving.ops import find
+from millrace.serving.records import Endpoint
+from millrace.stats.verdict import ALARM, Floats, Verdict
+from millrace.tracking import tables as tracking_tables
+
+_EVER: Micros = 1 << 62
+_MOST = 100  # blocks of one call; the next call goes on
+
+
+class Turn:
+    """What one call adds, block after block, until it is written at once."""
+
+    def __init__(self, plan: Plan, standing: Standing, watch: drift.Watch | None, open_: list[Incident], number: int):
+        self.plan = plan
+        self.standing = standing
+        self.watch = watch
+        self.open = open_
+        self.number = number
+        self.champion: list[Block] = []  # the champion's blocks since it came in
+        self.served: list[Block] = []  # what was served lately
+        self.blocks: list[tuple[Block, bytes | None]] = []
+        self.judgements: list[Judgement] = []
+        self.opened: list[Incident] = []
+        self.closed: list[Incident] = []
+        self.told: list[Told] = []
+
+
+def judge(cx: Context, name: str, until: Micros) -> Judged:
+    """Judge the blocks of an endpoint that are mature at event time `until`; see `monitor.judge`."""
+    with cx.read() as tx:
+        endpoint = find(tx, cx.workspace, name)
+        plan = plan_of(tx, cx.workspace, endpoint)
+        standing = tables.standing(tx, cx.workspace, name) or _begin(tx, cx.workspace, endpoint)
+        due = rules.due_blocks(
+            standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s, maturity_s=endpoint.maturity_s
+        )[:_MOST]
+        turn = _load(cx, tx, plan, standing)
+    if not due:
+        return Judged(name, until)
+    for since, end in due:
+        _block(cx, turn, endpoint, since, end)
+    return cx.commit(lambda inner: _write(inner, turn, standing.judged, until))
+
+
+def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
+    """What is watched at the endpoint; without a plan of its own it is measured, and nothing is trained."""
+    return tables.plan(tx, workspace, endpoint.name) or Plan(endpoint.name, endpoint.model)
+
+
+def _begin(tx: Tx, workspace: str, endpoint: Endpoint) -> Standing:
+    held = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)
+    first = held[0].since if held else endpoint.day_origin
+    return Standing(endpoint.name, first, first)
+
+
+def _load(cx: Context, tx: Tx, plan: Plan, standing: Standing) -> Turn:
+    place, name = cx.workspace, plan.endpoint
+    packed = tables.watch(tx, place, name)
+    turn = Turn(
+        plan, standing, drift.unpack(cx.ground, packed) if packed else None,
+        tables.open_incidents(tx, place, name), tables.newest_incident(tx, place, name) + 1,
+    )  # fmt: skip
+    if standing.champion:
+        turn.champion = tables.blocks(tx, place, name, standing.champion_since, standing.judged, standing.champion)
+    past = standing.judged - rules.USUAL_BLOCKS * 86_400 * SECOND
+    turn.served = tables.blocks(tx, place, name, past, standing.judged, SERVED)
+    return turn
+
+
+def _block(cx: Context, turn: Turn, endpoint: Endpoint, since: Micros, until: Micros) -> None:
+    known_at = until + endpoint.maturity_s * SECOND
+    rows = outcomes.read(cx.ground, cx.workspace, endpoint.name, since, until, known_at)
+    if not len(rows.id):
+        turn.standing = structs.replace(turn.standing, judged=until)
+        return
+    measured = measure(turn.plan, rows, since, until)
+    champion, since_when, came = _champion(turn.standing, measured, rows, since)
+    if came:
+        turn.champion = []
+    turn.champion.extend(block for block in measured if block.version == champion)
+    found = rules.verdicts(turn.plan, turn.champion, turn.standing.fresh)
+    packed, moved = _drift(cx, turn, endpoint, rows, since, until)
+    if moved is not None:
+        found["drift"] = moved.verdict
+    calm = 0 if moved is not None and moved.verdict.decision == ALARM else turn.standing.calm + 1
+    _incidents(turn, measured[0], found, moved, came, calm, until)
+    turn.blocks.extend((block, packed if block.version == SERVED else None) for block in measured)
+    columns = moved.columns if moved is not None else ()
+    turn.judgements.append(Judgement(since, until, champion, since_when, found, columns))
+    turn.served.append(measured[0])
+    own = next((block for block in measured if block.version == champion), measured[0]).measures
+    turn.told.append(
+        Told(
+            since,
+            measured[0].rows,
+            measured[0].labelled,
+            measured[0].coverage,
+            champion,
+            own.mean.get(rules.loss_name(turn.plan)),
+            own.auc,
+        )
+    )
+    turn.standing = structs.replace(
+        turn.standing, judged=until, champion=champion, champion_since=since_when, blocks=turn.standing.blocks + 1,
+        calm=calm,
+    )  # fmt: skip
+
+
+def measure(plan: Plan, rows: Outcomes, since: Micros, until: Micros) -> list[Block]:
+    """What was served, first, then every version that scored rows of this block."""
+    there = rows.served >= 0
+    served = np.full(len(rows.id), np.nan)
+    failed = np.zeros(len(rows.id), np.bool_)
+    if there.any():
+        place = np.flatnonzero(there), rows.served[there]
+        served[there], failed[there] = rows.score[place], rows.failed[place]
+    found = [_measured(plan, SERVED, rows, there, served, failed, since, until)]
+    for column, version in enumerate(rows.versions):
+        own = rows.score[:, column], rows.failed[:, column]
+        found.append(_measured(plan, version, rows, rows.scored[:, column], *own, since, until))
+    return found
+
+
+def _measured(
+    plan: Plan, version: int, rows: Outcomes, asked: Any, score: Floats, failed: Any, since: Micros, until: Micros
+) -> Block:
+    told = asked & ~np.isnan(score) & ~np.isnan(rows.label)
+    return Block(
+        version, since, until, int(asked.sum()), int((failed & asked).sum()),
+        int((asked & ~np.isnan(rows.label)).sum()), outcomes.states(rows.state[asked]),
+        outcomes.measures(rows.label[told], score[told], numbers=plan.metric == "squared") if told.any() else Measures(),
+    )  # fmt: skip
+
+
+def _champion(standing: Standing, measured: Sequence[Block], rows: Outcomes, since: Micros) -> tuple[int, Micros, bool]:
+    """(the block's champion, since when, whether it came in with this block)."""
+    answered = {
+        version: int((rows.served == column).sum())
+        for column, version in enumerate(rows.versions)
+        if (rows.served == column).any()
+    }
+    champion = rules.champion_of(standing.champion, answered)
+    if champion != standing.champion:
+        return champion, since, True
+    return champion, standing.champion_since, False
+
+
+def _drift(
+    cx: Context, turn: Turn, endpoint: Endpoint, rows: Outcomes, since: Micros, until: Micros
+) -> tuple[bytes | None, drift.Moved | None]:
+    """The packed profile of the block and what the watch says of it; both None until there are cells to count in."""
+    if not drift.can_watch(endpoint.block_s):
+        return None, None
+    if turn.watch is not None:
+        turn.watch, counted, moved = drift.follow(turn.watch, since, drift.columns_of(rows))
+        return drift.packed_profile(counted), moved
+    if turn.standing.blocks + 1 < turn.plan.reference_days:
+        return None, None
+    size = endpoint.block_s * SECOND
+    days = []
+    for start in range(turn.standing.begun, until, size):
+        day = rows if start == since else outcomes.read(cx.ground, cx.workspace, endpoint.name, start, start + size)
+        if len(day.id):
+            days.append((start, drift.columns_of(day)))
+    turn.watch, seen = drift.begin(days, endpoint.block_s)
+    return drift.packed_profile(seen[-1]), None
+
+
+def _incidents(
+    turn: Turn, served: Block, found: dict[str, Verdict], moved: drift.Moved | None, came: bool, calm: int,
+    until: Micros,
+) -> None:  # fmt: skip
+    findings = []
+    for cause in ("loss", "residual"):
+        verdict = found[cause]
+        findings.append(rules.Finding(cause, verdict.decision == ALARM, verdict.because, verdict))
+    if moved is not None:
+        alarm = moved.verdict.decision == ALARM
+        findings.append(rules.Finding("drift", alarm, moved.verdict.because, moved.verdict, moved.columns))
+    lost = rules.labels_lost(served, turn.served)
+    findings.append(rules.Finding("labels", bool(lost), lost))
+    opened, closed = rules.incidents(
+        turn.plan.endpoint, turn.open, findings, since=served.since, until=until, new_champion=came, calm=calm,
+        number=turn.number,
+    )  # fmt: skip
+    over = {incident.number for incident in closed}
+    turn.open = [incident for incident in turn.open if incident.number not in over] + opened
+    turn.number += len(opened)
+    turn.opened += opened
+    turn.closed += closed
+
+
+def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Judged:
+    place, name = cx.workspace, turn.plan.endpoint
+    now = tables.standing(cx.tx, place, name)
+    if now is not None and now.judged != judged_before:
+        raise MillraceError("catalog.busy", f"endpoint {name} was judged by another call meanwhile", "call again")
+    for block, packed in turn.blocks:
+        tables.put_block(cx.tx, place, name, block, packed)
+    for judgement in turn.judgements:
+        tables.put_judgement(cx.tx, place, name, judgement)
+    if turn.watch is not None:
+        tables.put_watch(cx.tx, place, name, *drift.pack(turn.watch))
+    for incident in (*turn.opened, *turn.closed):
+        tables.put_incident(cx.tx, place, incident)
+    verdicts = turn.judgements[-1].verdicts if turn.judgements else {}
+    wanted = rules.ask(turn.plan, turn.standing, until, verdicts, under_way(cx.tx, place, name))
+    standing = turn.standing
+    if wanted is not None:
+        standing = structs.replace(standing, asked=until, fresh=standing.judged)
+    tables.put_standing(cx.tx, place, standing)
+    done = Judged(name, until, tuple(turn.told), verdicts, wanted.why if wanted else "")
+    for incident in turn.opened:
+        cx.fact("incident.opened", f"{name}-{incident.number}", to_builtins(incident))
+    for incident in turn.closed:
+        cx.fact("incident.closed", f"{name}-{incident.number}", to_builtins(incident))
+    cx.fact("monitor.judged", name, to_builtins(done))
+    if wanted is not None:
+        _ask(cx, turn.plan, wanted, until)
+    return done
+
+
+def _ask(cx: Context, plan: Plan, wanted: rules.Ask, now: Micros) -> None:
+    data = {
+        "endpoint": plan.endpoint,
+        "at": now,
+        "pipeline": plan.pipeline,
+        "params": rules.params_of(plan, now),
+        "purpose": {"challenger": plan.endpoint, "model": plan.model, "because": wanted.cause, "until": now},
+        "cause": wanted.cause,
+        "verdict": to_builtins(wanted.verdict),
+    }
+    cx.fact("monitor.breached" if wanted.why == "breach" else "monitor.due", plan.endpoint, data)
+
+
+def under_way(tx: Tx, workspace: str, endpoint: str) -> bool:
+    """Whether a challenger of the endpoint is trained or rolled out."""
+    if tables.challenge(tx, workspace, endpoint):
+        return True
+    going = (*tracking_tables.in_state(tx, "pipeline", "queued"), *tracking_tables.in_state(tx, "pipeline", "running"))
+    return any(place == workspace and run.origin.purpose.get("challenger") == endpoint for place, run in going)
+
+
+class Challenge(NamedTuple):
+    """What the rooms to the right tell monitoring: a challenger is being rolled out at `endpoint` by `rollout`."""
+
+    endpoint: str
+    rollout: str
+
+
+def challenge(cx: Context, told: Challenge) -> None:
+    """Remember that a challenger is under way, so that none is asked for; `rollout` "" ends that."""
+    tables.put_challenge(cx.tx, cx.workspace, told.endpoint, told.rollout)

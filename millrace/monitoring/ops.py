@@ -1,0 +1,207 @@
+"""The verbs of monitoring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field, structs, to_builtins
+
+from millrace.access.context import Context
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError, unknown
+from millrace.base.op import Nothing, op, record_of
+from millrace.monitoring import judge as judging
+from millrace.monitoring import rules, tables
+from millrace.monitoring.records import SERVED, Block, Incident, Judged, Judgement, Metric, Plan
+from millrace.serving.ops import find
+
+_EVER: Micros = 1 << 62
+
+
+class WatchEndpoint(Struct, frozen=True):
+    """What to watch and what follows; see `Plan`. The model is the endpoint's."""
+
+    endpoint: str
+    pipeline: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    metric: Metric = "brier"
+    calendar_days: int = 28
+    history_days: int = 120
+    rest_days: int = 7
+    on_breach: bool = True
+    alpha: float = 0.05
+    loss: float | None = None
+    tolerance: float = 0.01
+    reference_days: int = 7
+
+
+class JudgeEndpoint(Struct, frozen=True):
+    """`until`: event time (micros) that has been reached."""
+
+    endpoint: str
+    until: Micros
+
+
+class WhichMonitor(Struct, frozen=True):
+    endpoint: str
+
+
+class ReadSpan(Struct, frozen=True):
+    """Blocks that begin in ``[since, until)``, event time in micros. `version` 0 is what was served."""
+
+    endpoint: str
+    since: Micros = 0
+    until: Micros = _EVER
+    version: int | None = None
+
+
+class Curve(Struct, frozen=True):
+    """One version over event time; every list has one entry a block, None where it is not known."""
+
+    version: int
+    since: list[Micros]
+    rows: list[int]
+    labelled: list[int]
+    coverage: list[float | None]
+    failed: list[int]
+    auc: list[float | None]
+    score: list[float | None]
+    positives: list[float | None]
+    measures: dict[str, list[float | None]]
+
+
+class Curves(Struct, frozen=True):
+    """The curves by version (0: what was served), and the judgements: champion, verdicts and drift by block."""
+
+    endpoint: str
+    curves: list[Curve]
+    judgements: list[Judgement]
+
+
+class ListIncidents(Struct, frozen=True):
+    """Those of one endpoint, or of all; the open ones alone, or all."""
+
+    endpoint: str = ""
+    open: bool = False
+
+
+class CloseIncident(Struct, frozen=True):
+    """`reason` is kept with it."""
+
+    endpoint: str
+    number: int
+    reason: str
+
+
+@op("monitor.watch", permission="monitor:operate")
+def watch(ask: WatchEndpoint, cx: Context) -> Plan:
+    """Watch an endpoint: what is compared, and what trains a challenger when.
+
+    Errors: endpoint.unknown, watch.invalid, stats.alpha.
+    """
+    endpoint = find(cx.tx, cx.workspace, ask.endpoint)
+    plan = rules.check_plan(Plan(model=endpoint.model, **structs.asdict(ask)))
+    tables.put_plan(cx.tx, cx.workspace, plan)
+    cx.fact("monitor.watched", endpoint.name, to_builtins(plan))
+    return plan
+
+
+@op("monitor.get", permission="monitor:read", kind="read")
+def get(ask: WhichMonitor, cx: Context) -> Plan:
+    """Show what is watched at an endpoint.
+
+    Errors: endpoint.unknown.
+    """
+    return judging.plan_of(cx.tx, cx.workspace, find(cx.tx, cx.workspace, ask.endpoint))
+
+
+@op("monitor.list", permission="monitor:read", kind="read")
+def list_plans(ask: Nothing, cx: Context) -> list[Plan]:
+    """List what is watched."""
+    return tables.plans(cx.tx, cx.workspace)
+
+
+@op("monitor.judge", permission="monitor:run", kind="work")
+def judge(ask: JudgeEndpoint, cx: Context) -> Judged:
+    """Judge the blocks whose outcomes are due at `until`, each once.
+
+    Errors: endpoint.unknown, blob.corrupt, catalog.busy.
+    """
+    return judging.judge(cx, ask.endpoint, ask.until)
+
+
+@op("monitor.windows", permission="monitor:read", kind="read")
+def windows(ask: ReadSpan, cx: Context) -> list[Block]:
+    """List the measured blocks of an endpoint, by version.
+
+    Errors: endpoint.unknown.
+    """
+    find(cx.tx, cx.workspace, ask.endpoint)
+    return tables.blocks(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until, ask.version)
+
+
+@op("monitor.series", permission="monitor:read", kind="read")
+def series(ask: ReadSpan, cx: Context) -> Curves:
+    """Read loss, coverage and drift over event time, as columns to draw.
+
+    Errors: endpoint.unknown.
+    """
+    find(cx.tx, cx.workspace, ask.endpoint)
+    blocks = tables.blocks(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until, ask.version)
+    versions = sorted({block.version for block in blocks})
+    curves = [_curve(version, [block for block in blocks if block.version == version]) for version in versions]
+    judgements = tables.judgements(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until)
+    return Curves(ask.endpoint, curves, judgements)
+
+
+@op("incident.list", permission="incident:read", kind="read")
+def list_incidents(ask: ListIncidents, cx: Context) -> list[Incident]:
+    """List incidents, newest first."""
+    return [
+        incident
+        for incident in tables.incidents(cx.tx, cx.workspace)
+        if ask.endpoint in ("", incident.endpoint) and not (ask.open and incident.closed is not None)
+    ]
+
+
+@op("incident.close", permission="incident:operate")
+def close_incident(ask: CloseIncident, cx: Context) -> Incident:
+    """Close an incident by hand.
+
+    Errors: incident.unknown, incident.over.
+    """
+    found = tables.incident(cx.tx, cx.workspace, ask.endpoint, ask.number)
+    if found is None:
+        raise unknown("incident", f"{ask.endpoint}-{ask.number}")
+    if found.closed is not None:
+        raise MillraceError(
+            "incident.over", f"incident {ask.number} was closed: {found.outcome}", "there is nothing to do"
+        )
+    standing = tables.standing(cx.tx, cx.workspace, ask.endpoint)
+    now = standing.judged if standing else found.opened
+    over = structs.replace(found, closed=now, outcome=ask.reason)
+    tables.put_incident(cx.tx, cx.workspace, over)
+    cx.fact("incident.closed", f"{over.endpoint}-{over.number}", to_builtins(over))
+    return over
+
+
+def _curve(version: int, blocks: list[Block]) -> Curve:
+    names = sorted({name for block in blocks for name in block.measures.mean})
+    return Curve(
+        version=version,
+        since=[block.since for block in blocks],
+        rows=[block.rows for block in blocks],
+        labelled=[block.labelled for block in blocks],
+        coverage=[block.coverage for block in blocks],
+        failed=[block.failed for block in blocks],
+        auc=[block.measures.auc for block in blocks],
+        score=[block.measures.score for block in blocks],
+        positives=[b.measures.positives / b.measures.rows if b.measures.rows else None for b in blocks],
+        measures={name: [block.measures.mean.get(name) for block in blocks] for name in names},
+    )
+
+
+OPS = tuple(
+    record_of(verb) for verb in (watch, get, list_plans, judge, windows, series, list_incidents, close_incident)
+)
+assert SERVED == 0, "requests say 0 for what was served"

@@ -1,0 +1,141 @@
+"""Blocks are judged once, in order, in event time; what follows from them is a fact."""
+
+from __future__ import annotations
+
+import pytest
+
+from millrace.base.clock import DAY
+from millrace.base.errors import MillraceError
+from tests.monitoring.days import ORIGIN, ROWS, Days, bad, blunt, good
+
+
+def test_a_day_is_measured_by_version(days: Days) -> None:
+    days.write(0, {1: blunt}, {2: good}, lost=0.05)
+    judged = days.judge(2)
+    (told,) = judged.blocks
+    assert told.rows == ROWS and told.champion == 1
+    served, one, two = days.platform.call("monitor.windows", {"endpoint": "late"})
+    assert (served.version, one.version, two.version) == (0, 1, 2)
+    assert served.measures == one.measures
+    assert one.rows == two.rows == ROWS and one.labelled + one.states["cancelled"] < ROWS
+    assert one.measures.rows == one.labelled and one.coverage == pytest.approx(0.95, abs=0.04)
+    assert two.measures.mean["brier"] < one.measures.mean["brier"]
+    assert two.measures.auc is not None and one.measures.auc is not None
+    assert two.measures.auc > one.measures.auc
+
+
+def test_a_day_waits_for_its_labels_and_is_judged_once(days: Days) -> None:
+    days.write(0, {1: good})
+    assert days.judge(1).blocks == ()
+    assert len(days.judge(2).blocks) == 1
+    assert days.judge(2).blocks == ()
+    assert len(days.facts("monitor.judged")) == 1
+
+
+def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -> None:
+    days.write(0, {1: good}, rows=40)
+    late = {"ids": ["d0r0:0"], "event": [ORIGIN], "arrived": [ORIGIN + 3 * DAY], "values": [1.0]}
+    days.platform.call("label.add", {"endpoint": "late", **late})
+    days.judge(2)
+    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"})
+    assert served.labelled + sum(served.states.values()) == 39
+
+
+def test_many_days_at_once_are_the_same_as_one_by_one(days: Days) -> None:
+    for day in range(12):
+        days.write(day, {1: good}, rows=60)
+    days.judge(13)
+    together = days.platform.call("monitor.series", {"endpoint": "late"})
+    assert len(together.judgements) == 12
+    assert together.judgements[-1].verdicts.keys() == {"loss", "residual", "drift"}
+
+
+def test_a_champion_that_is_off_is_a_breach_and_trains_once(days: Days) -> None:
+    days.platform.call(
+        "monitor.watch",
+        {"endpoint": "late", "pipeline": "nightly", "params": {"depth": 3}, "history_days": 30, "calendar_days": 0},
+    )
+    for day in range(16):
+        days.write(day, {1: good}, shift=0.0 if day < 7 else 2.0)
+        days.judge(day + 2)
+    (fact,) = days.facts("monitor.breached")
+    assert fact.data["pipeline"] == "nightly"
+    assert fact.data["params"]["depth"] == 3
+    assert fact.data["params"]["until"] - fact.data["params"]["since"] == 30 * DAY
+    assert fact.data["purpose"]["challenger"] == "late" and fact.data["purpose"]["model"] == "lateness"
+    assert fact.data["verdict"]["decision"] == "alarm" and fact.data["verdict"]["unit"] == "block"
+    causes = [fact.data["cause"] for fact in days.facts("incident.opened")]
+    assert fact.data["cause"] in causes and len(causes) == len(set(causes))
+
+
+def test_the_calendar_asks_every_four_weeks(days: Days) -> None:
+    ask = {"endpoint": "late", "pipeline": "nightly", "calendar_days": 10, "on_breach": False}
+    days.platform.call("monitor.watch", ask)
+    for day in range(25):
+        days.write(day, {1: good}, rows=30)
+        days.judge(day + 2)
+    asked = [(fact.data["at"] - ORIGIN) // DAY for fact in days.facts("monitor.due")]
+    assert asked == [10, 20]
+
+
+def test_without_a_pipeline_nothing_is_trained(days: Days) -> None:
+    for day in range(14):
+        days.write(day, {1: bad}, rows=120)
+        days.judge(day + 2)
+    assert not days.facts("monitor.breached", "monitor.due")
+    assert "residual" in [fact.data["cause"] for fact in days.facts("incident.opened")]
+
+
+def test_lost_labels_are_an_incident_that_ends(days: Days) -> None:
+    for day in range(10):
+        days.write(day, {1: good}, lost=1.0 if day in (5, 6) else 0.0, rows=60)
+        days.judge(day + 2)
+    causes = [fact.data["cause"] for fact in days.facts("incident.opened")]
+    assert causes.count("labels") == 1
+    (over,) = (fact for fact in days.facts("incident.closed") if fact.data["cause"] == "labels")
+    assert (over.data["opened"] - ORIGIN) // DAY == 5 and (over.data["closed"] - ORIGIN) // DAY == 8
+
+
+@pytest.mark.slow
+def test_inputs_that_moved_are_an_incident_that_names_them(days: Days) -> None:
+    for day in range(90):
+        days.write(day, {1: good}, load_shift=0.0 if day < 75 else 3.0, rows=80)
+        days.judge(day + 2)
+    drifted = [fact for fact in days.facts("incident.opened") if fact.data["cause"] == "drift"]
+    assert drifted and "load" in drifted[0].data["columns"]
+    assert (drifted[0].data["opened"] - ORIGIN) // DAY >= 75
+
+
+def test_a_canary_does_not_become_champion(days: Days) -> None:
+    for day in range(4):
+        days.write(day, {1: good, 2: good}, weights={2: 3_000})
+        assert {told.champion for told in days.judge(day + 2).blocks} <= {1}
+    days.write(4, {2: good})
+    assert days.judge(6).blocks[0].champion == 2
+
+
+def test_incidents_are_listed_and_closed_by_hand(days: Days) -> None:
+    for day in range(14):
+        days.write(day, {1: bad}, rows=120)
+        days.judge(day + 2)
+    call = days.platform.call
+    found = call("incident.list", {"endpoint": "late", "open": True})
+    assert found and all(incident.closed is None for incident in found)
+    one = {"endpoint": "late", "number": found[0].number, "reason": "known"}
+    assert call("incident.close", one).outcome == "known"
+    with pytest.raises(MillraceError) as over:
+        call("incident.close", one)
+    assert over.value.code == "incident.over"
+    with pytest.raises(MillraceError) as unknown:
+        call("incident.close", {**one, "number": 99})
+    assert unknown.value.code == "incident.unknown"
+
+
+def test_a_plan_that_cannot_be_is_refused(days: Days) -> None:
+    for wrong in ({"rest_days": -1}, {"reference_days": 1}):
+        with pytest.raises(MillraceError) as fault:
+            days.platform.call("monitor.watch", {"endpoint": "late", **wrong})
+        assert fault.value.code == "watch.invalid"
+    with pytest.raises(MillraceError) as unknown:
+        days.platform.call("monitor.watch", {"endpoint": "lat"})
+    assert unknown.value.code == "endpoint.unknown"
