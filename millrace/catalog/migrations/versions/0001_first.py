@@ -76,6 +76,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "actor", "key", name=op.f("pk_idempotency")),
     )
     op.create_table(
+        "incident",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "number", name=op.f("pk_incident")),
+    )
+    op.create_table(
         "label_batch",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),
@@ -194,6 +203,53 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "model", "number", name=op.f("pk_model_version")),
     )
     op.create_index("ix_model_version_run", "model_version", ["workspace", "run"], unique=False)
+    op.create_table(
+        "monitor_block",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.Column("profile", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "since", "version", name=op.f("pk_monitor_block")),
+    )
+    op.create_table(
+        "monitor_challenge",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("rollout", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_challenge")),
+    )
+    op.create_table(
+        "monitor_drift",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("layout", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_drift")),
+    )
+    op.create_table(
+        "monitor_judgement",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "since", name=op.f("pk_monitor_judgement")),
+    )
+    op.create_table(
+        "monitor_plan",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_plan")),
+    )
+    op.create_table(
+        "monitor_standing",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_standing")),
+    )
     op.create_table(
         "pipeline",
         sa.Column("workspace", sa.Text(), nullable=False),
