@@ -24,9 +24,9 @@ from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
+from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops
 from millrace.registry import ops as registry_ops
-from millrace.monitoring import ops as monitoring_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 

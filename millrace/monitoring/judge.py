@@ -24,7 +24,6 @@ from millrace.monitoring.records import (
     Incident,
     Judged,
     Judgement,
-    Measures,
     Plan,
     Standing,
     Told,
@@ -157,10 +156,11 @@ def _measured(
     plan: Plan, version: int, rows: Outcomes, asked: Any, score: Floats, failed: Any, since: Micros, until: Micros
 ) -> Block:
     told = asked & ~np.isnan(score) & ~np.isnan(rows.label)
+    found = outcomes.measures(rows.label[told], score[told], numbers=plan.metric == "squared")
     return Block(
         version, since, until, int(asked.sum()), int((failed & asked).sum()),
         int((asked & ~np.isnan(rows.label)).sum()), outcomes.states(rows.state[asked]),
-        outcomes.measures(rows.label[told], score[told], numbers=plan.metric == "squared") if told.any() else Measures(),
+        found,
     )  # fmt: skip
 
 

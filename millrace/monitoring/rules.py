@@ -184,7 +184,7 @@ class Finding(Struct, frozen=True):
 def ended(incident: Incident, finding: Finding | None, *, new_champion: bool, calm: int) -> str:
     """Why an open incident is over, or nothing. `calm`: blocks without an alarm of drift so far, this one included.
 
-    Loss and residual end when a new champion comes in, drift after `CALM_BLOCKS` calm blocks, labels when they are back.
+    Loss and residual end when a new champion comes in, drift after `CALM_BLOCKS` calm blocks, labels when they come.
     """
     if incident.cause in ("loss", "residual"):
         return "another champion came in" if new_champion else ""
