@@ -23,6 +23,7 @@ from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
+from millrace.data import ops as data_ops
 from millrace.loop import ops as loop_ops
 from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops
@@ -33,6 +34,7 @@ from millrace.tracking import ops as tracking_ops
 OPS: tuple[Op, ...] = (
     *access_ops.OPS,
     *audit_ops.OPS,
+    *data_ops.OPS,
     *tracking_ops.OPS,
     *pipelines_ops.OPS,
     *loop_ops.OPS,

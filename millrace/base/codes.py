@@ -71,6 +71,16 @@ CODES: dict[str, Code] = {
     "tree.invalid": _bad("a tree with an impossible path, or bytes that are not a tree"),
     "tree.link": _bad("a folder to be stored holds a link or a special file"),
     "tree.occupied": _conflict("a tree is to be written where something else is"),
+    # data
+    "dataset.duplicate": _bad("two rows of one key arrived at the same moment"),
+    "dataset.empty": _bad("rows were asked for and none came"),
+    "dataset.exists": _conflict("a dataset of that name exists"),
+    "dataset.infinite": _bad("an infinite number in a dataset"),
+    "dataset.kind": _bad("a column of a kind that no dataset can hold"),
+    "dataset.null": _bad("a key or a time that is missing"),
+    "dataset.schema": _bad("columns that do not fit the dataset"),
+    "dataset.unknown": _unknown("dataset"),
+    "dataset.unreadable": _bad("bytes that are no table"),
     # stats
     "stats.alpha": _bad("an error rate outside (0, 1)"),
     "stats.blocks": _bad("blocks that cannot carry the claim"),

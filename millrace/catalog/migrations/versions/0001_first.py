@@ -36,6 +36,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "follower", name=op.f("pk_cursor")),
     )
     op.create_table(
+        "dataset",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("arrived", sa.Text(), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("made", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("latest", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("pushed", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_dataset")),
+    )
+    op.create_table(
+        "dataset_push",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("rows", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("columns", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "dataset", "number", name=op.f("pk_dataset_push")),
+    )
+    op.create_table(
+        "dataset_version",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("tree", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "dataset", "number", name=op.f("pk_dataset_version")),
+    )
+    op.create_table(
         "endpoint",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),

@@ -1,0 +1,146 @@
+"""A dataset's life as functions of an open writing call, for this room's verbs and for the rooms that read data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from millrace.access.context import Context
+from millrace.base.errors import MillraceError, unknown
+from millrace.catalog.tx import Tx
+from millrace.data import parquet, rules, tables
+from millrace.data.parquet import Columns
+from millrace.data.records import Column, Dataset, Version
+from millrace.store import tree
+from millrace.store.tree import Entry
+
+
+def find(tx: Tx, workspace: str, name: str) -> Dataset:
+    """The dataset `name`. Errors: `dataset.unknown`."""
+    found = tables.dataset(tx, workspace, name)
+    if found is None:
+        raise unknown("dataset", name, tables.names(tx, workspace))
+    return found
+
+
+def resolve(tx: Tx, workspace: str, name: str, number: int = 0) -> Version:
+    """A version of a dataset, the newest for number 0. Errors: `dataset.unknown`, `version.unknown`."""
+    found = tables.version(tx, workspace, name, number)
+    if found is None:
+        dataset = find(tx, workspace, name)
+        hint = f"there are 1 to {dataset.latest}" if dataset.latest else f"add rows first: millrace dataset add {name}"
+        raise MillraceError("version.unknown", f"dataset {name!r} has no version {number or 'yet'}", hint)
+    return found
+
+
+def push(cx: Context, given: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, int]:
+    """Take in small batches for several datasets, all or none; rows by dataset. Durable when the call's commit is.
+
+    Errors: `dataset.unknown`, `dataset.schema`, `dataset.empty`, `dataset.null`, `dataset.infinite`,
+    `dataset.duplicate`.
+    """
+    taken: dict[str, int] = {}
+    for name, lists in given.items():
+        dataset = find(cx.tx, cx.workspace, name)
+        columns, found = rules.from_lists(dataset, lists)
+        fitted = rules.schema(name, dataset.columns, found)
+        dataset = msgspec.structs.replace(dataset, columns=fitted)
+        rules.roles(dataset)
+        rules.check(dataset, columns)
+        latest, last = tables.standing(cx.tx, cx.workspace, name)
+        if not latest and not last:
+            tables.set_columns(cx.tx, cx.workspace, name, fitted, 0)
+        rows = len(columns[fitted[0].name])
+        tables.add_push(cx.tx, cx.workspace, name, last + 1, rows, pack(columns, fitted))
+        taken[name] = rows
+    return taken
+
+
+def seal(cx: Context, name: str) -> Version:
+    """Make what was pushed part of a new version; the newest version there is then.
+
+    Errors: `dataset.unknown`, `version.unknown` where nothing was ever added.
+    """
+    dataset = find(cx.tx, cx.workspace, name)
+    batches = tables.pushes(cx.tx, cx.workspace, name)
+    if not batches:
+        return resolve(cx.tx, cx.workspace, name)
+    columns = joined([unpack(packed) for _, packed in batches], dataset)
+    part = cx.blobs.put(parquet.write(columns))
+    entry = Entry("", part, cx.blobs.size(part))
+    return cut(cx, dataset, dataset.columns, [(entry, columns)], pushed=batches[-1][0])
+
+
+def cut(
+    cx: Context,
+    dataset: Dataset,
+    fitted: tuple[Column, ...],
+    parts: Iterable[tuple[Entry, Columns]],
+    *,
+    anew: bool = False,
+    pushed: int = 0,
+) -> Version:
+    """A new version: these parts after (or, `anew`, instead of) the newest one's. The newest one if nothing changed."""
+    before = tables.version(cx.tx, cx.workspace, dataset.name)
+    kept = [] if before is None or anew else list(tree.read(cx.blobs, before.tree))
+    held = {entry.digest for entry in kept}
+    summary = () if before is None or anew else before.summary
+    added, spans = 0, [] if before is None or anew else [(before.since, before.until)]
+    entries = list(kept)
+    for entry, columns in parts:
+        if entry.digest in held and not pushed:
+            continue
+        entries.append(entry._replace(path=f"{len(entries):06d}.parquet"))
+        held.add(entry.digest)
+        summary = rules.merged(summary, rules.summaries(columns, fitted))
+        spans.append(rules.span(columns, dataset.event))
+        added += len(columns[fitted[0].name])
+    digest = tree.make(cx.blobs, {entry.path: entry for entry in entries})
+    if before is not None and digest == before.tree:
+        return before
+    first, last = [s for s, _ in spans if s is not None], [u for _, u in spans if u is not None]
+    made = Version(
+        dataset=dataset.name, number=(before.number if before else 0) + 1, id=cx.new_id(), tree=digest,
+        rows=added + (before.rows if before and not anew else 0), added=added, columns=fitted, key=dataset.key,
+        event=dataset.event, arrived=dataset.arrived, since=min(first, default=None), until=max(last, default=None),
+        summary=summary, made=cx.now, actor=cx.actor, pushed=pushed or (before.pushed if before else 0),
+    )  # fmt: skip
+    tables.add_version(cx.tx, cx.workspace, made)
+    cx.fact("dataset.versioned", dataset.name, {"number": made.number, "tree": made.tree, "rows": made.rows})
+    return made
+
+
+def pack(columns: Columns, kinds: Sequence[Column]) -> bytes:
+    """Columns as one value of the catalog: numbers and times as little-endian bytes, text as it is."""
+    packed = {}
+    for column in kinds:
+        values = columns[column.name]
+        plain = values.tolist() if values.dtype == object else values.astype(values.dtype.newbyteorder("<")).tobytes()
+        packed[column.name] = (values.dtype.str.lstrip("<>=|"), plain)
+    return msgspec.msgpack.encode(packed)
+
+
+def unpack(packed: bytes) -> Columns:
+    """The inverse of `pack`."""
+    found: Columns = {}
+    for name, (kind, values) in msgspec.msgpack.decode(packed).items():
+        found[name] = _texts(values) if kind == "O" else np.frombuffer(values, np.dtype(kind).newbyteorder("<"))
+    return found
+
+
+def joined(parts: Sequence[Columns], dataset: Dataset) -> Columns:
+    """Rows of several batches in the order of event time; a column that lacks values somewhere is float64."""
+    found = {c.name: np.concatenate([part[c.name] for part in parts]) for c in dataset.columns}
+    if not dataset.event:
+        return found
+    order = np.argsort(found[dataset.event], kind="stable")
+    return {name: values[order] for name, values in found.items()}
+
+
+def _texts(values: list[Any]) -> Any:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found

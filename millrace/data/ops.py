@@ -1,0 +1,226 @@
+"""The verbs of data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct, field
+
+from millrace.access.context import Context
+from millrace.base.errors import MillraceError
+from millrace.base.names import check_name
+from millrace.base.op import Nothing, op, record_of
+from millrace.catalog.tx import page_size
+from millrace.data import ingest, life, parquet, read, rules, tables
+from millrace.data.records import KINDS, Column, Dataset, Kind, Version
+from millrace.store.tree import Entry
+
+
+class MakeDataset(Struct, frozen=True):
+    """`columns` (name to kind) may be left to the first rows."""
+
+    name: str
+    key: tuple[str, ...] = ()
+    event: str = ""
+    arrived: str = ""
+    columns: dict[str, Kind] = field(default_factory=dict)
+
+
+class AddRows(Struct, frozen=True):
+    """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew."""
+
+    dataset: str
+    files: tuple[str, ...]
+    mode: Literal["append", "replace"] = "append"
+
+
+class PushRows(Struct, frozen=True):
+    """Rows by dataset, each a mapping of columns to lists of equal length; null where unknown."""
+
+    tables: dict[str, dict[str, list[Any]]]
+
+
+class Pushed(Struct, frozen=True):
+    """Rows taken in, by dataset."""
+
+    rows: dict[str, int]
+
+
+class WhichDataset(Struct, frozen=True):
+    dataset: str
+
+
+class WhichVersion(Struct, frozen=True):
+    """`number` 0 is the newest version."""
+
+    dataset: str
+    number: int = 0
+    limit: int = 20
+
+
+class Preview(Struct, frozen=True):
+    """The first rows of a version."""
+
+    version: Version
+    columns: dict[str, list[Any]]
+
+
+class CompareVersions(Struct, frozen=True):
+    dataset: str
+    before: int
+    after: int = 0
+
+
+class Difference(Struct, frozen=True):
+    """What changed from one version to another: rows, and by key (where there is one) rows added, gone and changed."""
+
+    dataset: str
+    before: int
+    after: int
+    rows_before: int
+    rows_after: int
+    added: int | None
+    gone: int | None
+    changed: int | None
+
+
+@op("dataset.make", permission="dataset:write")
+def make(ask: MakeDataset, cx: Context) -> Dataset:
+    """Make a dataset: a named table with its key, event time and arrival.
+
+    Errors: dataset.exists, dataset.schema, name.invalid.
+    """
+    columns = tuple(Column(name, kind) for name, kind in ask.columns.items())
+    made = Dataset(check_name("dataset", ask.name), ask.key, ask.event, ask.arrived, columns, cx.now)
+    if columns:
+        rules.roles(made)
+    if not tables.add(cx.tx, cx.workspace, made):
+        raise MillraceError("dataset.exists", f"there is a dataset {ask.name!r} already", "use it, or choose a name")
+    cx.fact("dataset.made", made.name, {"key": made.key, "event": made.event, "arrived": made.arrived})
+    return made
+
+
+@op("dataset.add", permission="dataset:write", kind="work")
+def add(ask: AddRows, cx: Context) -> Version:
+    """Add the rows of stored files; a new version, or the newest as it is when it holds them already.
+
+    Errors: dataset.unknown, dataset.schema, dataset.kind, dataset.unreadable, dataset.empty, dataset.null,
+    dataset.infinite, dataset.duplicate, blob.unknown.
+    """
+    with cx.read() as tx:
+        dataset = life.find(tx, cx.workspace, ask.dataset)
+    if not ask.files:
+        raise MillraceError("dataset.empty", f"no file came for {ask.dataset!r}", "store the files' bytes first")
+    parts = []
+    fitted = dataset.columns
+    for digest in ask.files:
+        known = msgspec.structs.replace(dataset, columns=fitted)
+        columns, fitted = ingest.columns_of(cx.blobs.path(digest), known)
+        rules.roles(msgspec.structs.replace(dataset, columns=fitted))
+        rules.check(dataset, columns)
+        part = cx.blobs.put(parquet.write(columns))
+        parts.append((Entry("", part, cx.blobs.size(part)), columns))
+
+    def write(within: Context) -> Version:
+        now = life.find(within.tx, within.workspace, ask.dataset)
+        rules.schema(ask.dataset, now.columns, fitted)
+        if ask.mode == "append" and now.waiting:
+            life.seal(within, ask.dataset)
+        return life.cut(within, now, fitted, parts, anew=ask.mode == "replace")
+
+    return cx.commit(write)
+
+
+@op("dataset.push", permission="dataset:write")
+def push(ask: PushRows, cx: Context) -> Pushed:
+    """Take in small batches of rows for one or several datasets, durably, all or none; no version is cut.
+
+    Errors: dataset.unknown, dataset.schema, dataset.empty, dataset.null, dataset.infinite, dataset.duplicate.
+    """
+    return Pushed(life.push(cx, ask.tables))
+
+
+@op("dataset.seal", permission="dataset:write")
+def seal(ask: WhichDataset, cx: Context) -> Version:
+    """Make what was pushed part of a new version.
+
+    Errors: dataset.unknown, version.unknown.
+    """
+    return life.seal(cx, ask.dataset)
+
+
+@op("dataset.get", permission="dataset:read", kind="read")
+def get(ask: WhichDataset, cx: Context) -> Dataset:
+    """Show one dataset.
+
+    Errors: dataset.unknown.
+    """
+    return life.find(cx.tx, cx.workspace, ask.dataset)
+
+
+@op("dataset.list", permission="dataset:read", kind="read")
+def list_all(ask: Nothing, cx: Context) -> list[Dataset]:
+    """List the datasets."""
+    return tables.datasets(cx.tx, cx.workspace)
+
+
+@op("dataset.versions", permission="dataset:read", kind="read")
+def versions(ask: WhichDataset, cx: Context) -> list[Version]:
+    """List the versions of a dataset, oldest first.
+
+    Errors: dataset.unknown.
+    """
+    life.find(cx.tx, cx.workspace, ask.dataset)
+    return tables.versions(cx.tx, cx.workspace, ask.dataset)
+
+
+@op("dataset.preview", permission="dataset:read", kind="read")
+def preview(ask: WhichVersion, cx: Context) -> Preview:
+    """Show the first rows of a version.
+
+    Errors: dataset.unknown, version.unknown, page.invalid.
+    """
+    limit = page_size(ask.limit)
+    version = life.resolve(cx.tx, cx.workspace, ask.dataset, ask.number)
+    found = parquet.read(read.parts(cx.blobs, version)[:1])
+    return Preview(version, {column.name: _plain(found[column.name][:limit]) for column in version.columns})
+
+
+@op("dataset.diff", permission="dataset:read", kind="read")
+def diff(ask: CompareVersions, cx: Context) -> Difference:
+    """Compare two versions of a dataset; `after` 0 is the newest.
+
+    Errors: dataset.unknown, version.unknown.
+    """
+    one = life.resolve(cx.tx, cx.workspace, ask.dataset, ask.before)
+    two = life.resolve(cx.tx, cx.workspace, ask.dataset, ask.after)
+    counts: tuple[int | None, int | None, int | None] = (None, None, None)
+    if one.key:
+        counts = _by_key(cx, one, two)
+    return Difference(ask.dataset, one.number, two.number, one.rows, two.rows, *counts)
+
+
+def _by_key(cx: Context, one: Version, two: Version) -> tuple[int, int, int]:
+    before, after = (_rows_by_key(read.columns(cx.blobs, version), version) for version in (one, two))
+    changed = sum(1 for key, row in after.items() if key in before and before[key] != row)
+    return len(after.keys() - before.keys()), len(before.keys() - after.keys()), changed
+
+
+def _rows_by_key(columns: parquet.Columns, version: Version) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """The newest row of each key, as tuples that compare."""
+    plain = {name: _plain(values) for name, values in columns.items()}
+    rank = version.arrived or version.event
+    order = np.argsort(columns[rank], kind="stable") if rank else range(len(next(iter(columns.values()))))
+    names = [column.name for column in version.columns]
+    return {tuple(plain[name][row] for name in version.key): tuple(plain[name][row] for name in names) for row in order}
+
+
+def _plain(values: Any) -> list[Any]:
+    listed = values.tolist()
+    return [None if value != value else value for value in listed]
+
+
+OPS = tuple(record_of(verb) for verb in (make, add, push, seal, get, list_all, versions, preview, diff))
+assert set(KINDS) == set(rules._TYPES), "every kind has its types"

@@ -1,0 +1,223 @@
+"""May these rows enter? Pure decisions over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.base.clock import Micros, from_iso
+from millrace.base.errors import MillraceError, nearest
+from millrace.data.records import Column, Dataset, Kind, Summary
+
+Columns = dict[str, NDArray[Any]]
+
+_LARGEST = float(2**53)
+_TYPES: dict[Kind, tuple[type, ...]] = {
+    "bool": (bool,),
+    "whole": (int,),
+    "number": (int, float),
+    "text": (str,),
+    "time": (int, str),
+}
+
+
+def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple[Column, ...]:
+    """The dataset's columns, that `found` has to fit; `found` itself while none are known.
+
+    Whole numbers fit a column of numbers. Errors: `dataset.schema`, which names what is missing or of another kind.
+    """
+    if not known:
+        return tuple(found)
+    there = {column.name: column.kind for column in found}
+    missing = [column.name for column in known if column.name not in there]
+    extra = [name for name in there if name not in {column.name for column in known}]
+    if missing or extra:
+        told = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} too many"] * bool(extra)
+        hint = nearest(extra[0], missing) if missing and extra else "give exactly the dataset's columns"
+        raise MillraceError("dataset.schema", f"what comes into {name!r} {' and '.join(told)}", hint)
+    for column in known:
+        kind = there[column.name]
+        if kind != column.kind and (kind, column.kind) not in _FITS:
+            raise MillraceError(
+                "dataset.schema",
+                f"{column.name!r} of {name!r} is {column.kind}, and {kind} came",
+                "convert it, or make another dataset",
+            )
+    return tuple(known)
+
+
+_FITS = {("whole", "number"), ("whole", "time"), ("bool", "whole"), ("bool", "number")}
+
+
+def roles(dataset: Dataset) -> None:
+    """Errors: `dataset.schema` if a key or time column is not there or is of the wrong kind."""
+    kinds = {column.name: column.kind for column in dataset.columns}
+    for name in (*dataset.key, *filter(None, (dataset.event, dataset.arrived))):
+        if name not in kinds:
+            raise MillraceError(
+                "dataset.schema", f"{dataset.name!r} has no column {name!r} for its key or time", nearest(name, kinds)
+            )
+    for name in filter(None, (dataset.event, dataset.arrived)):
+        if kinds[name] not in ("time", "whole"):
+            raise MillraceError(
+                "dataset.schema",
+                f"{name!r} of {dataset.name!r} is {kinds[name]}, not time",
+                "give stamps, ISO texts with a zone, or whole microseconds since 1970",
+            )
+
+
+def check(dataset: Dataset, columns: Columns) -> None:
+    """Rows that fit the schema must also make sense.
+
+    Errors: `dataset.empty`, `dataset.null` (a key or time that is missing), `dataset.infinite`, `dataset.duplicate`
+    (two rows of one key that arrived at the same moment).
+    """
+    rows = len(next(iter(columns.values()))) if columns else 0
+    if not rows:
+        raise MillraceError("dataset.empty", f"no rows came for {dataset.name!r}", "give at least one row")
+    for name in (*dataset.key, *filter(None, (dataset.event, dataset.arrived))):
+        missing = _missing(columns[name])
+        if missing.any():
+            row = int(np.argmax(missing))
+            raise MillraceError(
+                "dataset.null", f"{name!r} of {dataset.name!r} is missing in {int(missing.sum())} row(s), first {row}",
+                "a key and a time are needed in every row",
+            )  # fmt: skip
+    for name, values in columns.items():
+        if values.dtype.kind == "f" and np.isinf(values).any():
+            row = int(np.argmax(np.isinf(values)))
+            raise MillraceError(
+                "dataset.infinite", f"{name!r} of {dataset.name!r} is infinite in row {row}",
+                "leave it empty (null), or cut it to a range",
+            )  # fmt: skip
+    if dataset.key:
+        _no_duplicates(dataset, columns, rows)
+
+
+def _no_duplicates(dataset: Dataset, columns: Columns, rows: int) -> None:
+    named = [*dataset.key, *filter(None, (dataset.arrived or dataset.event,))]
+    codes = np.zeros(rows, np.int64)
+    for name in named:
+        _, one = np.unique(_sortable(columns[name]), return_inverse=True)
+        _, codes = np.unique(codes * (int(one.max()) + 1) + one, return_inverse=True)
+    counts = np.bincount(codes)
+    if len(counts) < rows:
+        row = int(np.argmax(counts[codes] > 1))
+        shown = ", ".join(f"{name}={columns[name][row]}" for name in named)
+        raise MillraceError(
+            "dataset.duplicate", f"{dataset.name!r} gets two rows of {shown}",
+            "keep one; a correction arrives later than what it corrects",
+        )  # fmt: skip
+
+
+def from_lists(dataset: Dataset, given: Mapping[str, Sequence[Any]]) -> tuple[Columns, list[Column]]:
+    """Columns as JSON brings them, as arrays of the dataset's kinds; of new ones, of the kind that all values fit.
+
+    Errors: `dataset.schema` for different lengths, a kind that does not fit, or a value that is no scalar.
+    """
+    lengths = {name: len(values) for name, values in given.items()}
+    if len(set(lengths.values())) > 1:
+        raise MillraceError(
+            "dataset.schema", f"the columns for {dataset.name!r} have lengths {lengths}", "one value a row"
+        )
+    kinds: dict[str, Kind] = {name: "time" for name in (dataset.event, dataset.arrived) if name}
+    kinds.update({column.name: column.kind for column in dataset.columns})
+    columns: Columns = {}
+    found: list[Column] = []
+    for name, values in given.items():
+        kind = kinds.get(name) or kind_of(dataset.name, name, values)
+        columns[name] = array(dataset.name, name, kind, values)
+        found.append(Column(name, kind))
+    return columns, found
+
+
+def kind_of(dataset: str, name: str, values: Iterable[Any]) -> Kind:
+    """The narrowest kind that holds every value. Errors: `dataset.schema` where there is none."""
+    types = {type(value) for value in values if value is not None}
+    for kind in ("bool", "whole", "number", "text"):
+        if types and types <= set(_TYPES[kind]):
+            return kind
+    what = "only nulls" if not types else "values of " + ", ".join(sorted(t.__name__ for t in types))
+    raise MillraceError("dataset.schema", f"{name!r} of {dataset!r} has {what}", "declare the dataset's columns")
+
+
+def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray[Any]:
+    """Values of one column as an array of `kind`; None becomes NaN (None in text). Errors: `dataset.schema`."""
+    allowed = _TYPES[kind]
+    for row, value in enumerate(values):
+        if value is not None and (not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool")):
+            if isinstance(value, float) and kind in ("whole", "time") and value.is_integer():
+                continue
+            raise MillraceError(
+                "dataset.schema", f"{name!r} of {dataset!r} is {kind}; row {row} brings {value!r}",
+                "send numbers as numbers, times as microseconds or ISO text, null where unknown",
+            )  # fmt: skip
+    if kind == "text":
+        return np.array(values, object) if len(values) else np.empty(0, object)
+    if kind == "time":
+        values = [from_iso(value) if isinstance(value, str) else value for value in values]
+    if None in values:
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    return np.array(values, {"number": np.float64, "bool": np.bool_}.get(kind, np.int64))
+
+
+def summaries(columns: Columns, kinds: Sequence[Column]) -> tuple[Summary, ...]:
+    """The summary of every column."""
+    return tuple(_summary(column, columns[column.name]) for column in kinds)
+
+
+def merged(first: Sequence[Summary], second: Sequence[Summary]) -> tuple[Summary, ...]:
+    """Summaries of all rows of both (Chan, Golub & LeVeque 1983); either may be empty."""
+    if not first or not second:
+        return tuple(first or second)
+    others = {summary.name: summary for summary in second}
+    return tuple(_merge(summary, others[summary.name]) for summary in first)
+
+
+def span(columns: Columns, event: str) -> tuple[Micros | None, Micros | None]:
+    """(first, last) moment of event time."""
+    if not event or not len(columns[event]):
+        return None, None
+    return int(columns[event].min()), int(columns[event].max())
+
+
+def _summary(column: Column, values: NDArray[Any]) -> Summary:
+    missing = _missing(values)
+    there = values[~missing]
+    numbers = (
+        np.array([len(value) for value in there], np.float64) if column.kind == "text" else there.astype(np.float64)
+    )
+    if not len(numbers):
+        return Summary(column.name, column.kind, len(values), int(missing.sum()), None, None, None, 0.0)
+    mean = float(numbers.mean())
+    return Summary(
+        column.name, column.kind, len(values), int(missing.sum()), float(numbers.min()), float(numbers.max()), mean,
+        float(((numbers - mean) ** 2).sum()),
+    )  # fmt: skip
+
+
+def _merge(a: Summary, b: Summary) -> Summary:
+    n, m = a.rows - a.missing, b.rows - b.missing
+    rows, missing = a.rows + b.rows, a.missing + b.missing
+    if not n or not m:
+        kept = a if n else b
+        return Summary(a.name, a.kind, rows, missing, kept.low, kept.high, kept.mean, kept.squares)
+    assert a.mean is not None and b.mean is not None and a.low is not None and b.low is not None
+    assert a.high is not None and b.high is not None
+    apart = b.mean - a.mean
+    mean = a.mean + apart * m / (n + m)
+    squares = a.squares + b.squares + apart**2 * n * m / (n + m)
+    return Summary(a.name, a.kind, rows, missing, min(a.low, b.low), max(a.high, b.high), mean, squares)
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype == object:
+        return np.fromiter((value is None for value in values), np.bool_, len(values))
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
+
+
+def _sortable(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(str) if values.dtype == object else values
