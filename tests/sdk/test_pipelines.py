@@ -1,0 +1,106 @@
+"""A user's program that defines and runs a pipeline, without a guard, embedded and against a server alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from millrace.http.holder import holder
+from tests.pipelines.conftest import until
+
+PROGRAM = """
+    import json
+    import sys
+    import millrace.pipelines.definition as mr
+    from lib import scaled
+
+    LIMIT = int("4")
+    ACTED = print("acting", file=sys.stderr)
+
+    @mr.step
+    def numbers(n: int):
+        return [i for i in range(n) if i < LIMIT]
+
+    @mr.step
+    def total(items):
+        mr.log(total=scaled(sum(items)))
+        return {"total": scaled(sum(items))}
+
+    @mr.pipeline
+    def main(n: int = 3):
+        return total(numbers(n))
+
+    run = main.run(n=9)
+    print(json.dumps([run.state, run.metrics, run.value(), [step.state for step in run.steps], repr(run)]))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "program.py").write_text(dedent(PROGRAM))
+    (tmp_path / "lib.py").write_text("def scaled(x):\n    return 10 * x\n")
+    return tmp_path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    home = tmp_path / "home"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "millrace", "up", "--dir", str(home), "--port", "0"], cwd=Path(__file__).parents[2]
+    )
+    yield until(lambda: getattr(holder(home), "url", ""), "the server")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def ran(folder: Path, **environment: str) -> tuple[Any, str]:
+    """What the program printed as JSON, and its standard error."""
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, timeout=120,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_a_program_runs_its_pipeline(folder: Path) -> None:
+    told, errors = ran(folder, MILLRACE_DIR=str(folder / "home"))
+    state, metrics, value, steps, shown = told
+    assert (state, metrics, value, steps) == ("finished", {"total": 60.0}, {"total": 60}, ["made", "made"])
+    assert shown.startswith("<run main-") and shown.endswith("finished: total=60>")
+    assert errors == "acting\n"
+    assert ran(folder, MILLRACE_DIR=str(folder / "home"))[0][3] == ["cached", "cached"]
+    (folder / "lib.py").write_text("def scaled(x):\n    return 20 * x\n")
+    assert ran(folder, MILLRACE_DIR=str(folder / "home"))[0][1:4] == [
+        {"total": 120.0},
+        {"total": 120},
+        ["cached", "made"],
+    ]
+
+
+def test_the_same_program_runs_on_a_server(folder: Path, server: str) -> None:
+    told, errors = ran(folder, MILLRACE_URL=server)
+    assert told[:4] == ["finished", {"total": 60.0}, {"total": 60}, ["made", "made"]]
+    assert errors == "acting\n"
+    assert ran(folder, MILLRACE_DIR=str(folder / "home"))[0][3] == ["cached", "cached"]
+
+
+def test_a_failed_run_raises_what_its_step_told(folder: Path) -> None:
+    text = (folder / "program.py").read_text()
+    (folder / "program.py").write_text(text.replace("def main(n", "def other(n").replace("main.run", "other.run").replace(
+        "    return [i for i", "    raise ValueError('no good')\n    return [i for i"))  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, timeout=120,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "MILLRACE_DIR": "home"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "error[step.raised]: step 'numbers': ValueError: no good" in done.stderr
