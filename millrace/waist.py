@@ -30,6 +30,7 @@ from millrace.pipelines import ops as pipelines_ops
 from millrace.registry import ops as registry_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
+from millrace.tuning import ops as tuning_ops
 
 OPS: tuple[Op, ...] = (
     *access_ops.OPS,
@@ -37,6 +38,7 @@ OPS: tuple[Op, ...] = (
     *data_ops.OPS,
     *tracking_ops.OPS,
     *pipelines_ops.OPS,
+    *tuning_ops.OPS,
     *loop_ops.OPS,
     *registry_ops.OPS,
     *serving_ops.OPS,

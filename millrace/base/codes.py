@@ -131,6 +131,7 @@ CODES: dict[str, Code] = {
     # tuning
     "study.over": _conflict("the study has ended"),
     "study.space": _bad("a search space that cannot be searched"),
+    "study.trial": _bad("a trial that is not there, or that failed"),
     "study.unknown": _unknown("study"),
     # registry
     "approval.own": Code(403, 3, "who made a version may not approve it"),

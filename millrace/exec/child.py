@@ -26,7 +26,7 @@ from millrace.exec.records import Told, Trouble, Work
 BROKEN = 70
 WORDS = "told.json"
 # Loaded by the parent once a child has needed them: they are large, and loading them starts no threads.
-_WARM = ("numpy", "scipy", "sklearn", "skl2onnx", "onnx", "joblib", "threadpoolctl", "pandas", "msgspec", "millrace")
+_WARM = ("numpy", "scipy", "sklearn", "skl2onnx", "onnx", "joblib", "threadpoolctl", "optuna", "pandas", "millrace")
 _PR_SET_PDEATHSIG = 1
 
 

@@ -96,8 +96,8 @@ def test_the_same_program_runs_on_a_server(folder: Path, server: str) -> None:
 
 def test_a_failed_run_raises_what_its_step_told(folder: Path) -> None:
     text = (folder / "program.py").read_text()
-    (folder / "program.py").write_text(text.replace("def main(n", "def other(n").replace("main.run", "other.run").replace(
-        "    return [i for i", "    raise ValueError('no good')\n    return [i for i"))  # fmt: skip
+    text = text.replace("    return [i for i", "    raise ValueError('no good')\n    return [i for i")
+    (folder / "program.py").write_text(text.replace("def main(n", "def other(n").replace("main.run", "other.run"))
     done = subprocess.run(
         [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, timeout=120,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), "MILLRACE_DIR": "home"},

@@ -1,0 +1,115 @@
+"""Real searches: over a pipeline and by ask and tell, cut short and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace.assemble import Platform, open_platform
+from millrace.base.errors import MillraceError
+from millrace.sdk import tuning
+from millrace.sdk.client import Client, connect
+
+SAMPLE = """
+    import millrace.pipelines.definition as mr
+
+    @mr.step
+    def score(depth: int, rate: float, kind: str):
+        if kind == "bad":
+            raise ValueError("no good")
+        mr.log(loss=(depth - 7) ** 2 + rate)
+        return depth
+
+    @mr.pipeline
+    def searched(depth: int = 3, rate: float = 0.5, kind: str = "good"):
+        return score(depth, rate, kind)
+"""
+SPACE = {"depth": {"type": "ints", "low": 1, "high": 10}, "rate": {"type": "floats", "low": 0.1, "high": 1.0}}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    opened = open_platform(tmp_path / "home")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    opened = connect(dir=str(tmp_path / "home"))
+    yield opened
+    opened.close()
+
+
+def tried(platform: Platform, study: str, count: int) -> list[dict[str, Any]]:
+    found = []
+    for _ in range(count):
+        trial = platform.call("study.ask", {"study": study})
+        loss = (trial.params["depth"] - 7) ** 2 + trial.params["rate"]
+        platform.call("study.tell", {"study": study, "number": trial.number, "value": loss})
+        found.append(trial.params)
+    return found
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_ask_and_tell_are_the_same_however_often_it_is_cut_short(tmp_path: Path, sampler: str) -> None:
+    histories = []
+    for name, cuts in (("whole", [6]), ("cut", [2, 3, 1])):
+        history = []
+        for count in cuts:
+            platform = open_platform(tmp_path / name)
+            ask = {"name": "s", "space": SPACE, "metric": "loss", "trials": 6, "sampler": sampler,
+                   "first": {"depth": 3, "rate": 0.5}}  # fmt: skip
+            platform.call("study.make", ask)
+            history += tried(platform, "s", count)
+            platform.close()
+        histories.append(history)
+    assert histories[0] == histories[1]
+    assert histories[0][0] == {"depth": 3, "rate": 0.5}
+    assert len({tuple(params.values()) for params in histories[0]}) == 6
+
+
+def test_a_study_s_refusals(platform: Platform) -> None:
+    def refused(op: str, ask: dict[str, Any]) -> str:
+        with pytest.raises(MillraceError) as fault:
+            platform.call(op, ask)
+        return fault.value.code
+
+    made = {"name": "s", "space": SPACE, "metric": "loss", "trials": 1, "sampler": "random"}
+    platform.call("study.make", made)
+    assert refused("study.make", {**made, "metric": "other"}) == "study.space"
+    assert refused("study.make", {**made, "name": "t", "space": {}}) == "study.space"
+    assert refused("study.make", {**made, "name": "t", "pipeline": "nowhere"}) == "pipeline.unknown"
+    assert refused("study.ask", {"study": "z"}) == "study.unknown"
+    assert refused("study.tell", {"study": "s", "number": 0}) == "study.trial"
+    trial = platform.call("study.ask", {"study": "s"})
+    assert refused("study.ask", {"study": "s"}) == "study.over"
+    platform.call("study.tell", {"study": "s", "number": trial.number})
+    assert refused("study.tell", {"study": "s", "number": trial.number, "value": 1.0}) == "run.over"
+    searched = platform.call("study.get", {"study": "s"})
+    assert [t.state for t in searched.trials] == ["failed"] and searched.best is None
+    assert platform.call("study.make", {**made, "trials": 3}).trials == 3
+    assert [study.name for study in platform.call("study.list")] == ["s"]
+
+
+def test_tune_searches_a_pipeline(client: Client, module: Any) -> None:
+    searched = module(SAMPLE).searched
+    study = tuning.tune(
+        searched, depth=tuning.ints(1, 10), kind=tuning.choice("good", "bad"), rate=0.25, minimize="loss", trials=6,
+        sampler="random", seed=3, at_once=2, client=client,
+    )  # fmt: skip
+    trials = study.trials
+    assert trials[0].params == {"depth": 3, "kind": "good"}
+    assert {trial.state for trial in trials} == {"finished", "failed"} and len(trials) == 6
+    best = study.best
+    values = [trial.value for trial in trials if trial.value is not None]
+    assert best.metrics["loss"] == min(values)
+    assert best.run.kind == "trial" and best.run.params["rate"] == 0.25
+    again = tuning.tune(
+        searched, depth=tuning.ints(1, 10), kind=tuning.choice("good", "bad"), rate=0.25, minimize="loss", trials=6,
+        sampler="random", seed=3, client=client,
+    )  # fmt: skip
+    assert again.trials == trials
