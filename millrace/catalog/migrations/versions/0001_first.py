@@ -390,6 +390,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "run", "node", name=op.f("pk_step_run")),
     )
     op.create_table(
+        "study",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", name=op.f("pk_study")),
+    )
+    op.create_table(
         "token",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -399,6 +406,15 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.Column("revoked", sa.BigInteger(), autoincrement=False, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
+    )
+    op.create_table(
+        "trial",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("study", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("params", sa.Text(), nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "study", "number", name=op.f("pk_trial")),
     )
     op.create_table(
         "workspace",
