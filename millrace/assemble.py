@@ -19,6 +19,7 @@ from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
 from millrace.loop.follower import Follower
 from millrace.pipelines.runner import Runner
+from millrace.serving import resident
 from millrace.store.local import LocalBlobs
 
 
@@ -51,6 +52,7 @@ class Platform:
     def close(self) -> None:
         self.loop.stop()
         self.runner.stop()
+        resident.stop(self.ground)
         self.ground.catalog.close()
 
 

@@ -35,6 +35,11 @@ class Memory:
                 self._kept[key] = make()
             return self._kept[key]  # type: ignore[no-any-return]  # what `make` answered under this key
 
+    def kept(self, *key: str) -> Any | None:
+        """What is kept under `key` so far, or None."""
+        with self._lock:
+            return self._kept.get(key)
+
 
 class Ground(NamedTuple):
     """The ground parts of one platform, wired by `millrace.assemble`. Safe to share between threads."""

@@ -54,6 +54,7 @@ CODES: dict[str, Code] = {
     "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),
     "journal.broken": Code(500, 1, "a journal row does not fit its chain"),
     # server
+    "server.busy": Code(503, 1, "too much is waiting already"),
     "server.held": Code(409, 1, "another server holds this directory"),
     "server.port": Code(409, 1, "the port is taken"),
     "server.stopping": Code(503, 1, "the server is shutting down"),
@@ -144,8 +145,12 @@ CODES: dict[str, Code] = {
     # serving
     "endpoint.exists": _conflict("an endpoint of that name exists"),
     "endpoint.unknown": _unknown("endpoint"),
+    "endpoint.unrouted": _conflict("the endpoint has no routing table yet"),
     "label.invalid": _bad("labels that cannot be kept"),
+    "log.advanced": _conflict("another call sealed the prediction log meanwhile"),
     "log.full": Code(507, 1, "no room is left to log predictions"),
     "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
+    "model.failed": Code(500, 1, "the model failed on every row of a request"),
+    "prediction.unknown": _unknown("prediction"),
     "route.invalid": _bad("a routing table that cannot be"),
 }

@@ -179,11 +179,11 @@ class Catalog:
                     item.fault = item.fault or translated
                 _discard(session)
                 session = None
-            for item in group:
-                item.done.release()
-            with self._changed:
+            with self._changed:  # before any caller goes on, so that it finds what it committed counted
                 self._commits += 1
                 self._changed.notify_all()
+            for item in group:
+                item.done.release()
         _discard(session)
 
     def _commit_group(self, session: Session, group: list[_Work[Any]]) -> None:

@@ -20,6 +20,7 @@ from millrace.base.ids import Ids
 from millrace.http.doorman import Doorman
 from millrace.http.native import Native
 from millrace.http.problem import defect, problem
+from millrace.http.speaks.oip import OpenInference
 
 if TYPE_CHECKING:
     from millrace.assemble import Platform
@@ -34,6 +35,7 @@ class Application:
     def __init__(self, platform: Platform, host: str = "127.0.0.1") -> None:
         self._doorman = Doorman(platform.ground, host)
         self._ids = Ids()
+        self._predictions = OpenInference(platform, self._doorman)
         self._framework = _framework(platform)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +52,9 @@ class Application:
             await send(message)
 
         try:
+            if scope["path"].startswith("/v2"):
+                await self._predictions(scope, receive, watched)
+                return
             scope["caller"] = self._doorman.admit(scope["method"], dict(scope["headers"]))
             await self._framework(scope, receive, watched)
         except MillraceError as fault:

@@ -24,7 +24,7 @@ from millrace.access.context import Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.serving import entry as entries
-from millrace.serving import tables
+from millrace.serving import segments, tables
 from millrace.serving.entry import Entry
 from millrace.serving.records import Endpoint, Logged
 from millrace.serving.tape import Frame, Tape, read
@@ -88,7 +88,9 @@ class Log:
             if spot is not None:
                 frame = next(read(self.folder / spot.tape, spot.start))
                 return entries.decode(frame.body)
-        return None
+            if not self._has_sealed(request):
+                return None
+        return segments.find(self._ground, self._workspace, self.endpoint.name, request)
 
     def tail(self, positions: dict[str, int]) -> tuple[list[Entry], dict[str, int]]:
         """Entries of all tapes after these offsets, in the order of each tape, and the offsets to go on from."""
@@ -155,7 +157,7 @@ class Log:
         with self._ground.catalog.read() as tx:
             held = tables.segments(tx, self._workspace, self.endpoint.name, -_EVER, _EVER)
             positions = tables.positions(tx, self._workspace, self.endpoint.name)
-        parts = [np.frombuffer(self._ground.blobs.get(segment.index), "<u8") for segment in held]
+        parts = [np.frombuffer(self._ground.blobs.get(segment.index), "<u8") for segment in held if segment.rows]
         self._sealed = np.unique(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
         self._segments = len(held)
         self.forget(positions)
@@ -214,9 +216,11 @@ def window(ground: Ground, workspace: str, endpoint: str, since: Micros, until: 
 
     Errors: `endpoint.unknown`, `blob.corrupt`.
     """
-    found, _, positions = _found(ground, workspace, endpoint, since, until)
-    unsealed, _ = logs(ground).of(workspace, found).tail(positions)
-    every = entries.flatten([entry for entry in unsealed if _meets(entry, since, until)])
+    found, sealed, positions = _found(ground, workspace, endpoint, since, until)
+    log = logs(ground).of(workspace, found)
+    parts = [segments.load(ground, segment.digest) for segment in sealed if segment.rows]
+    unsealed, _ = log.tail(positions)
+    every = entries.join([*parts, entries.flatten([e for e in unsealed if _meets(e, since, until)])])
     kept = entries.take(every, (every.event >= since) & (every.event < until))
     return entries.first_of_each(kept)
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from msgspec import Struct, field
 
 from millrace.access.context import Context
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError, unknown
+from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
-from millrace.catalog.tx import Tx
-from millrace.serving import labels, rules, tables
-from millrace.serving.records import Endpoint
+from millrace.catalog.tx import page_size
+from millrace.registry import versions
+from millrace.serving import answering, labels, log, predictions, resident, routes, rules, sealing, tables
+from millrace.serving.predictions import Prediction, Told
+from millrace.serving.records import Arm, Endpoint, Segment, Table
+
+find = routes.find
+_TABLES = 20
 
 
 class MakeEndpoint(Struct, frozen=True):
@@ -33,6 +42,52 @@ class WhichEndpoint(Struct, frozen=True):
     endpoint: str
 
 
+class RouteEndpoint(Struct, frozen=True):
+    """`arms`: version numbers with their shares in ten-thousandths, the one that stays first; `shadows`: versions."""
+
+    endpoint: str
+    arms: tuple[Arm, ...]
+    shadows: tuple[int, ...] = ()
+    reason: str = ""
+
+
+class Advance(Struct, frozen=True):
+    """`until`: event time up to which everything has happened (micros, UTC)."""
+
+    endpoint: str
+    until: Micros
+
+
+class Predict(Struct, frozen=True):
+    """`columns`: one list a column, one value a row. `id` makes a repetition safe; `version` asks one version."""
+
+    endpoint: str
+    columns: dict[str, list[Any]]
+    id: str = ""
+    event: list[Micros] | None = None
+    version: int = 0
+
+
+class WhichPrediction(Struct, frozen=True):
+    """`id` is ``request:row``; `endpoint` may be left out."""
+
+    id: str
+    endpoint: str = ""
+
+
+class SearchPredictions(Struct, frozen=True):
+    """Of event times ``since <= event < until``; of one `version` or `key` when given, of shadows when `role` asks."""
+
+    endpoint: str
+    since: Micros
+    until: Micros
+    version: int = 0
+    key: str = ""
+    role: str = "arm"
+    failed: bool = False
+    limit: int = 100
+
+
 class AddLabels(Struct, frozen=True):
     """Columns of one length. Each label has a value, or else a state such as ``cancelled``.
 
@@ -47,6 +102,41 @@ class AddLabels(Struct, frozen=True):
     states: list[str] = []
 
 
+class ReadCoverage(Struct, frozen=True):
+    """Predictions of event times ``since <= event < until``."""
+
+    endpoint: str
+    since: Micros
+    until: Micros
+
+
+class Shown(Struct, frozen=True):
+    """An endpoint with the table it answers by, and the tables before it, newest first."""
+
+    endpoint: Endpoint
+    table: Table | None
+    before: list[Table]
+    sealed: Micros | None
+
+
+class Advanced(Struct, frozen=True):
+    """Everything before `sealed` (event time) is sealed; None while nothing was. `segments` are the new ones."""
+
+    endpoint: str
+    sealed: Micros | None
+    segments: list[Segment]
+
+
+class Predicted(Struct, frozen=True):
+    """Per row: id, version, score (None where it failed, with the reason in `faults` by row)."""
+
+    endpoint: str
+    ids: list[str]
+    versions: list[int]
+    scores: list[Any]
+    faults: dict[int, str] = field(default_factory=dict)
+
+
 class Added(Struct, frozen=True):
     """How many labels were kept."""
 
@@ -54,12 +144,22 @@ class Added(Struct, frozen=True):
     labels: int
 
 
+class Coverage(Struct, frozen=True):
+    """Of `predictions` rows, `labelled` have a value and `states` counts those that ended otherwise."""
+
+    endpoint: str
+    predictions: int
+    labelled: int
+    states: dict[str, int]
+
+
 @op("endpoint.make", permission="endpoint:operate")
 def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
     """Make an endpoint: a named place that answers predictions of one model.
 
-    Errors: endpoint.exists, name.invalid, request.invalid.
+    Errors: endpoint.exists, model.unknown, name.invalid, request.invalid.
     """
+    versions.find_model(cx.tx, cx.workspace, ask.model)
     made = Endpoint(
         check_name("endpoint", ask.name), cx.new_id(), ask.model, cx.now, ask.key, ask.event, ask.day_origin,
         ask.block_s, ask.maturity_s,
@@ -70,10 +170,100 @@ def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
     return made
 
 
+@op("endpoint.route", permission="endpoint:operate", kind="work")
+def route(ask: RouteEndpoint, cx: Context) -> Table:
+    """Answer by these versions from now on. This process does when the call returns, every worker within 200 ms.
+
+    Errors: endpoint.unknown, route.invalid, version.unknown, version.unapproved, model.invalid.
+    """
+    table = Table(ask.endpoint, 0, ask.arms, ask.shadows, reason=ask.reason)
+    rules.check_table(table.arms, table.shadows)
+    with cx.read() as tx:
+        model = routes.find(tx, cx.workspace, ask.endpoint).model
+    here = resident.resident(cx.ground)
+    here.warm(cx.workspace, model, table.versions)
+    made: Table = cx.commit(lambda cx: routes.point(cx, table))
+    here.refresh()
+    return made
+
+
+@op("endpoint.get", permission="endpoint:read", kind="read")
+def get(ask: WhichEndpoint, cx: Context) -> Shown:
+    """Show an endpoint and the routing tables it had.
+
+    Errors: endpoint.unknown.
+    """
+    found = routes.find(cx.tx, cx.workspace, ask.endpoint)
+    history = tables.routing_tables(cx.tx, cx.workspace, found.name, _TABLES)
+    sealed = tables.horizon(cx.tx, cx.workspace, found.name)
+    return Shown(found, history[0] if history else None, history[1:], sealed)
+
+
 @op("endpoint.list", permission="endpoint:read", kind="read")
 def list_endpoints(ask: Nothing, cx: Context) -> list[Endpoint]:
     """List the endpoints."""
     return tables.endpoints(cx.tx, cx.workspace)
+
+
+@op("endpoint.advance", permission="endpoint:operate", kind="work")
+def advance(ask: Advance, cx: Context) -> Advanced:
+    """Say that event time has reached `until`: seal the log up to the last whole block, one fact a block.
+
+    Errors: endpoint.unknown, request.invalid, log.advanced.
+    """
+    sealed, closed = sealing.advance(cx, ask.endpoint, ask.until)
+    return Advanced(ask.endpoint, sealed, [item.segment for item in closed])
+
+
+@op("endpoint.predict", permission="prediction:run", kind="work")
+def predict(ask: Predict, cx: Context) -> Predicted:
+    """Answer rows, as the prediction protocol does. The answers are on the log when the call returns.
+
+    Errors: endpoint.unknown, endpoint.unrouted, frame.column, version.unknown, request.invalid, idempotency.mismatch,
+    log.full, log.unwritable.
+    """
+    lengths = {len(values) for values in ask.columns.values()}
+    rows = next(iter(lengths), 0)
+    if len(lengths) != 1 or not rows or (ask.event is not None and len(ask.event) != rows):
+        raise MillraceError("request.invalid", "the columns have different lengths, or none", "one value a row in each")
+    here = resident.resident(cx.ground)
+    served = here.served(cx.workspace, ask.endpoint)
+    request = answering.check_request(ask.id) if ask.id else cx.new_id()
+    asked = answering.Asked(request, bool(ask.id), ask.columns, rows, ask.event, ask.version, perf_counter())
+    answering.check(served, asked)
+    found = answering.answer(here, served, [asked])[0]
+    if isinstance(found, MillraceError):
+        raise found
+    return Predicted(ask.endpoint, found.ids, found.versions, found.scores, found.faults)
+
+
+@op("prediction.get", permission="prediction:read", kind="work")
+def tell(ask: WhichPrediction, cx: Context) -> Told:
+    """Tell what served a prediction, why, trained on what, approved by whom, and what came true.
+
+    Errors: prediction.unknown.
+    """
+    return predictions.tell(cx, ask.id, ask.endpoint)
+
+
+@op("prediction.search", permission="prediction:read", kind="work")
+def search(ask: SearchPredictions, cx: Context) -> list[Prediction]:
+    """List the predictions of a window of event time, in its order.
+
+    Errors: endpoint.unknown, page.invalid.
+    """
+    limit = page_size(ask.limit)
+    with cx.read() as tx:
+        endpoint = routes.find(tx, cx.workspace, ask.endpoint)
+    rows = log.window(cx.ground, cx.workspace, ask.endpoint, ask.since, ask.until)
+    chosen = rows.role == ask.role
+    if ask.version:
+        chosen &= rows.version == ask.version
+    if ask.key:
+        chosen &= rows.key == ask.key
+    if ask.failed:
+        chosen &= rows.failed
+    return [predictions.one(endpoint, rows, int(place)) for place in np.flatnonzero(chosen)[:limit]]
 
 
 @op("label.add", permission="label:write")
@@ -82,18 +272,35 @@ def add_labels(ask: AddLabels, cx: Context) -> Added:
 
     Errors: endpoint.unknown, label.invalid.
     """
-    found = find(cx.tx, cx.workspace, ask.endpoint)
+    found = routes.find(cx.tx, cx.workspace, ask.endpoint)
     made = labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived)
     labels.add(cx, found.name, made)
     return Added(found.name, len(made.id))
 
 
-def find(tx: Tx, workspace: str, name: str) -> Endpoint:
-    """The endpoint of that name. Errors: `endpoint.unknown`."""
-    found = tables.endpoint(tx, workspace, name)
-    if found is None:
-        raise unknown("endpoint", name, (endpoint.name for endpoint in tables.endpoints(tx, workspace)))
-    return found
+@op("label.coverage", permission="label:read", kind="work")
+def coverage(ask: ReadCoverage, cx: Context) -> Coverage:
+    """Count how many predictions of a window have an outcome by now.
+
+    Errors: endpoint.unknown.
+    """
+    rows = log.window(cx.ground, cx.workspace, ask.endpoint, ask.since, ask.until)
+    served = {str(id) for id, role in zip(rows.id, rows.role, strict=True) if role != "shadow"}
+    with cx.read() as tx:
+        known = labels.read(tx, cx.workspace, ask.endpoint, ask.since, ask.until)
+    states: dict[str, int] = {}
+    labelled = 0
+    for id, state in zip(known.id, known.state, strict=True):
+        if id in served and state:
+            states[state] = states.get(state, 0) + 1
+        elif id in served:
+            labelled += 1
+    return Coverage(ask.endpoint, len(served), labelled, states)
 
 
-OPS = tuple(record_of(verb) for verb in (make, list_endpoints, add_labels))
+OPS = tuple(
+    record_of(verb)
+    for verb in (
+        make, route, get, list_endpoints, advance, predict, tell, search, add_labels, coverage,
+    )
+)  # fmt: skip

@@ -48,6 +48,7 @@ class Days:
     def __init__(self, platform: Platform, seed: int = 1) -> None:
         self.platform = platform
         made = {"name": "late", "model": "lateness", "day_origin": ORIGIN, "maturity_s": 86_400}
+        platform.call("model.make", {"name": "lateness"})
         self.endpoint = platform.call("endpoint.make", made)
         self._log = log.logs(platform.ground).of("main", self.endpoint)
         self._seed = seed

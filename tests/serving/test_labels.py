@@ -8,13 +8,7 @@ import pytest
 from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
 from millrace.serving import labels
-from millrace.serving.records import Labels
-
-
-@pytest.fixture
-def delays(platform: Platform) -> str:
-    platform.call("endpoint.make", {"name": "delays", "model": "late"})
-    return "delays"
+from millrace.serving.records import Endpoint, Labels
 
 
 def read(platform: Platform, since: int = 0, until: int = 100) -> Labels:
@@ -26,7 +20,7 @@ def add(platform: Platform, **ask: object) -> None:
     platform.call("label.add", {"endpoint": "delays", **ask})
 
 
-def test_labels_come_back_by_event_time(platform: Platform, delays: str) -> None:
+def test_labels_come_back_by_event_time(platform: Platform, delays: Endpoint) -> None:
     add(
         platform,
         ids=["b:0", "a:0", "c:0"],
@@ -43,7 +37,7 @@ def test_labels_come_back_by_event_time(platform: Platform, delays: str) -> None
     assert read(platform, 50, 60).id.tolist() == []
 
 
-def test_a_correction_supersedes(platform: Platform, delays: str) -> None:
+def test_a_correction_supersedes(platform: Platform, delays: Endpoint) -> None:
     add(platform, ids=["a:0"], values=[1], event=[1], arrived=[5])
     add(platform, ids=["a:0"], states=["diverted"], event=[1], arrived=[7])
     add(platform, ids=["a:0"], values=[0], event=[1], arrived=[6])
@@ -62,7 +56,7 @@ def test_a_correction_supersedes(platform: Platform, delays: str) -> None:
         {"ids": ["a:0"], "values": [1], "event": [], "arrived": [1]},
     ],
 )
-def test_odd_labels_are_refused(platform: Platform, delays: str, odd: dict[str, object]) -> None:
+def test_odd_labels_are_refused(platform: Platform, delays: Endpoint, odd: dict[str, object]) -> None:
     with pytest.raises(MillraceError) as fault:
         add(platform, **odd)
     assert fault.value.code == "label.invalid"

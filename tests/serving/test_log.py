@@ -15,12 +15,6 @@ from millrace.serving.records import Endpoint
 from tests.serving.entries import entry
 
 
-@pytest.fixture
-def delays(platform: Platform) -> Endpoint:
-    made: Endpoint = platform.call("endpoint.make", {"name": "delays", "model": "late"})
-    return made
-
-
 def test_a_window_holds_the_rows_of_its_event_time(platform: Platform, delays: Endpoint) -> None:
     writer = log.logs(platform.ground).of("main", delays)
     writer.append([entry("b", [30, 10], [0.3, 0.1]), entry("a", [20], [0.2])])

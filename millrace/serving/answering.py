@@ -1,0 +1,331 @@
+"""Answering: a batch of requests becomes answers, which are on the log before anybody sees them.
+
+Requests that wait together are scored together, one call a version. A row that fails is that row's error; a request
+that cannot be read never gets here. A repeated request is answered from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError, nearest
+from millrace.serving import rules
+from millrace.serving.entry import Answer, Column, Entry, Role, rows_of, unpack_score
+from millrace.serving.records import WHOLE, Arm, Logged
+from millrace.serving.resident import Loaded, Resident, Served
+
+_log = logging.getLogger("millrace.serving")
+Values = Mapping[str, Sequence[Any]]
+
+
+class Asked(NamedTuple):
+    """One request: columns of `rows` values each. `own` says that the client named it, so it may be a repetition.
+
+    `event` are the rows' event times where they are no column; `pinned` asks one version, 0 the routing table.
+    """
+
+    request: str
+    own: bool
+    columns: Values
+    rows: int
+    event: list[Micros] | None = None
+    pinned: int = 0
+    started: float = 0.0
+
+
+class Answered(NamedTuple):
+    """Per row: the version that answered, its score (a float, a list for several classes, None where it failed)."""
+
+    request: str
+    versions: list[int]
+    scores: list[Any]
+    faults: dict[int, str]
+
+    @property
+    def ids(self) -> list[str]:
+        return [f"{self.request}:{row}" for row in range(len(self.versions))]
+
+
+class _Share(NamedTuple):
+    """The rows of a batch that one version answers in one role."""
+
+    role: Role
+    version: int
+    weight: int
+    rows: list[int]  # places in the batch
+
+
+class _Scored(NamedTuple):
+    scores: NDArray[np.float64]
+    faults: dict[int, str]  # by place among the share's rows
+
+
+def check_request(id: str) -> str:
+    """`id` itself if a client may name a request so. Errors: `request.invalid`."""
+    if not 1 <= len(id) <= 200 or not id.isprintable():
+        raise MillraceError(
+            "request.invalid", f"{id[:60]!r} cannot be a request's id", "use 1 to 200 printable characters"
+        )
+    return id
+
+
+def check(served: Served, asked: Asked) -> None:
+    """Errors: `frame.column` for a column that is missing or of another kind, `version.unknown` for a pinned version
+    that is not served, `request.invalid` without event times."""
+    for name in served.asked:
+        if name not in asked.columns and not (name == served.endpoint.event and asked.event is not None):
+            raise MillraceError("frame.column", f"the column {name!r} is missing", nearest(name, asked.columns))
+    for name, values in asked.columns.items():
+        kind = served.kinds.get(name)
+        if kind is not None and _kind(values) not in (kind, ""):
+            raise MillraceError(
+                "frame.column", f"the column {name!r} is not of {kind}s", f"send {kind}s, null where unknown"
+            )
+    if asked.pinned and asked.pinned not in served.loaded:
+        known = [str(number) for number in served.loaded]
+        raise MillraceError(
+            "version.unknown", f"version {asked.pinned} is not served at {served.endpoint.name!r}",
+            nearest(str(asked.pinned), known),
+        )  # fmt: skip
+    _events(served, asked, 0)
+
+
+def answer(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered | MillraceError]:
+    """Answer checked requests, in order; a defect of one is its own. Errors: `log.full`, `log.unwritable`."""
+    found: list[Answered | MillraceError | None] = [_repeated(served, asked) for asked in batch]
+    first: dict[str, int] = {}
+    for place, asked in enumerate(batch):
+        if found[place] is None:
+            first.setdefault(asked.request, place)
+    fresh = [place for request, place in first.items()]
+    if fresh:
+        for place, answered in zip(fresh, _each(resident, served, [batch[p] for p in fresh]), strict=True):
+            found[place] = answered
+    for place, asked in enumerate(batch):
+        if found[place] is None:
+            found[place] = _repeated(served, asked)
+    return [item if item is not None else _lost() for item in found]
+
+
+def _each(resident: Resident, served: Served, batch: list[Asked]) -> list[Answered | MillraceError]:
+    """`_fresh`, and if that fails one request at a time, so that no caller's fault is another's."""
+    try:
+        return list(_fresh(resident, served, batch))
+    except MillraceError as fault:
+        if len(batch) == 1 or fault.code.startswith("log."):
+            return [fault] * len(batch)
+    except Exception:
+        _log.exception("a batch of %d requests failed", len(batch))
+        if len(batch) == 1:
+            return [MillraceError("internal.fault", "a defect in Millrace; see the server's log")]
+    return [answered for asked in batch for answered in _each(resident, served, [asked])]
+
+
+def digest(columns: Values) -> bytes:
+    """Eight bytes that stand for what was asked."""
+    import msgspec
+
+    return blake3(msgspec.msgpack.encode(columns, enc_hook=_plain)).digest(8)
+
+
+def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answered]:
+    now = resident.ground.clock.now()
+    events = [event for asked in batch for event in _events(served, asked, now)]
+    keys = [key for asked in batch for key in _keys(served, asked)]
+    columns = _joined(batch)
+    if served.views:
+        at = np.array(events, np.int64)
+        added = resident.enrich(resident.ground, served.workspace, served.views, columns, at)
+        columns = {**columns, **{name: values.tolist() for name, values in added.items() if name not in columns}}
+    shares = _shares(served, batch, keys)
+    scored = [_score(served.loaded[share.version], columns, share.rows, len(events)) for share in shares]
+    entries: list[Entry] = []
+    answers: list[Answered] = []
+    start = 0
+    for asked in batch:
+        end = start + asked.rows
+        parts = [_part(share, result, start, end) for share, result in zip(shares, scored, strict=True)]
+        kept = [part for part in parts if part is not None]
+        latency = int((perf_counter() - asked.started) * 1e6)
+        inputs = {
+            name: Column("t" if kind == "text" else "f", list(columns[name][start:end]))
+            for name, kind in served.kinds.items()
+            if name in columns
+        }
+        entries.append(
+            Entry(
+                asked.request, digest(asked.columns) if asked.own else b"", now, latency, served.table.number,
+                asked.rows, events[start:end], keys[start:end], kept, inputs,
+            )
+        )  # fmt: skip
+        answers.append(_answered(entries[-1]))
+        start = end
+    served.log.append(entries)
+    return answers
+
+
+def _shares(served: Served, batch: list[Asked], keys: list[str]) -> list[_Share]:
+    """Who answers which rows: the routing table by their keys, or the version that was asked for."""
+    groups: dict[tuple[Role, int, int], list[int]] = {}
+    unpinned: list[int] = []
+    start = 0
+    for asked in batch:
+        places = range(start, start + asked.rows)
+        start += asked.rows
+        if asked.pinned:
+            groups.setdefault(("pinned", asked.pinned, 0), []).extend(places)
+            continue
+        unpinned += places
+        arms = _routed(served, keys[places.start : places.stop])
+        for place, arm in zip(places, arms, strict=True):
+            groups.setdefault(("arm", arm.number, arm.weight), []).append(place)
+    if unpinned:
+        for number in served.table.shadows:
+            groups["shadow", number, 0] = unpinned
+    return [_Share(role, version, weight, rows) for (role, version, weight), rows in groups.items()]
+
+
+def _routed(served: Served, keys: list[str]) -> list[Arm]:
+    arms = served.table.arms
+    if len(arms) == 1 and arms[0].weight == WHOLE:
+        return [arms[0]] * len(keys)
+    return rules.route(served.table, keys)
+
+
+def _score(loaded: Loaded, columns: Values, rows: list[int], total: int) -> _Scored:
+    """One call for all rows; where it fails, one for each, so that a row's fault is its own."""
+    mine = columns if len(rows) == total else {
+        name: [columns[name][row] for row in rows] for name in loaded.encoder.names if name in columns
+    }  # fmt: skip
+    try:
+        scores = loaded.scorer.score(loaded.encoder.matrix(mine, len(rows)))
+    except Exception as fault:  # a model may raise anything
+        if len(rows) == 1:
+            return _Scored(_none(loaded, 1), {0: _told(fault)})
+        return _score_each(loaded, mine, len(rows))
+    bad = ~np.isfinite(scores) if scores.ndim == 1 else ~np.isfinite(scores).all(axis=1)
+    faults = {int(row): "the model's answer is not a number" for row in np.flatnonzero(bad)} if bad.any() else {}
+    return _Scored(scores, faults)
+
+
+def _score_each(loaded: Loaded, columns: Values, rows: int) -> _Scored:
+    parts = [_score(loaded, {name: [values[row]] for name, values in columns.items()}, [0], 1) for row in range(rows)]
+    faults = {row: fault for row, part in enumerate(parts) for fault in part.faults.values()}
+    return _Scored(np.concatenate([part.scores for part in parts]), faults)
+
+
+def _part(share: _Share, scored: _Scored, start: int, end: int) -> Answer | None:
+    """The share's answers to the rows [start, end) of the batch."""
+    mine = [place for place, row in enumerate(share.rows) if start <= row < end]
+    if not mine:
+        return None
+    rows = [share.rows[place] - start for place in mine]
+    whole = len(rows) == end - start
+    scores = scored.scores if len(mine) == len(share.rows) else scored.scores[mine]
+    faults = {nth: scored.faults[place] for nth, place in enumerate(mine) if place in scored.faults}
+    width = 1 if scores.ndim == 1 else scores.shape[1]
+    return Answer(share.role, share.version, share.weight, None if whole else rows, scores.tobytes(), width, faults)
+
+
+def _answered(entry: Entry) -> Answered:
+    """The answer that an entry tells, without its shadows."""
+    versions = [0] * entry.count
+    scores: list[Any] = [None] * entry.count
+    faults: dict[int, str] = {}
+    for answer in entry.answers:
+        if answer.role == "shadow":
+            continue
+        for place, (row, score) in enumerate(zip(rows_of(entry, answer), unpack_score(answer).tolist(), strict=True)):
+            versions[row] = answer.version
+            if place in answer.faults:
+                faults[row] = answer.faults[place]
+            else:
+                scores[row] = score
+    return Answered(entry.request, versions, scores, faults)
+
+
+def _repeated(served: Served, asked: Asked) -> Answered | MillraceError | None:
+    """What a request of that id was answered before. An error if it asked something else then."""
+    found = served.log.find(asked.request) if asked.own else None
+    if found is None:
+        return None
+    if isinstance(found, Logged):
+        return _from_sealed(asked.request, found)
+    if found.body != digest(asked.columns):
+        return MillraceError(
+            "idempotency.mismatch", f"the request id {asked.request!r} was used for another request", "use a new id"
+        )
+    return _answered(found)
+
+
+def _from_sealed(request: str, logged: Logged) -> Answered:
+    rows = {int(id.rpartition(":")[2]): place for place, id in enumerate(logged.id) if logged.role[place] != "shadow"}
+    places = [rows[row] for row in range(len(rows))]
+    faults = {row: "failed when it was first asked" for row, place in enumerate(places) if logged.failed[place]}
+    scores = [None if logged.failed[place] else logged.score[place].tolist() for place in places]
+    return Answered(request, [int(logged.version[place]) for place in places], scores, faults)
+
+
+def _events(served: Served, asked: Asked, now: Micros) -> list[Micros]:
+    name = served.endpoint.event
+    if asked.event is not None:
+        return asked.event
+    if not name:
+        return [now] * asked.rows
+    values = list(asked.columns[name])
+    if any(type(value) is not int for value in values):
+        raise MillraceError(
+            "request.invalid", f"the event times in {name!r} are not whole numbers", "send microseconds since 1970, UTC"
+        )
+    return values
+
+
+def _keys(served: Served, asked: Asked) -> list[str]:
+    name = served.endpoint.key
+    if not name:
+        return [f"{asked.request}:{row}" for row in range(asked.rows)]
+    return [str(value) for value in asked.columns[name]]
+
+
+def _joined(batch: list[Asked]) -> Values:
+    """The requests' columns end to end; a column that one lacks is unknown there."""
+    if len(batch) == 1:
+        return batch[0].columns
+    names = dict.fromkeys(name for asked in batch for name in asked.columns)
+    return {
+        name: [value for asked in batch for value in asked.columns.get(name, [None] * asked.rows)] for name in names
+    }
+
+
+def _kind(values: Sequence[Any]) -> str:
+    for value in values:
+        if value is not None:
+            return "text" if isinstance(value, str) else "number"
+    return ""
+
+
+def _none(loaded: Loaded, rows: int) -> NDArray[np.float64]:
+    classes = len(loaded.scorer.signature.classes)
+    wide = loaded.scorer.signature.task == "classes"
+    return np.full((rows, classes) if wide else rows, math.nan)
+
+
+def _told(fault: Exception) -> str:
+    return fault.message if isinstance(fault, MillraceError) else f"{type(fault).__name__}: {str(fault)[:200]}"
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist()
+
+
+def _lost() -> MillraceError:
+    return MillraceError("log.unwritable", "an answer is not on the log", "ask again")

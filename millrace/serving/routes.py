@@ -1,0 +1,61 @@
+"""Routing tables as functions of an open transaction: what an endpoint answers by now, and what it answers by next."""
+
+from __future__ import annotations
+
+import msgspec
+
+from millrace.access.context import Context
+from millrace.base.errors import unknown
+from millrace.catalog.tx import Tx
+from millrace.registry import versions
+from millrace.serving import rules, tables
+from millrace.serving.records import Endpoint, Table
+
+
+def find(tx: Tx, workspace: str, name: str) -> Endpoint:
+    """The endpoint of that name. Errors: `endpoint.unknown`."""
+    found = tables.endpoint(tx, workspace, name)
+    if found is None:
+        raise unknown("endpoint", name, (endpoint.name for endpoint in tables.endpoints(tx, workspace)))
+    return found
+
+
+def now(tx: Tx, workspace: str, endpoint: str) -> Table | None:
+    """The table that an endpoint answers by; None before the first."""
+    return tables.newest_table(tx, workspace, endpoint)
+
+
+def point(cx: Context, table: Table) -> Table:
+    """Make `table` what its endpoint answers by, in an open writing call; as it is kept.
+
+    Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint.
+    This process serves it once the call is durable, every other worker within 200 ms. Errors: `endpoint.unknown`,
+    `route.invalid`, `version.unknown`, and `version.unapproved` for an arm with traffic.
+    """
+    endpoint = find(cx.tx, cx.workspace, table.endpoint)
+    rules.check_table(table.arms, table.shadows)
+    live = {arm.number for arm in table.arms if arm.weight}
+    evidence: list[int] = []
+    for number in table.versions:
+        version = versions.find(cx.tx, cx.workspace, endpoint.model, number)
+        if number in live:
+            counted = versions.check_approved(cx.tx, cx.workspace, version)
+            evidence += [approval.fact for approval in counted]
+    before = now(cx.tx, cx.workspace, table.endpoint)
+    made = msgspec.structs.replace(
+        table,
+        number=before.number + 1 if before else 1,
+        salt=table.salt or table.rollout or endpoint.id,
+        made=cx.now,
+        actor=cx.actor,
+    )
+    tables.add_table(cx.tx, cx.workspace, made)
+    cx.fact(
+        "endpoint.routed",
+        made.endpoint,
+        {
+            "table": made.number, "arms": {str(arm.number): arm.weight for arm in made.arms}, "shadows": made.shadows,
+            "rollout": made.rollout, "reason": made.reason, "evidence": evidence,
+        },
+    )  # fmt: skip
+    return made

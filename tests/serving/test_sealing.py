@@ -1,0 +1,115 @@
+"""Sealing: blocks of event time close once, late rows are added, nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from millrace.assemble import Platform, open_platform
+from millrace.base.clock import HOUR
+from millrace.serving import log
+from millrace.serving.log import Log
+from millrace.serving.records import Endpoint
+from tests.serving.entries import entry
+
+
+def write(platform: Platform, delays: Endpoint, request: str, hours: list[float]) -> None:
+    scores = [hour / 100 for hour in hours]
+    log.logs(platform.ground).of("main", delays).append([entry(request, [int(hour * HOUR) for hour in hours], scores)])
+
+
+def advance(platform: Platform, hours: float) -> Any:
+    return platform.call("endpoint.advance", {"endpoint": "delays", "until": int(hours * HOUR)})
+
+
+def ids(platform: Platform, since: float = -100, until: float = 100) -> list[str]:
+    return [str(id) for id in log.window(platform.ground, "main", "delays", int(since * HOUR), int(until * HOUR)).id]
+
+
+def test_a_block_closes_with_one_fact(platform: Platform, delays: Endpoint) -> None:
+    assert advance(platform, 5).sealed is None
+    write(platform, delays, "a", [0.5, 1.5])
+    write(platform, delays, "b", [3.5])
+    before = log.window(platform.ground, "main", "delays", 0, 9 * HOUR)
+    done = advance(platform, 3.2)
+    assert done.sealed == 3 * HOUR and [segment.rows for segment in done.segments] == [1, 1, 0]
+    after = log.window(platform.ground, "main", "delays", 0, 9 * HOUR)
+    for one, two in zip(before[:-1], after[:-1], strict=True):
+        assert np.array_equal(one, two)
+    assert {name: values.tolist() for name, values in after.inputs.items()} == {
+        name: values.tolist() for name, values in before.inputs.items()
+    }
+    facts = [fact for fact in platform.call("audit.facts").items if fact.kind == "window.closed"]
+    assert [(fact.data["since"], fact.data["rows"]) for fact in facts] == [(0, 1), (HOUR, 1), (2 * HOUR, 0)]
+    assert facts[0].data["versions"] == {"arm": {"1": 1}}
+    assert advance(platform, 3.9).segments == []
+
+
+def test_a_late_row_is_a_further_part(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5, 2.5])
+    advance(platform, 1)
+    write(platform, delays, "late", [0.7])
+    assert ids(platform) == ["a:0", "late:0", "a:1"]
+    done = advance(platform, 2)
+    assert [(segment.since, segment.part, segment.rows) for segment in done.segments] == [(0, 1, 1), (HOUR, 0, 0)]
+    assert ids(platform) == ["a:0", "late:0", "a:1"]
+    kinds = [fact.kind for fact in platform.call("audit.facts").items if fact.kind.startswith("window.")]
+    assert kinds == ["window.closed", "window.amended", "window.closed"]
+
+
+def test_a_sealed_request_is_still_found(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5, 1.5])
+    advance(platform, 1)
+    found = Log(platform.ground, "main", delays).find("a")  # half of it is sealed
+    assert found is not None
+    advance(platform, 2)
+    for reader in (log.logs(platform.ground).of("main", delays), Log(platform.ground, "main", delays)):
+        sealed = reader.find("a")
+        assert sealed is not None and reader.find("b") is None
+    told = platform.call("prediction.search", {"endpoint": "delays", "since": 0, "until": HOUR})
+    assert [prediction.id for prediction in told] == ["a:0"]
+
+
+def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5])
+    with pytest.raises(Exception, match="blocks would be closed"):
+        advance(platform, 20_000)
+    assert ids(platform) == ["a:0"]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    acts=st.lists(
+        st.one_of(st.lists(st.floats(0, 8), min_size=1, max_size=3), st.floats(0, 9)), min_size=1, max_size=12
+    )
+)
+def test_no_order_of_answers_and_sealings_loses_a_row(
+    acts: list[list[float] | float], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    platform = open_platform(tmp_path_factory.mktemp("home"))
+    try:
+        platform.call("model.make", {"name": "late"})
+        delays = platform.call("endpoint.make", {"name": "delays", "model": "late", "block_s": 3_600})
+        written: list[str] = []
+        for number, act in enumerate(acts):
+            if isinstance(act, list):
+                write(platform, delays, f"r{number}", act)
+                written += [f"r{number}:{row}" for row in range(len(act))]
+            else:
+                advance(platform, act)
+            assert sorted(ids(platform)) == sorted(written)
+    finally:
+        platform.close()
+
+
+def test_coverage_counts_what_came_true(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5, 1.5, 1.6])
+    labels = {"ids": ["a:0", "a:1", "x:0"], "values": [1, None, 0], "states": ["", "cancelled", ""]}
+    event = [int(hour * HOUR) for hour in (0.5, 1.5, 1.7)]
+    platform.call("label.add", {"endpoint": "delays", **labels, "event": event, "arrived": event})
+    found = platform.call("label.coverage", {"endpoint": "delays", "since": 0, "until": 2 * HOUR})
+    assert (found.predictions, found.labelled, found.states) == (3, 1, {"cancelled": 1})
