@@ -35,7 +35,7 @@ def parts(
 
 def digest(parts: Mapping[str, str]) -> str:
     """The key itself."""
-    return digest_of(_json(dict(parts)).encode())
+    return digest_of(msgspec.json.encode(parts, order="sorted"))
 
 
 def frame_name(frame: Any) -> str:
@@ -72,7 +72,7 @@ def _leaf(leaf: Argument, results: Mapping[int, str], frames: Mapping[str, str])
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value, order="deterministic").decode()
+    return msgspec.json.encode(value).decode()  # in the order that the step sees
 
 
 def _short(text: str) -> str:

@@ -84,7 +84,7 @@ def store(blobs: Blobs, answer: Any, rows: Any = None) -> Digest:
         return tree.make(blobs, models.pack(answer, rows))
     files: dict[str, Content | tree.Entry] = {}
     kept = _keep(answer, "answer", files, rows)
-    files[HEAD] = msgspec.json.encode(kept, order="deterministic")
+    files[HEAD] = msgspec.json.encode(kept)
     return tree.make(blobs, files)
 
 
