@@ -18,7 +18,8 @@ NODE = Node(
     code="c", parts={"function project:train": "f1"},
 )  # fmt: skip
 GIVEN: dict[str, Any] = {
-    "node": NODE, "results": {0: "r0", 1: "r1"}, "frames": {key.frame_name(FRAME): "d1"}, "environment": "e1", "seed": 0,
+    "node": NODE, "results": {0: "r0", 1: "r1"},
+    "frames": {key.frame_name(FRAME): "d1"}, "environment": "e1", "seed": 0,
 }  # fmt: skip
 
 
