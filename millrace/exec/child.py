@@ -130,7 +130,14 @@ def _where(fault: BaseException, code: tuple[str, ...]) -> str:
 
 
 def _worth(names: set[str]) -> set[str]:
-    return {name for name in names if name.partition(".")[0] in _WARM and name.count(".") <= 2 and "._" not in name}
+    """What the parent may load for the next child: public parts of large libraries, and of Millrace but the demo."""
+    found = set()
+    for name in names:
+        top, _, rest = name.partition(".")
+        depth = 2 if top == "millrace" else 1
+        if top in _WARM and name.count(".") <= depth and "._" not in name and not rest.startswith("demo"):
+            found.add(name)
+    return found
 
 
 def _say(work: Work, told: Told) -> None:

@@ -7,9 +7,10 @@ again in a step's process.
 from __future__ import annotations
 
 import ast
+import dis
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from millrace.base.errors import MillraceError
 
@@ -34,9 +35,18 @@ def sliced(tree: ast.Module, name: str) -> ast.Module:
         for place, statement in enumerate(tree.body):
             if place not in kept and _wanted(statement, needed):
                 kept.add(place)
-                needed |= {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+                needed |= _read(compile(ast.Module([statement], []), "", "exec", dont_inherit=True))
         if len(kept) == before:
             return ast.Module([tree.body[place] for place in sorted(kept)], tree.type_ignores)
+
+
+def _read(code: CodeType) -> set[str]:
+    """The global names that code reads; a function's own variables are not among them."""
+    found = {str(one.argval) for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _read(constant)
+    return found
 
 
 def _wanted(statement: ast.stmt, needed: set[str]) -> bool:
