@@ -24,6 +24,7 @@ SMALLEST = 1e-300
 LARGEST_NONCENTRALITY = (
     2e6  # beyond it `statistic` and `noncentrality` are scaled down together: less evidence, not more
 )
+_NORMAL = NormalDist()
 _ERFC = np.vectorize(math.erfc, otypes=[np.float64])
 
 
@@ -53,13 +54,13 @@ def chi_square_tail(statistic: ArrayLike, degrees: ArrayLike, noncentrality: Arr
     return np.asarray(np.clip(tail, SMALLEST, 1.0))
 
 
-def chi_square_point(tail: float, degrees: ArrayLike, noncentrality: ArrayLike) -> Floats:
-    """About the x with P(X ≥ x) = `tail`, by Sankaran's normal approximation.
+def chi_square_point(tail: Floats, degrees: ArrayLike, noncentrality: ArrayLike) -> Floats:
+    """About the x with P(X ≥ x) = `tail` in (0, 1), by Sankaran's normal approximation.
 
     Within 5 %, and within 1 % from 18 degrees of freedom on. Arrays of one length;
     0 where there are no degrees of freedom. Errors: stats.alpha, stats.shape.
     """
-    z = NormalDist().inv_cdf(1 - check_alpha(tail)) if tail > 1e-15 else 8.0
+    z = np.array([-_NORMAL.inv_cdf(check_alpha(float(a))) for a in np.atleast_1d(tail)])
     df, nc = np.atleast_1d(numbers(degrees, "degrees")), np.atleast_1d(numbers(noncentrality, "noncentralities"))
     same_length("degrees and noncentralities", df, nc)
     total = np.maximum(df + nc, 1e-300)

@@ -89,8 +89,10 @@ def _words(bins: NumberBins | CategoryBins, width: int) -> list[str]:
         return ["any value", "any value", "missing"][:width]
     first = np.searchsorted(inner[1:-2], np.arange(1, width - 2), side="left").tolist()
     last = np.searchsorted(inner[1:-2], np.arange(1, width - 2), side="right").tolist()
-    known = [f"{bins.cuts[a]:.4g} … {bins.cuts[b]:.4g}" for a, b in zip(first, last, strict=True)]
-    return [f"under {bins.cuts[0]:.4g}", *known, f"over {bins.cuts[-1]:.4g}", "missing"]
+    least = (float(np.nextafter(bins.cuts[0], np.inf)), *bins.cuts[1:])  # the first edge lies just below the minimum
+    ends = [(f"{least[a]:.4g}", f"{bins.cuts[b]:.4g}") for a, b in zip(first, last, strict=True)]
+    known = [a if a == b else f"{a} … {b}" for a, b in ends]
+    return [f"under {least[0]:.4g}", *known, f"over {bins.cuts[-1]:.4g}", "missing"]
 
 
 def grouped(profile: Profile, grid: Grid) -> Ints:

@@ -3,9 +3,10 @@
 Claim: while every p is super-uniform given the windows before it, each column's detector M ← e·(1+M) with
 e = 1/(2√p) has E[M] ≤ the number of windows so far, hence so has the mean over columns, whatever hangs together
 between columns; the first time that mean reaches b comes after b windows on average or later. Unit: the window.
-A column whose windows have memory is fed the mean of all columns' e instead of its own: what is true of the mean of
-many is harder to fake by one column that stays off for a while. Which of the two a column gets is decided before the
-window is seen, so the claim stands.
+A column whose windows have memory τ is given half its evidence from e^(1/τ) of its own (by Hölder's inequality the
+product of τ such has expectation at most 1 however those τ windows hang together) and half from the mean of all
+columns' e: what is true of the mean of many is harder to fake by one column that stays off for a while. τ is known
+before the window is seen, so the claim stands.
 What breaks it: p that are too small for the truth (see `past`), columns added or dropped because of what they show.
 
 Sources: Vovk & Wang, "E-values: calibration, combination and applications" (Annals of Statistics 2021): the
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from millrace.base.errors import MillraceError
 from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, column, same_length
 
-SHORT_MEMORY = 1.3  # a memory τ below this counts as none
+SHORT_MEMORY = 1.6  # a memory τ below this counts as none
 SAFETY = 10.0  # against the past's model
 
 
@@ -36,26 +37,29 @@ def e_values(p: ArrayLike) -> Floats:
 
 
 class Detector(NamedTuple):
-    """Detectors of k columns. `value` (k,): M of each; `windows`: how many it has seen.
+    """Detectors of k columns: `own` (k,) of each by itself, `shared` (k,) by the mean of all where it has memory;
+    `windows`: how many they have seen.
 
     For naming columns that share evidence: `mass`, `length`, `size` (k,): a block's sum of e, the windows in it and
     its full size; `blocks` (k,): M over the blocks before it; `run`: the product of the mean e since it was last
-    below 1, where the blocks begin.
+    below 1 or below half its `peak`, which is where the blocks begin: what has passed names nobody.
     """
 
-    value: Floats
+    own: Floats
+    shared: Floats
     blocks: Floats
     mass: Floats
     length: Ints
     size: Ints
     run: float
+    peak: float
     windows: int
 
 
 def detector_start(columns: int) -> Detector:
     """Detectors of `columns` columns before any window."""
     none, zero = np.zeros(columns), np.zeros(columns, np.int64)
-    return Detector(none, none, none, zero, zero, 0.0, 0)
+    return Detector(none, none, none, none, zero, zero, 0.0, 0.0, 0)
 
 
 def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detector:
@@ -64,24 +68,28 @@ def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detecto
     Errors: stats.data, stats.shape.
     """
     values, tau = column(e, "e-values"), column(memory, "memories")
-    same_length("detectors, e-values and memories", state.value, values, tau)
+    same_length("detectors, e-values and memories", state.own, values, tau)
     if not len(values):
         return state._replace(windows=state.windows + 1)
-    own = tau < SHORT_MEMORY
+    short = tau < SHORT_MEMORY
     mean = float(values.mean())
-    if not state.run > 1:
-        state = state._replace(blocks=state.blocks * 0, mass=state.mass * 0, length=state.length * 0)
+    if state.run < max(1.0, state.peak / 2):
+        none = np.zeros(len(values))
+        state = state._replace(blocks=none, mass=none, length=none.astype(np.int64), run=1.0, peak=1.0)
+    run = min(mean * state.run, LARGEST)
     begins = state.length == 0
-    size = np.where(begins, np.where(own, 1, np.ceil(3 * tau)).astype(np.int64), state.size)
+    size = np.where(begins, np.where(short, 1, np.ceil(3 * tau)).astype(np.int64), state.size)
     mass, length = state.mass + values, state.length + 1
     full = length >= size
     return Detector(
-        value=_grown(state.value, np.where(own, values, mean)),
+        own=_grown(state.own, np.where(short, values, values ** (1 / np.maximum(tau, 1.0)))),
+        shared=_grown(state.shared, np.where(short, values, mean)),
         blocks=np.where(full, _grown(state.blocks, mass / size), state.blocks),
         mass=np.where(full, 0.0, mass),
         length=np.where(full, 0, length),
         size=size,
-        run=min(mean * max(state.run, 1.0), LARGEST),
+        run=run,
+        peak=max(state.peak, run),
         windows=state.windows + 1,
     )
 
@@ -97,16 +105,16 @@ def evidence_by_column(state: Detector, memory: ArrayLike) -> Floats:
     A column without memory has its detector; one with memory τ the detector over blocks of ⌈3τ⌉ windows since the
     mean evidence began to rise, an unfinished block counted as far as it goes, in windows (times the block's size).
     """
-    own = column(memory, "memories") < SHORT_MEMORY
+    short = column(memory, "memories") < SHORT_MEMORY
     begun = state.mass / np.maximum(state.size, 1) * (1 + state.blocks)
     blocks = np.where(state.length > 0, np.maximum(begun, state.blocks), state.blocks)
-    return np.asarray(np.minimum(np.where(own, state.value, blocks * state.size), LARGEST))
+    return np.asarray(np.minimum(np.where(short, state.own, blocks * state.size), LARGEST))
 
 
 def combined(state: Detector) -> float:
     """The mean of all detectors, what an alarm is decided by; 0 without columns."""
-    k = len(state.value)
-    return float(np.minimum((state.value / k).sum(), LARGEST)) if k else 0.0
+    k = len(state.own)
+    return float(np.minimum((state.own / (2 * k) + state.shared / (2 * k)).sum(), LARGEST)) if k else 0.0
 
 
 def threshold(windows_per_year: float, fleet: int = 1) -> float:

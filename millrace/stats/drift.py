@@ -62,12 +62,14 @@ class Drift(NamedTuple):
     frozen: Ints
     roots: Floats
     fixed: int
-    value: Floats
+    own: Floats
+    shared: Floats
     blocks: Floats
     mass: Floats
     length: Ints
     size: Ints
     run: float
+    peak: float
     windows: int
     last_us: int
     cooling_until_us: int
@@ -147,17 +149,16 @@ def drift_update(
     evidence = np.zeros(k)
     cooling = start_us < state.cooling_until_us
     if seen is not None and not cooling:
-        tau = np.maximum(seen.memory, seen.pooled)
-        after = detectors.detector_update(_detector(state), detectors.e_values(p), tau)
+        after = detectors.detector_update(_detector(state), detectors.e_values(p), seen.memory)
         state = state._replace(**after._asdict())
-        evidence = detectors.evidence_by_column(after, tau)
+        evidence = detectors.evidence_by_column(after, seen.memory)
         alarm = detectors.combined(after) >= _bound(state)
         if alarm:
             named = _named(state, evidence, cells)
     columns = (
         () if quick else _columns(state, cells, profile, counts, reference, found, p, immaterial, odd, seen, evidence)
     )
-    why = "" if seen is not None else f"fewer than {pasts.LEAST} windows of its own past"
+    why = "" if seen is not None else f"fewer than {_least(state)} windows of its own past"
     if cooling:
         why = "an alarm was raised less than a week ago, and what follows belongs to it"
     verdict = _verdict(state, tuple(c for c in columns if c.name in named), why, alarm)
@@ -218,6 +219,11 @@ def _lag(state: Drift) -> int:
     return max(1, span // state.window_us)
 
 
+def _least(state: Drift) -> int:
+    """Windows of the past that are needed: a week of hours, or as many as the past's own model needs."""
+    return WEEK_US // state.window_us if state.window_us < DAY_US else pasts.LEAST
+
+
 def _bound(state: Drift) -> float:
     return detectors.threshold(YEAR_US / state.window_us, state.fleet)
 
@@ -256,7 +262,7 @@ def _p_values(state: Drift, found: Contrast, root: Floats) -> tuple[Floats, past
     immaterial = chi_square_tail(found.statistic, found.degrees, found.rows * state.tolerance)
     lag = _lag(state)
     past = state.roots[: state.fixed] if state.fixed else state.roots[: max(len(state.roots) - lag, 0)]
-    seen = pasts.outlook(past, state.roots, lag, pasts.sampling_spread(found.degrees))
+    seen = pasts.outlook(past, state.roots, lag, pasts.sampling_spread(found.degrees), _least(state))
     if seen is None:
         return np.ones(len(root)), None, immaterial, np.ones(len(root))
     odd = pasts.unusual(root, seen)
@@ -273,7 +279,9 @@ def _visible(state: Drift, found: Contrast, seen: pasts.Outlook) -> Floats:
     """The smallest lasting population stability that would be seen in about `lag` windows in one column alone, (k,)."""
     steps = _lag(state)
     needed = (_bound(state) * max(len(found.rows), 1)) ** (1 / steps)
-    p = min(max((0.5 / needed) ** 2, 1e-15), 0.49)
+    # a column with memory gathers its own evidence τ times slower, or an even share of what it adds to the mean
+    e = np.minimum(needed ** np.minimum(seen.memory, 50.0), max(len(found.rows), 1) * needed)
+    p = np.clip((0.5 / np.where(seen.memory < detectors.SHORT_MEMORY, needed, e)) ** 2, 1e-15, 0.49)
     material = chi_square_point(p, found.degrees, found.rows * state.tolerance)
     t = pasts.point(p, seen.degrees)
     odd = np.maximum(seen.worst + t * seen.spread, 0.0) ** 3

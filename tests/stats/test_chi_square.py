@@ -34,7 +34,7 @@ def test_ends_are_finite():
 @pytest.mark.parametrize("tail", [0.3, 1e-2, 1e-5])
 def test_point_is_near_scipys(tail, degrees, noncentrality):
     theirs = stats.ncx2.isf(tail, degrees, noncentrality) if noncentrality else stats.chi2.isf(tail, degrees)
-    np.testing.assert_allclose(chi_square_point(tail, [degrees], [noncentrality]), theirs, rtol=1e-2)
+    np.testing.assert_allclose(chi_square_point([tail], [degrees], [noncentrality]), theirs, rtol=1e-2)
 
 
 @pytest.mark.parametrize("bad", [([1.0], [2.5], 0), ([-1.0], [2], 0), ([1.0], [2], -1), ([np.inf], [2], 0)])
