@@ -100,6 +100,7 @@ from millrace.stats.propensity import Weighed, inverse_propensity
 from millrace.stats.ranking import Ranked, ndcg, precision_at, query_precision, recall_at, reciprocal_rank
 from millrace.stats.reliability import Recalibration, Reliability, calibration_curve, recalibration
 from millrace.stats.reweigh import density_ratio, estimator_weighted
+from millrace.stats.season import Reading, Season, rate_of, season_start, season_update, volume_of
 from millrace.stats.spending import challenger_alpha, split_alpha
 from millrace.stats.sticky import first_errors
 from millrace.stats.student import normal_quantile, poisson_lower, student_quantile
@@ -141,8 +142,10 @@ __all__ = [
     "Profile",
     "Ranked",
     "Rate",
+    "Reading",
     "Recalibration",
     "Reliability",
+    "Season",
     "Slice",
     "Slow",
     "Summary",
@@ -254,6 +257,7 @@ __all__ = [
     "profile",
     "query_precision",
     "rate_interval",
+    "rate_of",
     "rate_start",
     "rate_update",
     "rate_verdict",
@@ -261,11 +265,14 @@ __all__ = [
     "recalibration",
     "recall_at",
     "reciprocal_rank",
+    "season_start",
+    "season_update",
     "slow_by_weight",
     "split_alpha",
     "student_quantile",
     "superiority_start",
     "unpack",
     "unpack_profile",
+    "volume_of",
     "worse_by_blocks",
 ]

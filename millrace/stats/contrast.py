@@ -14,6 +14,7 @@ index", 2020, for the bias; Vallender 1974 for the Wasserstein distance as the a
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +46,27 @@ class Grid(NamedTuple):
         return len(self.part)
 
 
+class _Named:
+    """A layout that is known by its digest, for remembering its grid."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.digest = layout, layout.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Named) and other.digest == self.digest
+
+
 def grid(layout: Layout) -> Grid:
     """The groups in which windows under `layout` are compared."""
+    return _grid(_Named(layout))
+
+
+@lru_cache(maxsize=64)
+def _grid(named: _Named) -> Grid:
+    layout = named.layout
     names, starts, of_cell, places, outer, words, total = [], [], [], [], [], [], 0
     for name, bins in layout.parts():
         inner = np.asarray(bins.groups, np.int64)
@@ -61,7 +81,7 @@ def grid(layout: Layout) -> Grid:
         total += width
     sizes = np.diff([*starts, total])
     return Grid(
-        layout.digest, tuple(names), np.asarray(starts, np.int64), np.repeat(np.arange(len(names)), sizes),
+        named.digest, tuple(names), np.asarray(starts, np.int64), np.repeat(np.arange(len(names)), sizes),
         np.concatenate([np.zeros(0, np.int64), *of_cell]), np.concatenate([np.zeros(0), *places]),
         np.asarray(outer, np.float64).reshape(-1, 2), tuple(words),
     )  # fmt: skip

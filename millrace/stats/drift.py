@@ -88,7 +88,7 @@ def drift_start(
     """A watch before its first window.
 
     `window_us`: an hour to a week, a divisor of a week; comparison with last year takes windows of a day or more.
-    `against`: "usual", "year" or "training". `history`: windows (start, profile) in order, from before the watch; for
+    `against`: "usual", "year" or "training". `history`: such windows (start, profile) from before, in order; for
     "training" they are the training data and are needed, else they are as if they had been fed, without a report.
     `tolerance`: the population stability below which a change is immaterial (strict 0.002, usual 0.01, loose 0.05),
     divided by a column's `importance` (1 unless given, cut to [0.1, 10]). `fleet`: how many models are watched so.
