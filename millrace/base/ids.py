@@ -12,6 +12,8 @@ import threading
 from millrace.base.clock import Clock, SystemClock
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_SHIFTS = tuple(range(120, -1, -10))
+_PAIRS = tuple(one + two for one in _ALPHABET for two in _ALPHABET)
 
 
 class Ids:
@@ -32,4 +34,4 @@ class Ids:
 
 def encode(number: int) -> str:
     """128 bits as 26 characters, so that text order is number order."""
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

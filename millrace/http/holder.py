@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import msgspec
 
 from millrace.base.errors import MillraceError
+
+_TRIES, _PAUSE_S = 25, 0.01
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -29,17 +32,24 @@ class DirectoryLock:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "server.lock"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as fault:
+        if not self._take():
             os.close(self._file)
             held = holder(folder)
             who = f"process {held.pid} at {held.url}" if held else "another process"
-            raise MillraceError(
-                "server.held", f"{folder} is served by {who}", "use that server, or stop it first"
-            ) from fault
+            raise MillraceError("server.held", f"{folder} is served by {who}", "use that server, or stop it first")
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, msgspec.json.encode(Holder(os.getpid(), url)), 0)
+
+    def _take(self) -> bool:
+        """Whether the lock is ours. Who only asks for the holder has it for a moment, so one refusal says nothing."""
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                time.sleep(_PAUSE_S)
+            else:
+                return True
+        return False
 
     def release(self) -> None:
         os.ftruncate(self._file, 0)

@@ -36,8 +36,29 @@ class Encoder:
 
         if rows > _FEW:
             return encode(self.inputs, columns)
+        if rows == 1:
+            return self._row(columns)
         numbers = [self._numbers(name, place, columns) for name, place in zip(self.names, self._places, strict=True)]
         return np.array(numbers, np.float32).reshape(len(self.names), rows).T.copy()
+
+    def _row(self, columns: Mapping[str, Any]) -> NDArray[np.float32]:
+        import numpy as np
+
+        cells = []
+        try:
+            for name, places in zip(self.names, self._places, strict=True):
+                value = columns[name][0]
+                if places is not None:
+                    value = places.get(value if isinstance(value, str) else str(value), _NAN)
+                elif value is None:
+                    value = _NAN
+                cells.append(value)
+            return np.array([cells], np.float64).astype(np.float32)
+        except (KeyError, TypeError, ValueError):
+            numbers = [
+                self._numbers(name, place, columns) for name, place in zip(self.names, self._places, strict=True)
+            ]
+            return np.array(numbers, np.float32).T.copy()
 
     def _numbers(self, name: str, places: dict[str, float] | None, columns: Mapping[str, Any]) -> list[float]:
         values = columns.get(name)

@@ -24,7 +24,7 @@ from millrace.serving.records import WHOLE, Arm, Logged
 from millrace.serving.resident import Loaded, Resident, Served
 
 _log = logging.getLogger("millrace.serving")
-Values = Mapping[str, Sequence[Any]]
+Values = Mapping[str, list[Any]]
 
 
 class Asked(NamedTuple):
@@ -84,9 +84,9 @@ def check(served: Served, asked: Asked) -> None:
     for name in served.asked:
         if name not in asked.columns and not (name == served.endpoint.event and asked.event is not None):
             raise MillraceError("frame.column", f"the column {name!r} is missing", nearest(name, asked.columns))
-    for name, values in asked.columns.items():
-        kind = served.kinds.get(name)
-        if kind is not None and _kind(values) not in (kind, ""):
+    for name, kind in served.kinds.items():
+        values = asked.columns.get(name)
+        if values is not None and (isinstance(values[0], str) != (kind == "text")) and _kind(values) not in (kind, ""):
             raise MillraceError(
                 "frame.column", f"the column {name!r} is not of {kind}s", f"send {kind}s, null where unknown"
             )
@@ -150,14 +150,14 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
     scored = [_score(served.loaded[share.version], columns, share.rows, len(events)) for share in shares]
     entries: list[Entry] = []
     answers: list[Answered] = []
-    start = 0
+    start, whole = 0, len(batch) == 1
     for asked in batch:
         end = start + asked.rows
         parts = [_part(share, result, start, end) for share, result in zip(shares, scored, strict=True)]
         kept = [part for part in parts if part is not None]
         latency = int((perf_counter() - asked.started) * 1e6)
         inputs = {
-            name: Column("t" if kind == "text" else "f", list(columns[name][start:end]))
+            name: Column("t" if kind == "text" else "f", columns[name] if whole else columns[name][start:end])
             for name, kind in served.kinds.items()
             if name in columns
         }

@@ -81,7 +81,7 @@ def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoin
     assert ids(platform) == ["a:0"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acts=st.lists(
         st.one_of(st.lists(st.floats(0, 8), min_size=1, max_size=3), st.floats(0, 9)), min_size=1, max_size=12

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Sequence
 from math import prod
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -49,17 +48,18 @@ _BINARY = {
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",
     "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
 }  # fmt: skip
+_LARGEST = 1 << 63
 _OUTPUTS = ("score", "version", "id", "error")
 
 
-class Tensor(Struct):
+class Tensor(Struct, gc=False):
     """An input."""
 
     name: str
     shape: list[int]
     datatype: str
     data: Any = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] | None = None
 
 
 class Wanted(Struct):
@@ -234,7 +234,7 @@ class OpenInference:
         return b"".join(parts)
 
 
-def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, Sequence[Any]], int]:
+def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, list[Any]], int]:
     """The question, its columns and the number of rows. Errors: `request.invalid`."""
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise _bad("a compressed body is not read here", "send it without content-encoding")
@@ -250,12 +250,12 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
         raise _bad(f"the request is not JSON: {fault}") from fault
     if not question.inputs:
         raise _bad("the request has no inputs", "send one tensor a column")
-    columns: dict[str, Sequence[Any]] = {}
+    columns: dict[str, list[Any]] = {}
     rows = -1
     for tensor in question.inputs:
         if tensor.name in columns:
             raise _bad(f"the input {tensor.name!r} is given twice")
-        size = tensor.parameters.get("binary_data_size")
+        size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
         if size is None:
             columns[tensor.name] = _listed(tensor)
         else:
@@ -308,8 +308,18 @@ def write(name: str, question: Question, answered: Answered) -> bytes:
     )
 
 
-def _listed(tensor: Tensor) -> Sequence[Any]:
+def _listed(tensor: Tensor) -> list[Any]:
     """The values of a JSON tensor, flat. Errors: `request.invalid`."""
+    data, shape, kinds = tensor.data, tensor.shape, _TYPES.get(tensor.datatype)
+    if type(data) is list and len(shape) == 1 and len(data) == shape[0] and kinds is not None:
+        found = {type(data[0])} if len(data) == 1 else set(map(type, data))
+        if found <= kinds:
+            return data if int not in found else _within(tensor.name, data)
+    return _nested(tensor)
+
+
+def _nested(tensor: Tensor) -> list[Any]:
+    """The values of a tensor that may be nested, or wrong in some way that is to be told."""
     count = _count(tensor)
     data = tensor.data
     if not isinstance(data, list):
@@ -320,13 +330,21 @@ def _listed(tensor: Tensor) -> Sequence[Any]:
         data = [cell for part in data for cell in part]
     if len(data) != count:
         raise _bad(f"the input {tensor.name!r} has {len(data)} values, its shape {tensor.shape} asks for {count}")
-    odd = set(map(type, data)) - _TYPES[tensor.datatype]
+    found = set(map(type, data))
+    odd = found - _TYPES[tensor.datatype]
     if odd:
         raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds {min(kind.__name__ for kind in odd)} values")
+    return data if int not in found else _within(tensor.name, data)
+
+
+def _within(name: str, data: list[Any]) -> list[Any]:
+    """Errors: `request.invalid` for a whole number that no column holds."""
+    if any(type(cell) is int and not -_LARGEST <= cell < _LARGEST for cell in data):
+        raise _bad(f"the input {name!r} holds a whole number of more than 64 bits")
     return data
 
 
-def _unpacked(tensor: Tensor, rest: bytes, size: Any) -> Sequence[Any]:
+def _unpacked(tensor: Tensor, rest: bytes, size: Any) -> list[Any]:
     """The values of a binary tensor. Errors: `request.invalid`."""
     import numpy as np
 
@@ -367,9 +385,7 @@ def _count(tensor: Tensor) -> int:
     return prod(tensor.shape)
 
 
-def _split(
-    served: Served, question: Question, columns: dict[str, Sequence[Any]], rows: int
-) -> dict[str, Sequence[Any]]:
+def _split(served: Served, question: Question, columns: dict[str, list[Any]], rows: int) -> dict[str, list[Any]]:
     """Columns one value a row; a single matrix holds the model's columns in order. Errors: `request.invalid`."""
     wide = [tensor for tensor in question.inputs if len(tensor.shape) == 2 and tensor.shape[1] != 1]
     if not wide:

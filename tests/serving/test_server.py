@@ -1,0 +1,130 @@
+"""A real server under load: a kill loses no answered prediction, a new table breaks no request."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from millrace.assemble import open_platform
+from millrace.serving import log
+from tests.serving.server import Server, prepare, question
+
+
+class Callers:
+    """Clients that ask until they are stopped, and keep every answer they got."""
+
+    def __init__(self, url: str, count: int = 4) -> None:
+        self._stop = threading.Event()
+        self.answers: list[dict[str, Any]] = []
+        self.failed: list[str] = []
+        self._enough = threading.Condition()
+        self._pool = ThreadPoolExecutor(count)
+        self._done = [self._pool.submit(self._ask, url, number) for number in range(count)]
+
+    def wait_for(self, answers: int) -> None:
+        with self._enough:
+            assert self._enough.wait_for(lambda: len(self.answers) >= answers or bool(self.failed), 60)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for done in self._done:
+            done.result(60)
+        self._pool.shutdown()
+
+    def _ask(self, url: str, caller: int) -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            turn = 0
+            while not self._stop.is_set():
+                turn += 1
+                asked = question([turn % 24, caller], id=f"c{caller}-{turn}")
+                try:
+                    answer = client.post("/v2/models/delays/infer", json=asked)
+                except httpx.TransportError as fault:
+                    self._note(None, str(fault))
+                    return
+                self._note(answer.json() if answer.status_code == 200 else None, answer.text)
+
+    def _note(self, answer: dict[str, Any] | None, told: str) -> None:
+        with self._enough:
+            if answer is None:
+                self.failed.append(told)
+            else:
+                self.answers.append({item["name"]: item["data"] for item in answer["outputs"]})
+            self._enough.notify_all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_server_loses_no_answered_prediction(tmp_path: Path, workers: int) -> None:
+    prepare(tmp_path)
+    with Server(tmp_path, workers) as server:
+        callers = Callers(server.url)
+        callers.wait_for(100)
+        server.kill_all()
+        callers.stop()
+    platform = open_platform(tmp_path)
+    try:
+        logged = log.window(platform.ground, "main", "delays", 0, 100)
+        arms = logged.role == "arm"
+        scores = dict(zip(logged.id[arms], logged.score[arms], strict=True))
+        told = {id: score for a in callers.answers for id, score in zip(a["id"], a["score"], strict=True)}
+        assert len(told) >= 200
+        assert {id: scores[id] for id in told} == told
+        again = question([1, 0], id="c0-1")
+        columns = {item["name"]: item["data"] for item in again["inputs"]}
+        found = platform.call("endpoint.predict", {"endpoint": "delays", "columns": columns, "id": "c0-1"})
+        assert dict(zip(found.ids, found.scores, strict=True)) == {id: told[id] for id in found.ids}
+    finally:
+        platform.close()
+
+
+@pytest.mark.slow
+def test_two_hundred_new_tables_break_no_request(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    with Server(tmp_path) as server, httpx.Client(base_url=server.url, timeout=30) as operator:
+        callers = Callers(server.url)
+        for turn in range(200):
+            share = [10_000, 7_500, 2_500, 0][turn % 4]
+            arms = [{"number": 1, "weight": share}, {"number": 2, "weight": 10_000 - share}]
+            routed = operator.post("/api/v1/endpoint.route", json={"endpoint": "delays", "arms": arms})
+            assert routed.status_code == 200, routed.text
+            if share in (0, 10_000):  # this process serves the new table when the call returns
+                found = operator.post("/v2/models/delays/infer", json=question([turn % 24])).json()
+                assert found["model_version"] == ("1" if share else "2")
+        callers.stop()
+    assert not callers.failed and len(callers.answers) > 200
+    platform = open_platform(tmp_path)
+    try:
+        logged = log.window(platform.ground, "main", "delays", 0, 100)
+        arms = logged.role == "arm"
+        scores = dict(zip(logged.id[arms], zip(logged.version[arms], logged.score[arms], strict=True), strict=True))
+        alone: dict[tuple[int, float, str], set[float]] = {}
+        for version, hour, dest, score in zip(
+            logged.version, logged.inputs["hour"], logged.inputs["dest"], logged.score, strict=True
+        ):
+            alone.setdefault((int(version), float(hour), str(dest)), set()).add(float(score))
+        assert all(len(answers) == 1 for answers in alone.values())  # no answer mixes two versions
+        for answer in callers.answers:
+            for id, version, score in zip(answer["id"], answer["version"], answer["score"], strict=True):
+                assert scores[id] == (version, score)
+    finally:
+        platform.close()
+
+
+@pytest.mark.slow
+def test_every_worker_takes_over_a_new_table(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    with Server(tmp_path, workers=2) as server, httpx.Client(base_url=server.url, timeout=30) as operator:
+        arms = [{"number": 2, "weight": 10_000}]
+        assert operator.post("/api/v1/endpoint.route", json={"endpoint": "delays", "arms": arms}).status_code == 200
+        streak = 0
+        for _ in range(3_000):  # each on a connection of its own, so that both workers answer
+            found = httpx.post(f"{server.url}/v2/models/delays/infer", json=question([3])).json()
+            streak = streak + 1 if found["model_version"] == "2" else 0
+            if streak == 40:
+                break
+        assert streak == 40
