@@ -95,6 +95,13 @@ CODES: dict[str, Code] = {
     "incident.over": _conflict("the incident has been closed"),
     "incident.unknown": _unknown("incident"),
     "watch.invalid": _bad("a plan that cannot be watched by"),
+    # rollout
+    "gate.refused": Code(409, 3, "the gate said no"),
+    "policy.invalid": _bad("a policy that no rollout can follow"),
+    "rollout.busy": _conflict("another rollout is under way at the endpoint"),
+    "rollout.over": _conflict("the rollout has ended"),
+    "rollout.reason": _bad("what an operator forces needs a reason"),
+    "rollout.unknown": _unknown("rollout"),
     # tracking
     "experiment.exists": _conflict("an experiment of that name exists"),
     "experiment.unknown": _unknown("experiment"),
