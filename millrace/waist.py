@@ -28,6 +28,7 @@ from millrace.loop import ops as loop_ops
 from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops
 from millrace.registry import ops as registry_ops
+from millrace.rollout import ops as rollout_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 from millrace.tuning import ops as tuning_ops
@@ -43,6 +44,7 @@ OPS: tuple[Op, ...] = (
     *registry_ops.OPS,
     *serving_ops.OPS,
     *monitoring_ops.OPS,
+    *rollout_ops.OPS,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in OPS}

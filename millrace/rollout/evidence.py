@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Struct, structs
 
@@ -55,20 +56,19 @@ def start(policy: Policy) -> Running:
 
 def to_bytes(running: Running) -> bytes:
     """The running state as bytes; the same state gives the same bytes."""
-    import msgspec
-
     return msgspec.msgpack.encode(
         _Packed(
-            pack(running.bet), pack(running.assignment), pack(running.guard), sorted(running.assigned),
+            pack(running.bet),
+            pack(running.assignment),
+            pack(running.guard),
+            sorted(running.assigned),
             dict(sorted(running.errors.items())),
-        )  # fmt: skip
+        )
     )
 
 
 def from_bytes(packed: bytes) -> Running:
     """The state behind `to_bytes`."""
-    import msgspec
-
     found = msgspec.msgpack.decode(packed, type=_Packed)
     return Running(
         unpack(Bet, found.bet), unpack(Assignment, found.assignment), unpack(Guard, found.guard),
@@ -108,9 +108,7 @@ def compared(blank: Evidence, metric: Metric, label: Floats, new: Floats, old: F
     )  # fmt: skip
 
 
-def _metric(
-    metric: Metric, label: Floats, new: Floats, old: Floats, harm: Floats
-) -> tuple[float | None, float, str]:
+def _metric(metric: Metric, label: Floats, new: Floats, old: Floats, harm: Floats) -> tuple[float | None, float, str]:
     """(mean difference of the loss, its sum of squares over rows, why there is none)."""
     if metric == "auc":
         positives = int((label > 0.5).sum())
@@ -130,9 +128,7 @@ def _log_loss(label: Floats, score: Floats) -> Floats:
     return np.asarray(-np.where(label > 0.5, np.log(kept), np.log1p(-kept)))
 
 
-def arms(
-    rollout: Rollout, rows: Outcomes, since: Micros, until: Micros, running: Running
-) -> tuple[Evidence, Running]:
+def arms(rollout: Rollout, rows: Outcomes, since: Micros, until: Micros, running: Running) -> tuple[Evidence, Running]:
     """What canary and control answered in the block, and the running state after it.
 
     Rows count with the weight that was logged when they were routed; a unit's assignment counts once, its error as
@@ -155,7 +151,9 @@ def arms(
     running = _assigned(running, rows, either, on_canary, weight)
     running = _errors(running, rows, failed, on_canary, weight)
     done = structs.replace(
-        blank, canary=_arm(either & on_canary, failed, told, loss), control=_arm(either & ~on_canary, failed, told, loss)
+        blank,
+        canary=_arm(either & on_canary, failed, told, loss),
+        control=_arm(either & ~on_canary, failed, told, loss),
     )
     return done, running
 

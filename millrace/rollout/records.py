@@ -58,7 +58,7 @@ class Rollout(Struct, frozen=True):
     `champion` is the version that served before (0: none). `since` is when it began and `phase_since` when its state
     or step did; only rows from then on, and later than `trained_until`, are evidence. `judged` is how far its evidence
     goes. `challenger` is which challenger of the year it is (0: none) and `alpha` what it may spend. `weight` is its
-    share. `because` says why it stands where it stands.
+    share, `table` the routing table that its canary began with. `because` says why it stands where it stands.
     """
 
     id: str
@@ -80,6 +80,7 @@ class Rollout(Struct, frozen=True):
     alpha: float = 0.05
     step: int = 0
     weight: int = 0
+    table: int = 0
     forced: bool = False
     paused: bool = False
     over: Micros | None = None
@@ -89,7 +90,8 @@ class Rollout(Struct, frozen=True):
 class Arm(Struct, frozen=True):
     """Rows that one arm answered in a block: `failed` without an answer, `labelled` with a loss.
 
-    `mean` and `squares` (the sum of squared differences from it) are of those losses; `events` are losses above ¼, which no answer of ½ has.
+    `mean` and `squares` (the sum of squared differences from it) are of those losses; `events` are losses above ¼,
+    which an answer of ½ does not have.
     """
 
     rows: int = 0

@@ -113,7 +113,7 @@ def not_worse(blocks: Blocks, margin: float, alpha: float) -> Verdict:
 
 
 def arms_apart(evidence: Sequence[Evidence], margin: float, alpha: float) -> Verdict:
-    """Label loss of a randomised canary: is it above control's by more than the margin? By rows: the draw is the unit."""
+    """Is the label loss of a randomised canary above control's by more than the margin? By rows: chance drew them."""
     canary, control = (merged([getattr(e, name) for e in evidence]) for name in ("canary", "control"))
     return difference_verdict(_mean(canary), _mean(control), margin, alpha)
 
@@ -191,6 +191,18 @@ def watching(rollout: Rollout, evidence: Sequence[Evidence], now: Micros) -> Dec
     if now - rollout.phase_since >= policy.watch_days * DAY:
         return Decision("finish", f"{policy.watch_days} days without harm shown", {"loss": worse})
     return Decision("hold", worse.because, {"loss": worse})
+
+
+def live(errors: Verdict, rate: Verdict) -> Decision:
+    """What the answers of this very moment ask for: go back at an alarm, else wait.
+
+    `errors` compares a canary with control, `rate` judges a version that has no control by itself.
+    """
+    found = {"errors": errors, "rate": rate}
+    for name, verdict in found.items():
+        if verdict.decision == ALARM:
+            return Decision("rollback", f"{name}: {verdict.because}", found)
+    return Decision("hold", errors.because, found)
 
 
 def while_paused(decision: Decision) -> Decision:

@@ -79,7 +79,7 @@ class Days:
         chance = expit(-1.0 + 1.2 * load + 0.8 * wind + shift + random.normal(0.0, luck))
         late = (random.random(rows) < chance).astype(float)
         event = np.sort(random.integers(start, start + DAY, rows))
-        number = self._assign(random, arms, weights or {}, rows)
+        number = self.assign(random, arms, weights or {}, [f"k-d{day}r{place}" for place in range(rows)])
         entries = []
         for place in range(rows):
             inputs = {"load": Column("f", [float(load[place])]), "wind": Column("f", [float(wind[place])])}
@@ -104,12 +104,13 @@ class Days:
         found = self.platform.call("audit.facts", {"limit": 10_000}).items
         return [fact for fact in found if fact.kind in kinds]
 
-    def _assign(
-        self, random: np.random.Generator, arms: Mapping[int, Version], weights: Mapping[int, int], rows: int
+    def assign(
+        self, random: np.random.Generator, arms: Mapping[int, Version], weights: Mapping[int, int], keys: list[str]
     ) -> list[int]:
+        """Which version answers each row."""
         names = list(arms)
         shares = [weights.get(name, 0) / 10_000 for name in names[1:]]
-        drawn = random.choice(len(names), rows, p=[1 - sum(shares), *shares])
+        drawn = random.choice(len(names), len(keys), p=[1 - sum(shares), *shares])
         return [names[place] for place in drawn.tolist()]
 
     def _answer(self, role: str, version: int, weights: Mapping[int, int], score: float, failed: bool) -> Answer:

@@ -294,6 +294,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "name", "number", name=op.f("pk_pipeline")),
     )
     op.create_table(
+        "rollout",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.Column("running", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "number", name=op.f("pk_rollout")),
+    )
+    op.create_index("ix_rollout_state", "rollout", ["state"], unique=False)
+    op.create_table(
+        "rollout_evidence",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("since", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("phase", sa.Text(), nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", "number", "since", "phase", name=op.f("pk_rollout_evidence")),
+    )
+    op.create_table(
         "routing_table",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("endpoint", sa.Text(), nullable=False),

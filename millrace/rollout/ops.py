@@ -1,0 +1,218 @@
+"""The verbs of rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct, structs
+
+from millrace.access.context import Context
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError, unknown
+from millrace.base.op import op, record_of
+from millrace.catalog import tables as catalog_tables
+from millrace.catalog.journal import Fact
+from millrace.catalog.tx import Tx
+from millrace.monitoring.judge import plan_of
+from millrace.rollout import decisions, judge, life, start, tables
+from millrace.rollout.decisions import Decisions
+from millrace.rollout.records import ACTIVE, OPEN, WHOLE, Decision, Evidence, Policy, Rollout
+from millrace.serving import tables as serving_tables
+from millrace.serving.ops import find
+
+
+class StartRollout(Struct, frozen=True):
+    """`number` is the model version. Without a `policy` the last one is taken, or the metric of the watch."""
+
+    endpoint: str
+    number: int
+    policy: Policy | None = None
+    reason: str = ""
+
+
+class ForceRollout(Struct, frozen=True):
+    """`weight` is the share in ten-thousandths: all, unless said. `reason` is kept in the journal."""
+
+    endpoint: str
+    number: int
+    reason: str
+    weight: int = WHOLE
+    policy: Policy | None = None
+
+
+class JudgeRollouts(Struct, frozen=True):
+    """`until`: event time (micros) that has been reached."""
+
+    endpoint: str
+    until: Micros
+
+
+class WhichRollout(Struct, frozen=True):
+    """`number` 0 is the endpoint's newest rollout."""
+
+    endpoint: str
+    number: int = 0
+
+
+class ListRollouts(Struct, frozen=True):
+    endpoint: str = ""
+
+
+class ActOnRollout(Struct, frozen=True):
+    """What is under way at the endpoint; `reason` is kept in the journal."""
+
+    endpoint: str
+    reason: str = ""
+
+
+class Shown(Struct, frozen=True):
+    """A rollout with its evidence, block by block."""
+
+    rollout: Rollout
+    evidence: list[Evidence]
+
+
+@op("rollout.start", permission="rollout:operate", kind="work")
+def begin(ask: StartRollout, cx: Context) -> Rollout:
+    """Start moving a version towards serving everybody: gate, shadow, canary. The first version needs the gate alone.
+
+    A refusal is kept as a fact and answered as `gate.refused`.
+
+    Errors: endpoint.unknown, version.unknown, version.unapproved, gate.refused, rollout.busy, policy.invalid,
+    model.invalid.
+    """
+    with cx.read() as tx:
+        policy = ask.policy or _policy(tx, cx.workspace, ask.endpoint)
+    return start.start(cx, ask.endpoint, ask.number, policy, ask.reason)
+
+
+@op("rollout.force", permission="rollout:operate")
+def force(ask: ForceRollout, cx: Context) -> Rollout:
+    """Serve a version past the gate, as an operator's own decision. Guards and late labels still roll it back.
+
+    Errors: endpoint.unknown, version.unknown, version.unapproved, rollout.busy, rollout.reason, policy.invalid.
+    """
+    policy = ask.policy or _policy(cx.tx, cx.workspace, ask.endpoint)
+    return start.force(cx, ask.endpoint, ask.number, policy, ask.weight, ask.reason)
+
+
+@op("rollout.judge", permission="rollout:run", kind="work")
+def judge_rollouts(ask: JudgeRollouts, cx: Context) -> list[Rollout]:
+    """Judge what is under way at an endpoint by the blocks whose outcomes are due at `until`.
+
+    Errors: endpoint.unknown, blob.corrupt, catalog.busy.
+    """
+    return judge.judge(cx, ask.endpoint, ask.until)
+
+
+@op("rollout.get", permission="rollout:read", kind="read")
+def get(ask: WhichRollout, cx: Context) -> Shown:
+    """Show a rollout with its verdicts and evidence.
+
+    Errors: rollout.unknown.
+    """
+    found = _find(cx.tx, cx.workspace, ask.endpoint, ask.number)
+    return Shown(found, tables.evidence(cx.tx, cx.workspace, found))
+
+
+@op("rollout.list", permission="rollout:read", kind="read")
+def list_rollouts(ask: ListRollouts, cx: Context) -> list[Rollout]:
+    """List rollouts, newest first."""
+    found = tables.rollouts(cx.tx, cx.workspace, ask.endpoint)
+    return found[::-1] if ask.endpoint else found
+
+
+@op("rollout.pause", permission="rollout:operate")
+def pause(ask: ActOnRollout, cx: Context) -> Rollout:
+    """Hold a rollout where it is. It still goes back when it must.
+
+    Errors: rollout.unknown, rollout.over.
+    """
+    return _held(cx, ask, True)
+
+
+@op("rollout.resume", permission="rollout:operate")
+def resume(ask: ActOnRollout, cx: Context) -> Rollout:
+    """Let a paused rollout go on.
+
+    Errors: rollout.unknown, rollout.over.
+    """
+    return _held(cx, ask, False)
+
+
+@op("rollout.rollback", permission="rollout:operate")
+def rollback(ask: ActOnRollout, cx: Context) -> Rollout:
+    """Go back to the version before: from a shadow, a canary, or what serves everybody since the last rollout.
+
+    Errors: rollout.unknown, rollout.over.
+    """
+    found = _under_way(cx.tx, cx.workspace, ask.endpoint)
+    if found is None:
+        past = [one for one in tables.rollouts(cx.tx, cx.workspace, ask.endpoint) if one.state == "promoted"]
+        serving = serving_tables.newest_table(cx.tx, cx.workspace, ask.endpoint)
+        at = serving.arms[0].number if serving else 0
+        found = next((one for one in reversed(past) if one.version == at and one.champion), None)
+    if found is None:
+        raise MillraceError("rollout.over", f"nothing is under way at {ask.endpoint}", "millrace rollout list")
+    sealed = serving_tables.horizon(cx.tx, cx.workspace, ask.endpoint)
+    at = max(found.phase_since, sealed or 0)
+    return life.roll_back(cx, found, at, Decision("rollback", f"by {cx.actor}: {ask.reason}"))
+
+
+@op("rollout.decisions", permission="rollout:read", kind="read")
+def list_decisions(ask: ListRollouts, cx: Context) -> Decisions:
+    """List what was decided about an endpoint, with a digest that the same events always lead to."""
+    return decisions.of(_facts(cx.tx, cx.workspace), ask.endpoint)
+
+
+def _facts(tx: Tx, workspace: str, page: int = 2_000) -> Iterator[Fact]:
+    after = 0
+    while found := catalog_tables.facts_after(tx, workspace, after, page):
+        yield from found
+        after = found[-1].number
+
+
+def _policy(tx: Tx, workspace: str, endpoint: str) -> Policy:
+    """The policy of the endpoint's last rollout; without one the usual one, on the metric that is watched."""
+    found = find(tx, workspace, endpoint)
+    before = tables.rollouts(tx, workspace, endpoint)
+    if before:
+        return before[-1].policy
+    plan = plan_of(tx, workspace, found)
+    return Policy(metric=plan.metric, alpha=plan.alpha)
+
+
+def _find(tx: Tx, workspace: str, endpoint: str, number: int) -> Rollout:
+    found = tables.rollout(tx, workspace, endpoint, number or tables.newest(tx, workspace, endpoint))
+    if found is None:
+        known = (one.id for one in tables.rollouts(tx, workspace))
+        raise unknown("rollout", f"{endpoint}-{number}" if number else endpoint, known)
+    return found
+
+
+def _under_way(tx: Tx, workspace: str, endpoint: str) -> Rollout | None:
+    """What is on its way, or else what is watched."""
+    every = tables.rollouts(tx, workspace, endpoint)
+    if not every:
+        raise unknown("rollout", endpoint, (one.id for one in tables.rollouts(tx, workspace)))
+    open_ = [one for one in every if one.state in OPEN]
+    return next((one for one in open_ if one.state in ACTIVE), open_[-1] if open_ else None)
+
+
+def _held(cx: Context, ask: ActOnRollout, paused: bool) -> Rollout:
+    found = _under_way(cx.tx, cx.workspace, ask.endpoint)
+    if found is None:
+        raise MillraceError("rollout.over", f"nothing is under way at {ask.endpoint}", "millrace rollout list")
+    held = structs.replace(found, paused=paused)
+    tables.put(cx.tx, cx.workspace, held, tables.running(cx.tx, cx.workspace, found))
+    kind = "rollout.paused" if paused else "rollout.resumed"
+    life.tell(cx, kind, held, held.judged, f"by {cx.actor}: {ask.reason}")
+    return held
+
+
+OPS = tuple(
+    record_of(verb)
+    for verb in (
+        begin, force, judge_rollouts, get, list_rollouts, pause, resume, rollback, list_decisions,
+    )
+)  # fmt: skip
