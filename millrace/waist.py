@@ -24,6 +24,7 @@ from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.data import ops as data_ops
+from millrace.governance import ops as governance_ops
 from millrace.loop import ops as loop_ops
 from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops
@@ -45,6 +46,7 @@ OPS: tuple[Op, ...] = (
     *serving_ops.OPS,
     *monitoring_ops.OPS,
     *rollout_ops.OPS,
+    *governance_ops.OPS,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in OPS}

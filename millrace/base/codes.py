@@ -91,6 +91,10 @@ CODES: dict[str, Code] = {
     "stats.state": _bad("a packed statistic of another version or kind"),
     "stats.time": _bad("times that are negative, repeated or out of order"),
     "stats.weight": _bad("a traffic weight, share or propensity out of range"),
+    # governance
+    "card.field": _bad("a field that a card cannot have"),
+    "card.incomplete": Code(409, 3, "the card lacks what a person must write"),
+    "card.unknown": _unknown("card"),
     # monitoring
     "incident.over": _conflict("the incident has been closed"),
     "incident.unknown": _unknown("incident"),
