@@ -59,7 +59,8 @@ def gather(tx: Tx, workspace: str, version: Version, manifest: Manifest) -> Part
         "changes": {
             "approvals_asked": model.approvals,
             "approvals": [
-                {"actor": one.actor, "at": to_iso(one.at), "fact": one.fact, "note": one.note} for one in found.approvals
+                {"actor": one.actor, "at": to_iso(one.at), "fact": one.fact, "note": one.note}
+                for one in found.approvals
             ],
             "rollouts": [_change(one) for one in rollouts],
         },

@@ -58,10 +58,14 @@ def parts(evidence: Mapping[str, Mapping[str, Any]], words: Mapping[str, str]) -
     """Every part in its order. `evidence`: part → what can be shown; `words`: field → what a person wrote."""
     return tuple(
         Part(
-            shape.name, shape.title, shape.filled_by, shape.serves, dict(evidence.get(shape.name, {})),
+            shape.name,
+            shape.title,
+            shape.filled_by,
+            shape.serves,
+            dict(evidence.get(shape.name, {})),
             {name: words[name] for name in shape.fields if name in words},
             tuple(name for name in shape.fields if name not in words),
-        )  # fmt: skip
+        )
         for shape in SHAPES
     )
 
@@ -84,12 +88,17 @@ def markdown(card: Card) -> str:
     """The card as Markdown. What is missing is said where it is missing."""
     lines = [f"# {card.model} version {card.number}", ""]
     state = "complete" if card.complete else f"not complete: {len(card.missing)} fields are to be written by a person"
-    lines += [f"Edition {card.edition}, {state}. Made from the journal up to fact {card.head}; model `{card.tree}`.", ""]
+    lines += [
+        f"Edition {card.edition}, {state}. Made from the journal up to fact {card.head}; model `{card.tree}`.",
+        "",
+    ]
     lines += ["This card is evidence; it claims no compliance.", ""]
     for part in card.parts:
         lines += [f"## {part.title}", "", f"*{part.serves}*", ""]
         lines += [line for name, text in part.human.items() for line in (f"**{_words(name)}.** {text}", "")]
-        lines += [line for name in part.missing for line in (f"**{_words(name)}.** *Missing: nobody has written it.*", "")]
+        lines += [
+            line for name in part.missing for line in (f"**{_words(name)}.** *Missing: nobody has written it.*", "")
+        ]
         lines += list(_listed(part.evidence))
         if part.evidence:
             lines.append("")

@@ -14,6 +14,7 @@ from millrace.monitoring.judge import Challenge, challenge
 from millrace.rollout import evidence as evidences
 from millrace.rollout import tables, traffic
 from millrace.rollout.records import ACTIVE, OPEN, WHOLE, Decision, Rollout
+from millrace.serving import outcomes
 from millrace.stats.verdict import Verdict
 
 
@@ -68,10 +69,11 @@ def expose(
     policy = rollout.policy
     if step >= len(policy.steps):
         return promote(cx, rollout, now, decision)
+    before = outcomes.present(cx.ground, cx.workspace, rollout.endpoint)
     going = structs.replace(rollout, state="canary", step=step, weight=policy.steps[step], phase_since=now, judged=now)
     table = _serve(cx, going, traffic.champion(cx.tx, cx.workspace, rollout.endpoint), decision.because)
     if step == 0:
-        going = structs.replace(going, table=table)
+        going = structs.replace(going, table=table, cursor=before)
     tables.put(cx.tx, cx.workspace, going, evidences.to_bytes(running or evidences.start(policy)))
     tell(cx, "rollout.stepped", going, now, decision.because, decision.verdicts, step=step, weight=going.weight)
     return going
@@ -89,8 +91,10 @@ def promote(cx: Context, rollout: Rollout, now: Micros, decision: Decision, kind
         rollout, state="watching" if watch else "promoted", weight=WHOLE, phase_since=now, judged=now,
         over=None if watch else now,
     )  # fmt: skip
+    before = outcomes.present(cx.ground, cx.workspace, rollout.endpoint)
     table = _serve(cx, done, rollout.version, decision.because)
-    done = structs.replace(done, table=done.table or table)
+    if not done.table:
+        done = structs.replace(done, table=table, cursor=before)
     tables.put(cx.tx, cx.workspace, done)
     tell(cx, kind, done, now, decision.because, decision.verdicts)
     if rollout.state in ACTIVE:

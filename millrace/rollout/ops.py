@@ -9,12 +9,12 @@ from msgspec import Struct, structs
 from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
-from millrace.base.op import op, record_of
+from millrace.base.op import Nothing, op, record_of
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.journal import Fact
 from millrace.catalog.tx import Tx
 from millrace.monitoring.judge import plan_of
-from millrace.rollout import decisions, judge, life, start, tables
+from millrace.rollout import decisions, guard, judge, life, start, tables
 from millrace.rollout.decisions import Decisions
 from millrace.rollout.records import ACTIVE, OPEN, WHOLE, Decision, Evidence, Policy, Rollout
 from millrace.serving import tables as serving_tables
@@ -103,6 +103,12 @@ def judge_rollouts(ask: JudgeRollouts, cx: Context) -> list[Rollout]:
     Errors: endpoint.unknown, blob.corrupt, catalog.busy.
     """
     return judge.judge(cx, ask.endpoint, ask.until)
+
+
+@op("rollout.guard", permission="rollout:run", kind="work")
+def guard_rollouts(ask: Nothing, cx: Context) -> list[Rollout]:
+    """Look at the errors of this moment, and roll back what fails. The platform calls it several times a second."""
+    return guard.guard(cx)
 
 
 @op("rollout.get", permission="rollout:read", kind="read")
@@ -213,6 +219,6 @@ def _held(cx: Context, ask: ActOnRollout, paused: bool) -> Rollout:
 OPS = tuple(
     record_of(verb)
     for verb in (
-        begin, force, judge_rollouts, get, list_rollouts, pause, resume, rollback, list_decisions,
+        begin, force, judge_rollouts, guard_rollouts, get, list_rollouts, pause, resume, rollback, list_decisions,
     )
 )  # fmt: skip

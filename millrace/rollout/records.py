@@ -58,7 +58,8 @@ class Rollout(Struct, frozen=True):
     `champion` is the version that served before (0: none). `since` is when it began and `phase_since` when its state
     or step did; only rows from then on, and later than `trained_until`, are evidence. `judged` is how far its evidence
     goes. `challenger` is which challenger of the year it is (0: none) and `alpha` what it may spend. `weight` is its
-    share, `table` the routing table that its canary began with. `because` says why it stands where it stands.
+    share, `table` the routing table that it
+    got traffic by first, and `cursor` where the log stood then. `because` says why it stands where it stands.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Rollout(Struct, frozen=True):
     step: int = 0
     weight: int = 0
     table: int = 0
+    cursor: dict[str, int] = field(default_factory=dict)
     forced: bool = False
     paused: bool = False
     over: Micros | None = None

@@ -8,30 +8,21 @@ from millrace.access.context import Context
 from millrace.catalog.tx import Tx
 from millrace.rollout import rules
 from millrace.rollout.records import Rollout
-from millrace.serving import tables as serving_tables
+from millrace.serving import routes
 from millrace.serving.records import Table
 
 
 def champion(tx: Tx, workspace: str, endpoint: str) -> int:
     """The version that serves an endpoint, or what a canary leaves of it; 0 while nothing does."""
-    table = serving_tables.newest_table(tx, workspace, endpoint)
+    table = routes.now(tx, workspace, endpoint)
     return table.arms[0].number if table is not None else 0
 
 
 def point(cx: Context, endpoint: str, champion: int, open_: Sequence[Rollout], rollout: str, reason: str) -> Table:
-    """Serve `champion` and what the open rollouts ask for, from the next request on."""
+    """Serve `champion` and what the open rollouts ask for, from the next request on.
+
+    Errors: `version.unapproved` for one that gets traffic, `route.invalid`.
+    """
     arms, shadows = rules.traffic(champion, open_)
-    before = serving_tables.newest_table(cx.tx, cx.workspace, endpoint)
-    table = Table(
-        endpoint=endpoint, number=(before.number if before else 0) + 1, arms=arms, shadows=shadows, rollout=rollout,
-        reason=reason, salt=rollout, made=cx.now, actor=cx.actor,
-    )  # fmt: skip
-    serving_tables.add_table(cx.tx, cx.workspace, table)
-    cx.fact(
-        "route.changed", endpoint,
-        {
-            "number": table.number, "arms": [[arm.number, arm.weight] for arm in arms], "shadows": list(shadows),
-            "rollout": rollout, "reason": reason,
-        },
-    )  # fmt: skip
-    return table
+    table = Table(endpoint=endpoint, number=0, arms=arms, shadows=shadows, rollout=rollout, reason=reason)
+    return routes.point(cx, table)

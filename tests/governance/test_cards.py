@@ -64,7 +64,7 @@ def test_a_field_that_no_card_has_is_refused(replay: Replay) -> None:
 
 @given(st.sets(st.sampled_from(rules.REQUIRED)), st.sets(st.sampled_from(rules.REQUIRED)))
 def test_missing_is_what_nobody_wrote(written: set[str], blank: set[str]) -> None:
-    words = rules.check_words({**{name: "words" for name in written}, **{name: "  " for name in blank}})
+    words = rules.check_words({**dict.fromkeys(written, "words"), **dict.fromkeys(blank, "  ")})
     parts = rules.parts({}, words)
     assert set(rules.missing(parts)) == set(rules.REQUIRED) - (written - blank)
     shown = {name for part in parts for name in part.human}

@@ -45,10 +45,10 @@ def expit(x: Floats) -> Floats:
 class Days:
     """The endpoint `late`, and its days."""
 
-    def __init__(self, platform: Platform, seed: int = 1) -> None:
+    def __init__(self, platform: Platform, seed: int = 1, **model: Any) -> None:
         self.platform = platform
         made = {"name": "late", "model": "lateness", "day_origin": ORIGIN, "maturity_s": 86_400}
-        platform.call("model.make", {"name": "lateness"})
+        platform.call("model.make", {"name": "lateness", **model})
         self.endpoint = platform.call("endpoint.make", made)
         self._log = log.logs(platform.ground).of("main", self.endpoint)
         self._seed = seed
@@ -66,6 +66,7 @@ class Days:
         load_shift: float = 0.0,
         fails: Mapping[int, float] | None = None,
         luck: float = 0.3,
+        table: int = 1,
     ) -> None:
         """One day: rows are answered by `arms` (the first takes what `weights` leave), and by `shadows` beside them.
 
@@ -92,7 +93,7 @@ class Days:
                     self._answer(role, version, weights or {}, float(model(load[one], wind[one])[0]), failed)
                 )
             name = f"d{day}r{place}"
-            entries.append(Entry(name, b"", start, 70, 1, 1, [int(event[place])], [f"k-{name}"], answers, inputs))
+            entries.append(Entry(name, b"", start, 70, table, 1, [int(event[place])], [f"k-{name}"], answers, inputs))
         self._log.append(entries)
         self._label(random, day, event, late, lost)
 

@@ -43,8 +43,7 @@ class Replay(Days):
     """Days of the endpoint `late`, whose table decides who answers."""
 
     def __init__(self, platform: Platform, seed: int = 1, **model: Any) -> None:
-        super().__init__(platform, seed)
-        platform.call("model.make", {"name": "lateness", **model})
+        super().__init__(platform, seed, **model)
         self.formulas: dict[int, Formula] = {}
         self.fails: dict[int, float] = {}
         self.day = 0
@@ -71,24 +70,28 @@ class Replay(Days):
     def run(self, days: int, *, judged: bool = True, **day: Any) -> None:
         """Replay that many days: answer, label, advance event time, judge."""
         for _ in range(days):
-            table = self.table()
-            arms = {arm.number: self.version(arm.number) for arm in table.arms}
-            shadows = {number: self.version(number) for number in table.shadows}
-            weights = {arm.number: arm.weight for arm in table.arms[1:]}
-            self.write(self.day, arms, shadows, weights=weights, fails=self.fails, **day)
-            self.day += 1
+            self.answer(**day)
             self.advance()
             if judged:
                 self.judge(self.day)
                 self.platform.call("rollout.judge", {"endpoint": "late", "until": self.now})
+
+    def answer(self, **day: Any) -> None:
+        """The next day's rows are answered by the table, and labelled."""
+        table = self.table()
+        arms = {arm.number: self.version(arm.number) for arm in table.arms}
+        shadows = {number: self.version(number) for number in table.shadows}
+        weights = {arm.number: arm.weight for arm in table.arms[1:]}
+        self.write(self.day, arms, shadows, weights=weights, fails=self.fails, table=table.number, **day)
+        self.day += 1
 
     @property
     def now(self) -> int:
         return ORIGIN + self.day * DAY
 
     def advance(self) -> None:
-        now = self.now
-        self.platform.ground.catalog.write(lambda tx: serving_tables.set_horizon(tx, "main", "late", now))
+        """Event time reaches the beginning of `day`: the log is sealed up to it."""
+        self.platform.call("endpoint.advance", {"endpoint": "late", "until": self.now})
 
     def version(self, number: int) -> Version:
         intercept, load_slope, wind_slope = self.formulas[number]

@@ -144,12 +144,12 @@ def test_a_harmful_version_that_was_forced_is_rolled_back_by_labels(replay: Repl
 
 
 def test_the_year_of_challengers_shares_alpha(replay: Replay) -> None:
-    begin(replay, days=3)
+    begin(replay, days=1)
     for k in (1, 2, 3):
         number = replay.register((-1.0, 1.1 + k / 1e4, 0.0), params={"until": replay.now})
-        begun = replay.start(number, shadow_days=3)
+        begun = replay.start(number, shadow_days=2)
         assert begun.challenger == k and begun.alpha == pytest.approx(0.05 / (k * (k + 1)))
-        replay.run(4, rows=40)
+        replay.run(2, rows=40)
         assert replay.rollout().state == "ended"
 
 
@@ -219,7 +219,7 @@ def test_the_same_events_lead_to_the_same_digest(replay: Replay, tmp_path: Any) 
         begin(one, days=3)
         number = one.register(TRUE, params={"until": one.now})
         one.start(number, metric="auc")
-        one.run(9, rows=150)
+        one.run(6, rows=150)
         digests.append(one.platform.call("rollout.decisions", {"endpoint": "late"}))
     other.close()
     assert digests[0].digest == digests[1].digest

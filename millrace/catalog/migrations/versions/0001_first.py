@@ -29,6 +29,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_actor")),
     )
     op.create_table(
+        "card",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("edition", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("spec", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "model", "number", "edition", name=op.f("pk_card")),
+    )
+    op.create_table(
         "cursor",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("follower", sa.Text(), nullable=False),
