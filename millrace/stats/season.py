@@ -40,13 +40,14 @@ class Reading(NamedTuple):
 
 
 class Season(NamedTuple):
-    """What has been seen of one number: `starts` (t,) in microseconds of event time, `values` (t,), their `apart` (t,)
-    from their slot's median (NaN where there was none), and the detector's state."""
+    """What has been seen of one number: `starts` (t,) in microseconds of event time, `values` and `noises` (t,), how
+    far each lay `apart` (t,) from its slot's median (NaN where there was none), and the detector's state."""
 
     window_us: int
     fleet: int
     starts: Ints
     values: Floats
+    noises: Floats
     apart: Floats
     evidence: float
     windows: int
@@ -60,7 +61,7 @@ def season_start(window_us: int = DAY_US, fleet: int = 1) -> Season:
         raise MillraceError("stats.time", f"windows of {window_us!r} µs", hint)
     detectors.threshold(YEAR_US / window_us, fleet)
     none = np.zeros(0)
-    return Season(int(window_us), int(fleet), np.zeros(0, np.int64), none, none, 0.0, 0, -1)
+    return Season(int(window_us), int(fleet), np.zeros(0, np.int64), none, none, none, 0.0, 0, -1)
 
 
 def season_update(
@@ -68,7 +69,8 @@ def season_update(
 ) -> tuple[Season, Verdict]:
     """The watch after the window at `start_us`, and whether `value` is as usual; the verdict's `effect` is the z.
 
-    `noise`: the standard deviation of the value that chance alone makes; the spread is never taken as less.
+    `noise`: the standard deviation that chance alone gives the value; the spread is never taken as less than this
+    or, where smaller, what it usually is in this slot.
 
     Errors: stats.time for a window that is not later than the last or not whole windows after it, stats.data for a
     value or noise that is not finite.
@@ -80,9 +82,11 @@ def season_update(
     if not (math.isfinite(value) and 0 <= noise < math.inf):
         raise MillraceError("stats.data", f"the {what} is {value!r} ± {noise!r}", "leave out windows without a value")
     age = start_us - state.starts
-    same = state.values[(age <= USUAL_US) & (age % WEEK_US == 0)]
-    apart = float(value - np.median(same)) if len(same) >= LEAST_SAME else math.nan
-    z = _z(state, apart, noise) if len(age) and int(age.max()) >= LEAST_US else None
+    slot = (age <= USUAL_US) & (age % WEEK_US == 0)
+    known = int(slot.sum()) >= LEAST_SAME
+    apart = float(value - np.median(state.values[slot])) if known else math.nan
+    least = min(noise, float(np.median(state.noises[slot]))) if known else noise
+    z = _z(state, apart, least) if len(age) and int(age.max()) >= LEAST_US else None
     bound = detectors.threshold(YEAR_US / state.window_us, state.fleet)
     cooling = start_us < state.cooling_until_us
     evidence, windows = state.evidence, state.windows
@@ -111,6 +115,7 @@ def season_update(
     return state._replace(
         starts=np.append(state.starts[fresh], np.int64(start_us)),
         values=np.append(state.values[fresh], float(value)),
+        noises=np.append(state.noises[fresh], float(noise)),
         apart=np.append(state.apart[fresh], apart),
         evidence=0.0 if alarm else evidence,
         windows=0 if alarm else windows,

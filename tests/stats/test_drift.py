@@ -112,3 +112,80 @@ def test_wrong_input_has_a_code_and_a_hint():
         with pytest.raises(MillraceError) as caught:
             call()
         assert caught.value.code == code and caught.value.hint
+
+
+def test_last_year_shows_growth_and_not_the_season():
+    """Weeks whose mean swings by 1 sd over the year; the second year is like the first, the third lies higher."""
+    random = np.random.default_rng(6)
+    named = []
+    with_season = layout({"x": random.normal(0, 1.5, 5000)})
+    watch = drift_start(with_season, window_us=7 * DAY_US, against="year")
+    for week in range(3 * 52):
+        mean = np.sin(week * np.pi / 26) + 0.4 * (week >= 104)
+        window = profile({"x": random.normal(mean, 1, 500)}, with_season)
+        watch, report = drift_update(watch, with_season, week * 7 * DAY_US, window)
+        if week < 52:
+            assert report.verdict.decision == UNDECIDED
+        if report.verdict.decision == ALARM:
+            named.append(week)
+    assert named and 104 <= named[0] <= 112
+
+
+def test_training_data_never_forget():
+    """A change that has become usual is still a difference from training."""
+    random = np.random.default_rng(7)
+    history = [(i * DAY_US, profile(day(random), cells())) for i in range(60)]
+    watch, alarms = drift_start(cells(), against="training", history=history), 0
+    assert watch.fixed == 60
+    for i in range(80):
+        watch, report = drift_update(watch, cells(), (100 + i) * DAY_US, profile(day(random, shift=0.5), cells()))
+        alarms += report.verdict.decision == ALARM
+        assert report.verdict.decision != ALARM or report.named == ("b",)
+    assert alarms >= 8 and len(watch.starts) == 0
+
+
+def test_a_tolerated_change_is_no_alarm():
+    """0.04 in population stability: seen at 0.01, immaterial at 0.2, and scaled by importance."""
+    for tolerance, importance, found in ((0.01, 1.0, True), (0.2, 1.0, False), (0.2, 10.0, True)):
+        random = np.random.default_rng(8)
+        watch = drift_start(cells(), tolerance=tolerance, importance={"b": importance}, history=[
+            (i * DAY_US, profile(day(random, 3000), cells())) for i in range(60)
+        ])  # fmt: skip
+        _, reports = follow(watch, 6, shift=0.2, rows=3000)
+        assert any(r.verdict.decision == ALARM for r in reports) is found
+
+
+def test_odd_tables_never_break_a_verdict():
+    """Constant, empty and infinite columns, a million categories, one row: finite numbers, and no alarm."""
+    random = np.random.default_rng(9)
+
+    def table(rows: int) -> dict[str, object]:
+        return {
+            "constant": np.full(rows, 3.0),
+            "nothing": np.full(rows, np.nan),
+            "infinite": np.where(random.random(rows) < 0.3, -np.inf, random.normal(size=rows)),
+            "identity": np.array([f"u{i}" for i in random.integers(0, 1_000_000, rows)], object),
+            "none": np.array([None] * rows, object),
+            "words": np.array(["to be", "or not"], object)[random.integers(0, 2, rows)],
+        }
+
+    odd = layout(table(3000), {"words": "text"})
+    watch = drift_start(odd)
+    for i in range(60):
+        rows = 1 if i == 55 else 300
+        watch, report = drift_update(watch, odd, i * DAY_US, profile(table(rows), odd))
+        assert report.verdict.decision != ALARM
+        for column in report.columns:
+            numbers = [column.statistic, column.psi, column.direction or 0, column.p, column.evidence]
+            assert np.isfinite(numbers).all() and 0 < column.p <= 1
+    empty = layout({})
+    _, report = drift_update(drift_start(empty), empty, 0, profile({}, empty))
+    assert report.verdict.decision == UNDECIDED
+
+
+def test_missing_windows_are_no_error():
+    watch = seasoned()
+    for gap in (1, 3, 20, 60):
+        watch, report = drift_update(watch, cells(), watch.last_us + gap * DAY_US, profile({}, cells()))
+        assert report.verdict.decision == UNDECIDED
+    assert drift_unpack(drift_pack(watch)).last_us == watch.last_us
