@@ -15,6 +15,7 @@ import errno
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from time import time_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,12 @@ from millrace.serving import entry as entries
 from millrace.serving import segments, tables
 from millrace.serving.entry import Entry
 from millrace.serving.records import Endpoint, Logged
-from millrace.serving.tape import Frame, Tape, read
+from millrace.serving.tape import Frame, Tape, grows, read
 
 _ROTATE = 16 << 20
 _SYNC_S = 1.0
+_TICK_NS = 50_000_000  # a file system's clock may be as coarse
+_RELOAD = 30  # turns of syncing between two looks at what other processes sealed
 _EVER: Micros = 1 << 62
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -58,7 +61,8 @@ class Log:
         self._read: dict[str, int] = {}  # tape → how far `_seen` has read it
         self._sealed: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._segments = -1
-        self._horizon: Micros | None = None
+        self._stamp = -1
+        self._others: list[Path] = []  # tapes of other processes that may grow
 
     def append(self, answered: Sequence[Entry]) -> None:
         """Write the entries with one write; when it returns they survive this process. Errors: `log.full`."""
@@ -137,13 +141,29 @@ class Log:
         """Read on in everybody's tapes."""
         if self._segments < 0:
             self._load_sealed()
-        for path in self.tapes():
-            start = self._read.get(path.name, 0)
-            if path.stat().st_size > start:
-                for frame in frames_of(path, start):
-                    self._seen.setdefault(entries.decode(frame.body).request, Spot(path.name, frame.start))
-                    self._read[path.name] = frame.end
+        stamp = self.folder.stat().st_mtime_ns
+        if stamp != self._stamp:  # a tape came or went: those that grow no more need no second look
+            self._stamp = stamp if time_ns() - stamp > _TICK_NS else -1  # another may come in the same tick
+            own = self._tape.path if self._tape is not None else None
+            self._others = [path for path in self.tapes() if path != own and self._may_hold_more(path)]
+        for path in self._others:
+            self._read_on(path)
         return self._seen
+
+    def _may_hold_more(self, path: Path) -> bool:
+        self._read_on(path)
+        with contextlib.suppress(FileNotFoundError):
+            return grows(path)
+        return False
+
+    def _read_on(self, path: Path) -> None:
+        start = self._read.get(path.name, 0)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size <= start:
+                return
+        for frame in frames_of(path, start):
+            self._seen.setdefault(entries.decode(frame.body).request, Spot(path.name, frame.start))
+            self._read[path.name] = frame.end
 
     def _has_sealed(self, request: str) -> bool:
         if not len(self._sealed):
@@ -162,11 +182,20 @@ class Log:
         self._segments = len(held)
         self.forget(positions)
 
-    def took(self, fresh: Iterable[NDArray[np.uint64]], positions: dict[str, int]) -> None:
-        """This process sealed requests of these hashes, up to these offsets."""
+    def reload(self) -> None:
+        """Take note of what other processes sealed."""
+        with self._ground.catalog.read() as tx:
+            count = tables.segment_count(tx, self._workspace, self.endpoint.name)
+        with self._lock:
+            if 0 <= self._segments != count:
+                self._load_sealed()
+
+    def took(self, fresh: Iterable[NDArray[np.uint64]], segments: int, positions: dict[str, int]) -> None:
+        """This process sealed requests of these hashes, in so many segments, up to these offsets."""
         with self._lock:
             if self._segments >= 0:
                 self._sealed = np.unique(np.concatenate([self._sealed, *fresh]))
+                self._segments += segments
         self.forget(positions)
 
 
@@ -200,10 +229,14 @@ class Logs:
             log.rotate()
 
     def _sync(self) -> None:
+        turn = 0
         while not self._stop.wait(_SYNC_S):
+            turn += 1
             for log in list(self._logs.values()):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, MillraceError):
                     log.sync()
+                    if turn % _RELOAD == 0:
+                        log.reload()
 
 
 def logs(ground: Ground) -> Logs:

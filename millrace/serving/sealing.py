@@ -79,7 +79,9 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
             _tell(cx, name, closed)
 
     cx.commit(write)
-    log.took([np.frombuffer(cx.blobs.get(c.segment.index), "<u8") for c in sealed if c.segment.rows], after)
+    log.took(
+        [np.frombuffer(cx.blobs.get(c.segment.index), "<u8") for c in sealed if c.segment.rows], len(sealed), after
+    )
     _remove(log, after)
     return horizon, sealed
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from millrace.assemble import Platform, open_platform
 from millrace.base.clock import HOUR
 from millrace.serving import log
+from millrace.serving.entry import Entry
 from millrace.serving.log import Log
-from millrace.serving.records import Endpoint
+from millrace.serving.records import Endpoint, Logged
 from tests.serving.entries import entry
 
 
@@ -70,6 +71,21 @@ def test_a_sealed_request_is_still_found(platform: Platform, delays: Endpoint) -
     for reader in (log.logs(platform.ground).of("main", delays), Log(platform.ground, "main", delays)):
         sealed = reader.find("a")
         assert sealed is not None and reader.find("b") is None
+
+
+def test_what_another_process_sealed_is_found_there(platform: Platform, delays: Endpoint) -> None:
+    other = Log(platform.ground, "main", delays)
+    write(platform, delays, "a", [0.5])
+    assert isinstance(other.find("a"), Entry)
+    advance(platform, 1)
+    other.reload()
+    assert isinstance(other.find("a"), Logged)
+    assert other.find("b") is None
+
+
+def test_sealed_rows_can_be_searched(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5, 1.5])
+    advance(platform, 2)
     told = platform.call("prediction.search", {"endpoint": "delays", "since": 0, "until": HOUR})
     assert [prediction.id for prediction in told] == ["a:0"]
 
