@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from millrace.serving.resident import Loaded, Resident, Served
 
 _log = logging.getLogger("millrace.serving")
 Values = Mapping[str, list[Any]]
+_LARGEST = 1 << 63
+_CELLS = frozenset({int, float, bool, str, type(None)})
 
 
 class Asked(NamedTuple):
@@ -76,6 +79,15 @@ def check_request(id: str) -> str:
             "request.invalid", f"{id[:60]!r} cannot be a request's id", "use 1 to 200 printable characters"
         )
     return id
+
+
+def check_cells(columns: Values) -> None:
+    """Errors: `frame.column` for a cell that is no number, truth, text or null, or a whole number beyond 64 bits."""
+    for name, values in columns.items():
+        kinds = set(map(type, values))
+        large = int in kinds and any(type(cell) is int and not -_LARGEST <= cell < _LARGEST for cell in values)
+        if large or not kinds <= _CELLS:
+            raise MillraceError("frame.column", f"the column {name!r} holds what no column can", "send plain values")
 
 
 def check(served: Served, asked: Asked) -> None:
@@ -130,11 +142,9 @@ def _each(resident: Resident, served: Served, batch: list[Asked]) -> list[Answer
     return [answered for asked in batch for answered in _each(resident, served, [asked])]
 
 
-def digest(columns: Values) -> bytes:
+def digest(asked: Asked) -> bytes:
     """Eight bytes that stand for what was asked."""
-    import msgspec
-
-    return blake3(msgspec.msgpack.encode(columns, enc_hook=_plain)).digest(8)
+    return blake3(msgspec.msgpack.encode((asked.columns, asked.event, asked.pinned))).digest(8)
 
 
 def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answered]:
@@ -163,7 +173,7 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
         }
         entries.append(
             Entry(
-                asked.request, digest(asked.columns) if asked.own else b"", now, latency, served.table.number,
+                asked.request, digest(asked) if asked.own else b"", now, latency, served.table.number,
                 asked.rows, events[start:end], keys[start:end], kept, inputs,
             )
         )  # fmt: skip
@@ -260,7 +270,7 @@ def _repeated(served: Served, asked: Asked) -> Answered | MillraceError | None:
         return None
     if isinstance(found, Logged):
         return _from_sealed(asked.request, found)
-    if found.body != digest(asked.columns):
+    if found.body != digest(asked):
         return MillraceError(
             "idempotency.mismatch", f"the request id {asked.request!r} was used for another request", "use a new id"
         )
@@ -321,10 +331,6 @@ def _none(loaded: Loaded, rows: int) -> NDArray[np.float64]:
 
 def _told(fault: Exception) -> str:
     return fault.message if isinstance(fault, MillraceError) else f"{type(fault).__name__}: {str(fault)[:200]}"
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist()
 
 
 def _lost() -> MillraceError:

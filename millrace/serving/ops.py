@@ -226,6 +226,7 @@ def predict(ask: Predict, cx: Context) -> Predicted:
     rows = next(iter(lengths), 0)
     if len(lengths) != 1 or not rows or (ask.event is not None and len(ask.event) != rows):
         raise MillraceError("request.invalid", "the columns have different lengths, or none", "one value a row in each")
+    answering.check_cells(ask.columns)
     here = resident.resident(cx.ground)
     served = here.served(cx.workspace, ask.endpoint)
     request = answering.check_request(ask.id) if ask.id else cx.new_id()

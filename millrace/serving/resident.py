@@ -146,7 +146,9 @@ class Resident:
         if name not in known:
             return unknown("endpoint", name, known)
         return MillraceError(
-            "endpoint.unrouted", f"no version answers at {name!r} yet", f"millrace endpoint route {name} --arms …"
+            "endpoint.unrouted",
+            f"no version answers at {name!r} yet",
+            f'millrace endpoint route {name} \'[{{"number": 1, "weight": 10000}}]\'',
         )
 
     def _poll(self) -> None:

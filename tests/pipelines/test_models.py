@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from millrace.pipelines.encoder import Encoder
 from millrace.pipelines.signature import Input, encode
 from millrace.store import tree as trees
 from millrace.store.local import LocalBlobs
+from tests.tidy.source import ROOT
 
 _RANDOM = np.random.default_rng(7)
 X = _RANDOM.normal(size=(900, 5)).astype(np.float32)
@@ -142,3 +145,16 @@ def test_the_prepared_encoder_makes_the_same_numbers(rows: list[tuple[Any, Any]]
     known = {"x": [math.nan if x is None else x for x in columns["x"]], "w": columns["w"]}
     with np.errstate(over="ignore"):
         assert np.array_equal(Encoder(inputs).matrix(columns, len(rows)), encode(inputs, known), equal_nan=True)
+
+
+def test_loading_needs_onnxruntime_alone(tmp_path: Path) -> None:
+    tree = trees.make(LocalBlobs(tmp_path), models.pack(LogisticRegression().fit(X, Y), ROWS))
+    program = (
+        "import sys; import numpy as np; from millrace.pipelines import models; "
+        "from millrace.store.local import LocalBlobs\n"
+        f"scorer = models.load(LocalBlobs({str(tmp_path)!r}), {tree!r})\n"
+        "assert scorer.score(np.zeros((1, 5), np.float32)).shape == (1,)\n"
+        "print(*sorted({'sklearn', 'skl2onnx', 'onnx', 'scipy', 'skops', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["onnxruntime"]

@@ -113,6 +113,8 @@ def test_one_version_can_be_asked_for(platform: Platform, routed: Endpoint) -> N
         ({"tail": None}, "frame.column"),
         ({"hour": ["noon"]}, "frame.column"),
         ({"dest": [3]}, "frame.column"),
+        ({"hour": [[1]]}, "frame.column"),
+        ({"hour": [10**30]}, "frame.column"),
         ({"at": [1.5]}, "request.invalid"),
         ({"hour": [1, 2]}, "request.invalid"),
         ({"hour": [], "dest": [], "tail": [], "at": []}, "request.invalid"),
