@@ -25,6 +25,7 @@ from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.data import ops as data_ops
 from millrace.governance import ops as governance_ops
+from millrace.features import ops as features_ops
 from millrace.loop import ops as loop_ops
 from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops
@@ -38,6 +39,7 @@ OPS: tuple[Op, ...] = (
     *access_ops.OPS,
     *audit_ops.OPS,
     *data_ops.OPS,
+    *features_ops.OPS,
     *tracking_ops.OPS,
     *pipelines_ops.OPS,
     *tuning_ops.OPS,

@@ -82,6 +82,9 @@ CODES: dict[str, Code] = {
     "dataset.schema": _bad("columns that do not fit the dataset"),
     "dataset.unknown": _unknown("dataset"),
     "dataset.unreadable": _bad("bytes that are no table"),
+    # features
+    "view.invalid": _bad("a feature view that cannot be computed"),
+    "view.unknown": _unknown("view"),
     # stats
     "stats.alpha": _bad("an error rate outside (0, 1)"),
     "stats.blocks": _bad("blocks that cannot carry the claim"),

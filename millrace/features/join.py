@@ -1,0 +1,234 @@
+"""The point-in-time join: every row with the features, and the label, that its own moment may know.
+
+Pure over digests, so that a step's process can make it without the catalog. No row is lost, whatever is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError, nearest
+from millrace.data import read
+from millrace.data.records import Dataset, Version
+from millrace.features.records import View
+from millrace.features.shelf import CORRECTED, Floats, Ints, fold, shelve
+from millrace.store.blobs import Blobs
+
+Columns = dict[str, NDArray[Any]]
+ABSENT = -1
+
+
+def training(
+    blobs: Blobs,
+    spine: Version,
+    views: Sequence[tuple[View, Version]] = (),
+    *,
+    at: str = "",
+    since: Micros | None = None,
+    until: Micros | None = None,
+    labels: Version | None = None,
+    label_columns: Sequence[str] = (),
+    naive: bool = False,
+) -> Columns:
+    """The spine's rows asked in ``[since, until)``, each with what was known at its moment, in order of (moment, key).
+
+    `at` is the column with the moment (the spine's event time by default). Columns: the spine's, ``view__feature`` for
+    each view, and the label columns (all but the key by default), NaN or None where nothing was known. Labels are
+    joined by the spine's key; the newest that had arrived before `until` counts. `naive` ignores when anything arrived.
+    Errors: `frame.column`, `frame.invalid`, and those of the store.
+    """
+    moment = at or spine.event
+    if not moment:
+        raise MillraceError("frame.invalid", f"{spine.dataset!r} has no event time", "say at which column it is asked")
+    rows = read.columns(blobs, spine)
+    if moment not in rows:
+        raise MillraceError("frame.column", f"{spine.dataset!r} has no column {moment!r}", nearest(moment, rows))
+    rows = _newest_of_each(rows, spine)
+    kept = np.ones(len(rows[moment]), bool)
+    if since is not None:
+        kept &= rows[moment] >= since
+    if until is not None:
+        kept &= rows[moment] < until
+    rows = {name: values[kept] for name, values in rows.items()}
+    rows = {name: values[_order(rows, moment, spine.key)] for name, values in rows.items()}
+    stamps = rows[moment].astype(np.int64)
+    for view, source in views:
+        rows.update(known(blobs, view, source, rows, stamps, naive=naive))
+    if labels is not None:
+        rows.update(_labels(blobs, labels, label_columns, rows, spine.key, until, naive))
+    return rows
+
+
+def known(
+    blobs: Blobs, view: View, source: Version, asked: Mapping[str, Any], at: Ints, *, naive: bool = False
+) -> Columns:
+    """The view's features for rows that bring its key columns, each at its moment `at` (n,). Errors: `frame.column`."""
+    for key in view.keys:
+        if key not in asked:
+            raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
+    made = source_rows(view, read.columns(blobs, source, needed(view, source)), source)
+    codes, names = coded([made.keys[key] for key in view.keys])
+    there = codes >= 0
+    if naive:
+        there &= np.isinf(made.rows[:, CORRECTED])
+        view = msgspec.structs.replace(view, over="event")
+    shelf = shelve(made.rows[there], codes[there], len(names), view.over)
+    question = asked_codes(asked, view.keys, names)
+    return decoded(view, fold(view, shelf, question, at, naive), made.words)
+
+
+class Source(NamedTuple):
+    """Rows of a view's dataset as a shelf wants them: (n, 3 + values), the key columns, the words of texts, and which
+    of the given rows they are."""
+
+    rows: Floats
+    keys: Columns
+    places: Ints
+    words: dict[str, dict[float, str]]
+
+
+def source_rows(view: View, columns: Columns, source: Version | Dataset) -> Source:
+    """The rows with the moment at which each was corrected. Rows that repeat a key and an arrival count once."""
+    event = columns[source.event].astype(np.float64)
+    arrived = columns[source.arrived].astype(np.float64) if source.arrived else event
+    corrected, kept = corrections([columns[key] for key in source.key], arrived)
+    words: dict[str, dict[float, str]] = {}
+    parts = [event, arrived, corrected]
+    for name in view.reads:
+        values = columns[name]
+        parts.append(
+            encoded(values, words.setdefault(name, {})) if values.dtype == object else values.astype(np.float64)
+        )
+    rows = np.column_stack(parts)
+    keys = {key: columns[key] for key in view.keys}
+    index = np.arange(len(rows)) if kept is None else np.flatnonzero(kept)
+    if kept is not None:
+        rows, keys = rows[index], {key: values[index] for key, values in keys.items()}
+    return Source(rows, keys, index, words)
+
+
+def corrections(key: Sequence[NDArray[Any]], arrived: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
+    """(when a later row of the same key arrived, or ∞; which rows to keep, None for all)."""
+    never = np.full(len(arrived), np.inf)
+    if not key:
+        return never, None
+    codes, names = coded(list(key))
+    if len(names) == len(arrived):
+        return never, None
+    order = np.lexsort((arrived, codes))
+    same = codes[order][1:] == codes[order][:-1]
+    never[order[:-1][same]] = arrived[order[1:]][same]
+    doubled = np.zeros(len(arrived), bool)
+    doubled[order[:-1][same]] = arrived[order[1:]][same] == arrived[order[:-1]][same]
+    return never, ~doubled if doubled.any() else None
+
+
+def coded(columns: Sequence[NDArray[Any]]) -> tuple[Ints, dict[tuple[Any, ...], int]]:
+    """A whole number for each distinct key in the order of first sight, −1 where a part is missing; and their names."""
+    names: dict[tuple[Any, ...], int] = {}
+    plain = [listed(values) for values in columns]
+    codes = np.fromiter(
+        (ABSENT if None in key else names.setdefault(key, len(names)) for key in zip(*plain, strict=True)),
+        np.int64,
+        len(plain[0]),
+    )
+    return codes, names
+
+
+def asked_codes(asked: Mapping[str, Any], keys: Sequence[str], names: Mapping[tuple[Any, ...], int]) -> Ints:
+    """The code of each asked row's key; −1 for one that is not there."""
+    columns = [listed(asked[key]) for key in keys]
+    return np.fromiter((names.get(key, ABSENT) for key in zip(*columns, strict=True)), np.int64, len(columns[0]))
+
+
+def encoded(values: NDArray[Any], words: dict[float, str]) -> Floats:
+    """Texts as numbers that are the same in every process (48 bits of their hash); NaN where there is none."""
+    code: dict[str, float] = {}
+    for word in set(values.tolist()) - {None}:
+        code[word] = float(int.from_bytes(blake3(word.encode()).digest()[:6], "big"))
+    words.update({number: word for word, number in code.items()})
+    return np.fromiter((code.get(value, np.nan) for value in values), np.float64, len(values))
+
+
+def decoded(view: View, features: dict[str, Floats], words: Mapping[str, Mapping[float, str]]) -> Columns:
+    """Features with the words of texts put back, in the view's order."""
+    found: Columns = dict(features)
+    texts = {f"{view.name}__{name}": name for name in view.columns if name in words}
+    texts.update({f"{view.name}__{w.name}": w.column for w in view.windows if w.how == "last" and w.column in words})
+    for name, column in texts.items():
+        spelled = words[column]
+        values = np.empty(len(features[name]), object)
+        values[:] = [None if code != code else spelled[code] for code in features[name].tolist()]
+        found[name] = values
+    return {name: found[name] for name in view.features}
+
+
+def needed(view: View, source: Version) -> list[str]:
+    """The columns of its dataset that a view is made from."""
+    own = (*view.keys, *view.reads, *source.key, source.event, source.arrived)
+    return [name for name in dict.fromkeys(own) if name]
+
+
+def _labels(
+    blobs: Blobs,
+    labels: Version,
+    wanted: Sequence[str],
+    rows: Columns,
+    key: Sequence[str],
+    until: Micros | None,
+    naive: bool,
+) -> Columns:
+    names = tuple(wanted) or tuple(c.name for c in labels.columns if c.name not in key)
+    stamp = labels.arrived or labels.event
+    columns = read.columns(blobs, labels, [*key, *names, *([stamp] if stamp else [])])
+    kept = np.arange(len(columns[key[0]]))
+    if stamp:
+        order = np.argsort(columns[stamp], kind="stable")
+        kept = order if until is None or naive else order[columns[stamp][order] < until]
+    labelled = zip(*(listed(columns[part][kept]) for part in key), strict=True)
+    place = dict(zip(labelled, kept.tolist(), strict=True))  # of each key the newest, which comes last
+    taken = asked_codes(rows, key, place)
+    found: Columns = {}
+    for name in names:
+        values = columns[name]
+        if values.dtype == object:
+            picked = np.empty(len(taken), object)
+            picked[taken >= 0] = values[taken[taken >= 0]]
+        else:
+            picked = np.full(len(taken), np.nan)
+            picked[taken >= 0] = values[taken[taken >= 0]]
+        found[name] = picked
+    return found
+
+
+def _newest_of_each(rows: Columns, spine: Version) -> Columns:
+    """The spine with corrections applied: of each key the row that arrived last."""
+    if not spine.key:
+        return rows
+    stamp = spine.arrived or spine.event
+    arrived = rows[stamp].astype(np.float64) if stamp else np.arange(len(rows[spine.key[0]]), dtype=np.float64)
+    corrected, kept = corrections([rows[key] for key in spine.key], arrived)
+    newest = np.isinf(corrected) if kept is None else np.isinf(corrected) & kept
+    return rows if newest.all() else {name: values[newest] for name, values in rows.items()}
+
+
+def _order(rows: Columns, moment: str, key: Sequence[str]) -> Ints:
+    ranks = [rows[name].astype(str) if rows[name].dtype == object else rows[name] for name in reversed(key)]
+    return np.lexsort((*ranks, rows[moment]))
+
+
+def listed(values: Any) -> list[Any]:
+    """The values of a column as plain ones, None for NaN."""
+    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return [None if value != value else value for value in plain] if _floating(values) else plain
+
+
+def _floating(values: Any) -> bool:
+    return not isinstance(values, np.ndarray) or values.dtype.kind == "f"

@@ -1,0 +1,242 @@
+"""Rows of a view's source, grouped by key and ordered by time, and the one fold that every reader uses.
+
+A shelf is one float64 matrix: event, arrival, the moment a later row of the same dataset key corrected it, then the
+values that the view reads. Microseconds fit a float64 exactly until the year 2255. Training makes one shelf of all
+rows; an online read makes one of the keys that were asked for. Both call `fold`, so both get the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace.features.records import View, Window
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+EVENT, ARRIVED, CORRECTED, VALUES = 0, 1, 2, 3
+_SECOND = 1_000_000
+_CHUNK = 4_000_000
+
+
+class Shelf(NamedTuple):
+    """`rows` (n, 3 + values) float64: those of key k are rows[start[k]:start[k + 1]], in the view's order.
+
+    `plain` says that every row was known when it happened and none was corrected.
+    """
+
+    rows: Floats
+    start: Ints
+    plain: bool
+
+
+def shelve(rows: Floats, codes: Ints, keys: int, over: str) -> Shelf:
+    """Group rows by their key's code (0 … keys − 1) and put each group in order. `rows` (n, 3 + values), any order."""
+    rows = rows[order(rows, over, codes)]
+    start = np.searchsorted(np.sort(codes), np.arange(keys + 1))
+    return Shelf(rows, start.astype(np.int64), is_plain(rows))
+
+
+def order(rows: Floats, over: str, codes: Ints | None = None) -> Ints:
+    """The canonical order of rows: by key, then time, ties by all they hold, so that no order of arrival matters."""
+    return np.lexsort([*_ranks(rows), axis(rows, over), *([] if codes is None else [codes])])
+
+
+def _ranks(rows: Floats) -> list[Floats]:
+    """Event, arrival, then the values, the least important first. A correction that came later must not move a row."""
+    return [*(rows[:, place] for place in range(rows.shape[1] - 1, CORRECTED, -1)), rows[:, ARRIVED], rows[:, EVENT]]
+
+
+def axis(rows: Floats, over: str) -> Floats:
+    """The time that windows run over: event time, or when the row became known."""
+    return rows[:, EVENT] if over == "event" else np.maximum(rows[:, EVENT], rows[:, ARRIVED])
+
+
+def is_plain(rows: Floats) -> bool:
+    return bool(np.isinf(rows[:, CORRECTED]).all() and (rows[:, ARRIVED] <= rows[:, EVENT]).all())
+
+
+def fold(view: View, shelf: Shelf, key: Ints, at: Ints, naive: bool = False) -> dict[str, Floats]:
+    """The view's features for questions (key's code or −1 for one that is not there, moment in micros), (m,) each.
+
+    Texts come as the codes that the shelf holds. `naive` ignores when rows arrived.
+    """
+    moments = at.astype(np.float64)
+    there = key >= 0
+    known = np.where(there, key, 0)
+    if not len(shelf.rows):
+        there = np.zeros_like(there)
+    found: dict[str, Floats] = {}
+    if view.columns or view.age:
+        found.update(_newest(view, shelf, known, there, moments, naive))
+    if view.windows:
+        found.update(_windows(view, shelf, known, there, moments, at, naive))
+    return found
+
+
+def _newest(
+    view: View, shelf: Shelf, key: Ints, there: NDArray[np.bool_], at: Floats, naive: bool
+) -> dict[str, Floats]:
+    """Values of the newest row, by event time, of those that were known."""
+    rows = shelf.rows
+    place = _newest_rows(shelf, key, at, naive) if len(rows) else np.full(len(at), -1, np.int64)
+    good = there & (place >= 0)
+    held = rows[np.maximum(place, 0)] if len(rows) else np.full((len(at), VALUES + len(view.reads)), np.nan)
+    if view.ttl_s:
+        good &= at - held[:, EVENT] <= view.ttl_s * _SECOND
+    column = {name: VALUES + number for number, name in enumerate(view.reads)}
+    found = {f"{view.name}__{name}": np.where(good, held[:, column[name]], np.nan) for name in view.columns}
+    if view.age:
+        found[f"{view.name}__{view.age}"] = np.where(good, (at - held[:, EVENT]) / _SECOND, np.nan)
+    return found
+
+
+def _newest_rows(shelf: Shelf, key: Ints, at: Floats, naive: bool) -> Ints:
+    """For each question the place of the newest row by (event, arrival) of those that were known; −1 for none.
+
+    Rows that raise the running maximum, in the order in which they became known, are the only ones that can be newest.
+    """
+    rows = shelf.rows
+    codes = np.repeat(np.arange(len(shelf.start) - 1), np.diff(shelf.start))
+    seen = rows[:, EVENT] if naive else np.maximum(rows[:, EVENT], rows[:, ARRIVED])
+    rank = np.empty(len(rows), np.int64)
+    rank[np.lexsort([*_ranks(rows), codes])] = np.arange(len(rows))
+    by_seen = np.lexsort((rank, seen, codes))
+    ranks = rank[by_seen]
+    chain = by_seen[ranks == np.maximum.accumulate(ranks)]  # ranks grow from key to key, so each key begins anew
+    last = _last_at_or_before(codes[chain], seen[chain], key, at)
+    place = chain[np.maximum(last, 0)]
+    place = np.where((last >= 0) & (codes[place] == key), place, -1)
+    if naive or shelf.plain:
+        return place
+    for question in np.flatnonzero((place >= 0) & (rows[place, CORRECTED] <= at)).tolist():
+        first, stop = shelf.start[key[question]], shelf.start[key[question] + 1]
+        good = (seen[first:stop] <= at[question]) & (rows[first:stop, CORRECTED] > at[question])
+        place[question] = first + int(np.argmax(np.where(good, rank[first:stop], -1))) if good.any() else -1
+    return place
+
+
+def _last_at_or_before(codes: Ints, times: Floats, key: Ints, at: Floats) -> Ints:
+    """For each question the place of the last row with (code, time) ≤ (key, at); −1 where there is none."""
+    if not len(codes):
+        return np.full(len(key), -1, np.int64)
+    base = float(min(times.min(), at.min()))
+    step = float(max(times.max(), at.max())) - base + 1.0
+    if step * (int(codes.max()) + 2) < 2**53:
+        return np.searchsorted(codes * step + (times - base), key * step + (at - base), "right").astype(np.int64) - 1
+    start = np.searchsorted(codes, key)
+    stop = np.searchsorted(codes, key, "right")
+    return _bisect(times, start, stop, at) - 1
+
+
+def _bisect(times: Floats, low: Ints, high: Ints, at: Floats) -> Ints:
+    """For each question the first place in [low, high) whose time is greater than `at`, all in step."""
+    low, high = low.astype(np.int64).copy(), high.astype(np.int64).copy()
+    while True:
+        open_ = low < high
+        if not open_.any():
+            return low
+        middle = (low + high) // 2
+        right = open_ & (times[np.minimum(middle, len(times) - 1)] <= at)
+        low = np.where(right, middle + 1, low)
+        high = np.where(open_ & ~right, middle, high)
+
+
+def _windows(
+    view: View, shelf: Shelf, key: Ints, there: NDArray[np.bool_], at: Floats, exact: Ints, naive: bool
+) -> dict[str, Floats]:
+    rows = shelf.rows
+    times = axis(rows, view.over)
+    start = np.where(there, shelf.start[key] if len(shelf.start) > 1 else 0, 0)
+    stop = np.where(there, shelf.start[key + 1] if len(shelf.start) > 1 else 0, 0)
+    last = _bisect(times, start, stop, at)
+    column = {name: VALUES + place for place, name in enumerate(view.reads)}
+    hidden = not naive and not shelf.plain
+    found: dict[str, Floats] = {}
+    firsts: dict[int, Ints] = {}
+    for window in view.windows:
+        if window.span_s not in firsts:
+            old = (exact - window.span_s * _SECOND) // (view.hop_s * _SECOND) * (view.hop_s * _SECOND)
+            firsts[window.span_s] = _bisect(times, start, last, old.astype(np.float64))
+        first = firsts[window.span_s]
+        values = rows[:, column[window.column]] if window.column else np.zeros(len(rows))
+        name = f"{view.name}__{window.name}"
+        if hidden and (view.over == "event" or np.isfinite(rows[:, CORRECTED]).any()):
+            found[name] = _masked(window, rows, values, first, last, at)
+        else:
+            found[name] = _sliced(window, values, first, last)
+    return found
+
+
+def _masked(window: Window, rows: Floats, values: Floats, first: Ints, last: Ints, at: Floats) -> Floats:
+    """A window in which some rows were not known yet, or known no more: those are taken out before the fold."""
+    found = np.empty(len(first))
+    sizes = last - first
+    ends = np.cumsum(sizes)
+    begin = 0
+    while begin < len(first):
+        reach = int(np.searchsorted(ends, (ends[begin - 1] if begin else 0) + _CHUNK, "right"))
+        end = max(begin + 1, reach)
+        some = sizes[begin:end]
+        owner = np.repeat(np.arange(end - begin), some)
+        offset = np.arange(len(owner)) - np.repeat(np.cumsum(some) - some, some)
+        place = first[begin:end][owner] + offset
+        moment = at[begin:end][owner]
+        known = (rows[place, ARRIVED] <= moment) & (rows[place, CORRECTED] > moment)
+        counts = np.bincount(owner[known], minlength=end - begin)
+        stops = np.cumsum(counts)
+        found[begin:end] = _sliced(window, values[place[known]], stops - counts, stops)
+        begin = end
+    return found
+
+
+def _sliced(window: Window, values: Floats, first: Ints, last: Ints) -> Floats:
+    """The window's fold over values[first:last] of each question, in order."""
+    sizes = last - first
+    if window.how == "count" and not window.column:
+        return sizes.astype(np.float64)
+    missing = np.isnan(values)
+    if missing.any():
+        gone = np.concatenate([[0], np.cumsum(missing)])
+        values, first, last = values[~missing], first - gone[first], last - gone[last]
+        sizes = last - first
+    if window.how == "count":
+        return sizes.astype(np.float64)
+    found = np.full(len(first), np.nan)
+    some = np.flatnonzero(sizes > 0)
+    if not len(some):
+        return found
+    low, high = first[some], last[some]
+    if window.how == "last":
+        found[some] = values[high - 1]
+    elif window.how in ("min", "max"):
+        found[some] = _reduced(np.minimum if window.how == "min" else np.maximum, values, low, high)
+    elif window.how == "share":
+        above = np.concatenate([[0], np.cumsum(values > window.above)])
+        found[some] = (above[high] - above[low]) / (high - low)
+    else:
+        sums = _sums(values, low, high)
+        found[some] = sums if window.how == "sum" else sums / (high - low)
+    return found
+
+
+def _sums(values: Floats, low: Ints, high: Ints) -> Floats:
+    """Sums of slices. Whole numbers are exact by prefixes; others are added up slice by slice, never subtracted."""
+    whole = bool((values == np.floor(values)).all()) and float(np.abs(values).sum()) < 2**53
+    if whole:
+        prefix: Floats = np.concatenate([[0.0], np.cumsum(values)])
+        exact: Floats = prefix[high] - prefix[low]
+        return exact
+    return _reduced(np.add, values, low, high)
+
+
+def _reduced(how: np.ufunc, values: Floats, low: Ints, high: Ints) -> Floats:
+    """`how` over each non-empty slice; a slice's answer depends on its own values and their order alone."""
+    padded = np.concatenate([values, values[:1]])  # a place for a slice that ends with the last value
+    pairs = np.empty(2 * len(low), np.int64)
+    pairs[0::2], pairs[1::2] = low, high
+    found: Floats = how.reduceat(padded, pairs)[0::2]
+    return found
