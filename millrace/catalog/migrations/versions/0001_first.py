@@ -105,6 +105,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "number", name=op.f("pk_fact")),
     )
     op.create_table(
+        "feature_view",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("view", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "name", "number", name=op.f("pk_feature_view")),
+    )
+    op.create_table(
         "idempotency",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
