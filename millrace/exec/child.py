@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import traceback
 from importlib import import_module
 from pathlib import Path
@@ -62,7 +63,7 @@ def _settle(work: Work, parent: int) -> None:
     faulthandler.enable(2)
     faulthandler.register(signal.SIGTERM, 2, all_threads=True, chain=True)  # the log shows where it hung
     os.chdir(work.folder)
-    os.environ["TMPDIR"] = work.folder
+    os.environ["TMPDIR"] = tempfile.tempdir = work.folder
     sys.path[:0] = work.code
     random.seed(work.seed)
     numbers = sys.modules.get("numpy.random")

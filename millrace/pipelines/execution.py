@@ -21,6 +21,7 @@ import msgspec
 from millrace.access.context import Context, Ground
 from millrace.access.records import Caller
 from millrace.base.errors import MillraceError
+from millrace.base.names import check_name
 from millrace.exec.process import Handle, Processes
 from millrace.exec.records import Outcome
 from millrace.pipelines import environment, key, tables, work
@@ -35,6 +36,7 @@ _log = logging.getLogger("millrace")
 
 _GRACE_S = 5.0
 _LOOK_S = 0.2
+_PLAN = "plan.json"
 
 
 class Stopped(Exception):
@@ -158,17 +160,21 @@ class Execution:
             known = tables.output(tx, self._workspace, name)
         if known is not None:
             try:
-                return msgspec.json.decode(self._ground.blobs.get(known.tree), type=work.Planned)
+                kept = tree.read(self._ground.blobs, known.tree).entry(_PLAN)
+                return msgspec.json.decode(self._ground.blobs.get(kept.digest), type=work.Planned)
             except MillraceError:
                 self._lost_bytes.add(name)
         ask = work.ToPlan(self._code(pipeline), run.params)
         outcome = self._wait(self._submit("plan", "plan", 0, "millrace.pipelines.work:plan", ask, pipeline))
         if outcome.state != "done":
             raise Failed(self._fault("the plan", outcome))
-        blob = self._ground.blobs.put(bytes(outcome.answer))
-        made = Output(name, blob, self._run, self._ground.clock.now())
+        planned = msgspec.json.decode(outcome.answer, type=work.Planned)
+        for node in planned.graph.nodes:
+            check_name("step", node.step)
+        kept_as = tree.make(self._ground.blobs, {_PLAN: bytes(outcome.answer)})
+        made = Output(name, kept_as, self._run, self._ground.clock.now())
         self._write(lambda cx: tables.add_output(cx.tx, cx.workspace, made, name in self._lost_bytes))
-        return msgspec.json.decode(outcome.answer, type=work.Planned)
+        return planned
 
     # The calls
 

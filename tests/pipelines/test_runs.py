@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from millrace.assemble import Platform
+from millrace.base.config import load
 from tests.pipelines.conftest import Project, until
 
 PLAIN = """
@@ -159,3 +162,18 @@ def test_a_run_can_be_cancelled_and_its_log_read_meanwhile(project: Project) -> 
     assert project.ended(run.id).state == "cancelled"
     assert project.states(run) == {"hang": "cancelled"}
     until(lambda: logs().over, "the end of the log")
+
+
+def test_the_same_on_postgres(tmp_path: Path, postgres_url: str) -> None:
+    platform = Platform(load({"dir": str(tmp_path / "home"), "catalog": postgres_url}))
+    platform.start()
+    try:
+        folder = tmp_path / "project"
+        folder.mkdir()
+        project = Project(folder, platform)
+        project.write(project=PLAIN)
+        first, second = project.run({"n": 4}), project.run({"n": 4})
+        assert (first.state, first.metrics) == ("finished", {"rows": 4.0, "total": 24.0})
+        assert set(project.states(second).values()) == {"cached"} and second.outputs == first.outputs
+    finally:
+        platform.close()
