@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from millrace.pipelines.definition import log, pipeline, step
     from millrace.pipelines.frames import dataset
-    from millrace.sdk.client import connect
+    from millrace.sdk.current import connect
     from millrace.sdk.tuning import choice, floats, ints, tune
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ _PLACES = {
     "pipeline": "millrace.pipelines.definition",
     "step": "millrace.pipelines.definition",
     "dataset": "millrace.pipelines.frames",
-    "connect": "millrace.sdk.client",
+    "connect": "millrace.sdk.current",
     "choice": "millrace.sdk.tuning",
     "floats": "millrace.sdk.tuning",
     "ints": "millrace.sdk.tuning",

@@ -10,17 +10,24 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from millrace.access.context import Context
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, nearest, unknown
+from millrace.data import life as data
+from millrace.data.records import Version
+from millrace.features import join
+from millrace.features import tables as features
+from millrace.features.records import View
 from millrace.pipelines import signature
 from millrace.pipelines.frames import Frame
 from millrace.pipelines.records import Resolved
 from millrace.pipelines.signature import Input
-from millrace.store.blobs import Blobs
+from millrace.store.blobs import Blobs, digest_of
+from millrace.tracking.records import Input as Read
 
 Columns = dict[str, NDArray[Any]]
 
@@ -100,26 +107,75 @@ class Rows:
 
 
 class Source(Struct, frozen=True):
-    """A frame by content: versions of datasets, and views each with the version of the dataset it is over."""
+    """A frame by content: versions of datasets, and each view with the version of the dataset it is over."""
 
-    spine: Any
-    views: tuple[tuple[Any, Any], ...] = ()
-    labels: Any = None
-    key: tuple[str, ...] = ()
-    at: str = ""
+    spine: Version
+    views: tuple[tuple[View, Version], ...] = ()
+    labels: Version | None = None
 
 
 def resolve(cx: Context, frame: Frame) -> Resolved:
     """Replace the names of a frame by content, in a writing call: what was pushed becomes part of a version first.
 
-    Errors: `dataset.unknown`, `view.unknown`, `frame.invalid`.
+    Errors: `dataset.unknown`, `version.unknown`, `view.unknown`.
     """
-    raise NotImplementedError
+    spine = _version(cx, frame.dataset, frame.version)
+    labels = _version(cx, frame.labels) if frame.labels else None
+    views = [_view(cx, name) for name in frame.views]
+    sources = tuple((view, _version(cx, view.source)) for view in views)
+    content = [
+        frame, _content(spine), labels and _content(labels),
+        [[view.name, view.digest, _content(source)] for view, source in sources],
+    ]  # fmt: skip
+    digest = digest_of(msgspec.json.encode(content, order="deterministic"))
+    versions = dict.fromkeys([spine, *([labels] if labels else []), *(source for _, source in sources)])
+    inputs = [Read("dataset", version.dataset, version.tree, version.number) for version in versions]
+    inputs += [Read("view", view.name, view.digest, view.number) for view in views]
+    return Resolved(digest, msgspec.Raw(msgspec.json.encode(Source(spine, sources, labels))), tuple(inputs))
 
 
 def read(blobs: Blobs, frame: Frame, resolved: Resolved) -> Rows:
-    """The rows of a resolved frame. Errors: `frame.column`, `frame.empty`, and those of the store."""
-    raise NotImplementedError
+    """The rows of a resolved frame, for a step's process: reads by digests alone, and joins.
+
+    Errors: `frame.column`, `frame.empty`, `frame.invalid`, and those of the store.
+    """
+    source = msgspec.json.decode(resolved.source, type=Source)
+    columns = join.training(
+        blobs, source.spine, source.views, at=frame.at, since=frame.since, until=frame.until, labels=source.labels,
+        label_columns=frame.label_columns, naive=frame.naive,
+    )  # fmt: skip
+    at = frame.at or source.spine.event
+    if not len(columns[at]):
+        raise MillraceError("frame.empty", f"no row of {frame.dataset!r} lies in the asked time", "widen it")
+    views = [signature.View(view.name, view.digest, view.keys) for view, _ in source.views]
+    return Rows(columns, names_of(frame, source), at, source.spine.key, frame, views)
+
+
+def names_of(frame: Frame, source: Source) -> tuple[str, ...]:
+    """The features: those the frame names, else all columns of the dataset but its key and times, and all of the
+    views. The target and the labels are never among them unless the frame names them."""
+    if frame.columns:
+        return frame.columns
+    spine = source.spine
+    own = [column.name for column in spine.columns if column.kind != "time" and column.name not in spine.key]
+    joined = [name for view, _ in source.views for name in view.features]
+    return tuple(name for name in (*own, *joined) if name not in (frame.target, spine.event, spine.arrived))
+
+
+def _version(cx: Context, name: str, number: int = 0) -> Version:
+    return data.resolve(cx.tx, cx.workspace, name, number) if number else data.seal(cx, name)
+
+
+def _view(cx: Context, name: str) -> View:
+    found = features.view(cx.tx, cx.workspace, name)
+    if found is None:
+        raise unknown("view", name, (view.name for view in features.views(cx.tx, cx.workspace)))
+    return found
+
+
+def _content(version: Version) -> list[Any]:
+    """What of a version its rows depend on."""
+    return [version.tree, version.key, version.event, version.arrived, version.columns]
 
 
 def _known(columns: Columns, target: str) -> NDArray[np.int64]:

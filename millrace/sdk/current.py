@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import threading
 
-from millrace.sdk.client import Client, connect
+from millrace.sdk import client
+from millrace.sdk.client import Client
 
 _lock = threading.Lock()
 _held: list[Client] = []
@@ -14,22 +15,26 @@ _held: list[Client] = []
 def current() -> Client:
     """The program's client; by default that of the configured home."""
     with _lock:
-        if not _held:
-            _held.append(connect())
-            atexit.register(close)
-        return _held[0]
+        return _held[0] if _held else _hold(client.connect())
 
 
-def use(client: Client) -> Client:
-    """Make `client` the program's client; the one before is left open."""
+def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") -> Client:
+    """Connect to a home other than the configured one; from now on the program's client. The one before is closed."""
+    close()
     with _lock:
-        _held[:] = [client]
-    return client
+        return _hold(client.connect(url, dir, token, workspace))
 
 
 def close() -> None:
     """Close the program's client; the next need connects anew."""
     with _lock:
         held, _held[:] = list(_held), []
-    for client in held:
-        client.close()
+    for one in held:
+        one.close()
+
+
+def _hold(made: Client) -> Client:
+    atexit.unregister(close)
+    atexit.register(close)
+    _held[:] = [made]
+    return made

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from millrace.http.holder import holder
+from millrace.store import tree
+from millrace.store.local import LocalBlobs
 from tests.pipelines.conftest import until
 
 PROGRAM = """
@@ -104,3 +106,46 @@ def test_a_failed_run_raises_what_its_step_told(folder: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "error[step.raised]: step 'numbers': ValueError: no good" in done.stderr
+
+
+TRAINING = """
+    import json
+    import sys
+    import millrace as mr
+
+    client = mr.connect()
+    client.call("dataset.make", name="rides", key=["id"], event="at")
+    table = {"id": list(range(200)), "at": list(range(200)), "size": [n * 37 % 101 for n in range(200)],
+             "late": [n * 37 % 101 > 50 for n in range(200)]}
+    client.call("dataset.push", tables={"rides": table})
+
+    @mr.step
+    def fit(rows, depth: int):
+        from sklearn.tree import DecisionTreeClassifier
+        model = DecisionTreeClassifier(max_depth=depth, random_state=0).fit(rows.train.X, rows.train.y)
+        mr.log(accuracy=float((model.predict(rows.test.X) == rows.test.y).mean()))
+        return model
+
+    @mr.step
+    def check(model, rows):
+        return float(((model.score(rows.test.X) > 0.5) == rows.test.y).mean())
+
+    @mr.pipeline
+    def trained(depth: int = 3):
+        rows = mr.dataset("rides").latest.split("late")
+        model = fit(rows, depth)
+        return {"model": model, "accuracy": check(model, rows)}
+
+    run = trained.run()
+    loaded = sorted({"sklearn", "onnxruntime", "skl2onnx", "optuna"} & set(sys.modules))
+    print(json.dumps([run.metrics, run.value("accuracy"), run.outputs["model"], loaded]))
+"""
+
+
+def test_a_model_is_trained_and_nothing_of_it_is_loaded_here(folder: Path) -> None:
+    (folder / "program.py").write_text(dedent(TRAINING))
+    told, _ = ran(folder, MILLRACE_DIR=str(folder / "home"))
+    metrics, accuracy, model, loaded = told
+    assert (metrics, accuracy, loaded) == ({"accuracy": 1.0}, 1.0, [])
+    blobs = LocalBlobs(folder / "home" / "blobs")
+    assert {"model.json", "model.onnx", "golden.json"} <= {entry.path for entry in tree.read(blobs, model)}
