@@ -81,7 +81,7 @@ def filled(project: Project) -> None:
     call("dataset.make", {"name": "rides", "key": ["id"], "event": "at"})
     call("dataset.make", {"name": "outcomes", "key": ["id"], "event": "at", "arrived": "known"})
     view = {"name": "busy", "source": "rides", "keys": ["place"],
-            "windows": [{"name": "rides", "how": "count", "span_s": 7200}]}  # fmt: skip
+            "windows": [{"name": "rides", "how": "count", "span_s": 10800}]}  # fmt: skip
     pushed(project, range(6))
     call("view.apply", view)
 
