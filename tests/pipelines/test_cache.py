@@ -68,7 +68,11 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", EDITS)
+_QUICK = ("a helper's helper", "a base class", "a decorator's argument", "a comment")
+_NAMES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in EDITS]
+
+
+@pytest.mark.parametrize("name", _NAMES)
 def test_exactly_what_an_edit_reaches_is_made_again(project: Project, name: str) -> None:
     files = {"project": CODE, "helped": HELPED, "far": FAR}
     project.write(**files)

@@ -54,7 +54,7 @@ def tried(platform: Platform, study: str, count: int) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
 def test_ask_and_tell_are_the_same_however_often_it_is_cut_short(tmp_path: Path, sampler: str) -> None:
     histories = []
     for name, cuts in (("whole", [6]), ("cut", [2, 3, 1])):
