@@ -24,8 +24,8 @@ from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.data import ops as data_ops
-from millrace.governance import ops as governance_ops
 from millrace.features import ops as features_ops
+from millrace.governance import ops as governance_ops
 from millrace.loop import ops as loop_ops
 from millrace.monitoring import ops as monitoring_ops
 from millrace.pipelines import ops as pipelines_ops

@@ -143,6 +143,8 @@ class Processes:
             ours, theirs = socket.socketpair()
             environment = {key: value for key, value in os.environ.items() if key not in _KEEP_OUT}
             environment |= {"PYTHONHASHSEED": "0", "MILLRACE_STEP": "1"}
+            # Threads of OpenMP that wait by spinning cost ten times the CPU as soon as two steps share the processors.
+            environment.setdefault("OMP_WAIT_POLICY", "passive")
             root = str(Path(__file__).parents[2])
             with theirs:
                 self._parent = subprocess.Popen(

@@ -159,7 +159,7 @@ def names_of(frame: Frame, source: Source) -> tuple[str, ...]:
     spine = source.spine
     own = [column.name for column in spine.columns if column.kind != "time" and column.name not in spine.key]
     joined = [name for view, _ in source.views for name in view.features]
-    return tuple(name for name in (*own, *joined) if name not in (frame.target, spine.event, spine.arrived))
+    return tuple(name for name in (*own, *joined) if name not in (frame.target, frame.at, spine.event, spine.arrived))
 
 
 def _version(cx: Context, name: str, number: int = 0) -> Version:
