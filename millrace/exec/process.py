@@ -190,7 +190,7 @@ class Processes:
                 del self._under_way[handle.work.id]
         for handle in orphans:
             shutil.rmtree(handle.work.folder, ignore_errors=True)
-            handle.end(_lost("the process that starts steps was killed"))
+            handle.end(_lost("the process that starts steps was killed", blameless=True))
 
     def _ended(self, ended: Ended) -> None:
         with self._lock:
@@ -232,8 +232,9 @@ def _meaning(work: Work, ended: Ended, told: Told | None) -> Outcome:
     return _lost(f"its process ended with {name}")
 
 
-def _lost(message: str) -> Outcome:
-    return Outcome("lost", trouble=Trouble("step.lost", message, "run it again; look at the machine's memory and log"))
+def _lost(message: str, blameless: bool = False) -> Outcome:
+    trouble = Trouble("step.lost", message, "run it again; look at the machine's memory and log")
+    return Outcome("lost", trouble=trouble, blameless=blameless)
 
 
 def _words(place: Path) -> Told | None:

@@ -67,13 +67,17 @@ class Told(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a piece of work. `answer` is JSON if it is done, else `trouble` says why not."""
+    """What became of a piece of work. `answer` is JSON if it is done, else `trouble` says why not.
+
+    `blameless` tells of a loss that was not the work's own: the parent of all children was killed.
+    """
 
     state: State
     answer: Raw = NOTHING
     trouble: Trouble | None = None
     cpu_s: float = 0.0
     peak_mb: float = 0.0
+    blameless: bool = False
 
 
 Message = Work | Cancel

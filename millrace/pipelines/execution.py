@@ -37,6 +37,7 @@ _log = logging.getLogger("millrace")
 _GRACE_S = 5.0
 _LOOK_S = 0.2
 _PLAN = "plan.json"
+_BLAMELESS = 2  # how often a step is tried again whose loss was not its own
 
 
 class Stopped(Exception):
@@ -285,7 +286,8 @@ class Execution:
         outcome = handle.wait()
         assert outcome is not None, "a handle tells of its end once there is an outcome"
         node = plan.graph.nodes[place]
-        if outcome.state == "lost" and step.attempt < node.options.retries and not self._stopping.is_set():
+        tries = max(node.options.retries, _BLAMELESS if outcome.blameless else 0)
+        if outcome.state == "lost" and step.attempt < tries and not self._stopping.is_set():
             again = msgspec.structs.replace(step, attempt=step.attempt + 1)
             self._make(pipeline, plan, node, again, answers)
             return

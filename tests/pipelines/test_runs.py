@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from millrace.assemble import Platform
 from millrace.base.config import load
+from millrace.pipelines.runner import processes
 from tests.pipelines.conftest import Project, until
 
 PLAIN = """
@@ -177,3 +180,34 @@ def test_the_same_on_postgres(tmp_path: Path, postgres_url: str) -> None:
         assert set(project.states(second).values()) == {"cached"} and second.outputs == first.outputs
     finally:
         platform.close()
+
+
+def test_a_step_whose_parent_was_killed_is_tried_again(project: Project, tmp_path: Path) -> None:
+    gate, made = tmp_path / "gate", tmp_path / "made"
+    project.write(
+        project=f"""
+    import time
+    from pathlib import Path
+    import millrace.pipelines.definition as mr
+
+    @mr.step
+    def wait():
+        with open({str(made)!r}, "a") as file:
+            file.write("x")
+        while not Path({str(gate)!r}).exists():
+            time.sleep(0.01)
+        return 5
+
+    @mr.pipeline
+    def main():
+        return wait()
+    """
+    )
+    run = project.start()
+    until(made.exists, "the step")
+    parent = processes(project.platform.ground).pid
+    assert parent is not None
+    os.kill(parent, signal.SIGKILL)
+    until(lambda: made.read_text() == "xx", "the second attempt")
+    gate.touch()
+    assert project.ended(run.id).state == "finished"
