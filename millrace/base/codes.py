@@ -166,5 +166,6 @@ CODES: dict[str, Code] = {
     "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
     "model.failed": Code(500, 1, "the model failed on every row of a request"),
     "prediction.unknown": _unknown("prediction"),
+    "view.changed": _conflict("a feature view is not what the model was fitted with"),
     "route.invalid": _bad("a routing table that cannot be"),
 }

@@ -113,7 +113,8 @@ def register(ask: RegisterModel, cx: Context) -> Version:
         made = Version(
             model=ask.model, number=tables.newest(cx.tx, cx.workspace, ask.model) + 1, id=cx.new_id(), tree=tree,
             made=cx.now, run=ask.run, pipeline=run.subject if run and run.kind == "pipeline" else "",
-            authors=authors, format=manifest.format, size=size, purpose=run.origin.purpose if run else {},
+            authors=authors, format=manifest.format, size=size, views=manifest.signature.views,
+            purpose=run.origin.purpose if run else {},
         )  # fmt: skip
         tables.add_version(cx.tx, cx.workspace, made, _sources(run))
         cx.fact(

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from millrace.base.clock import Micros
 from millrace.base.names import Name
+from millrace.pipelines.signature import View
 from millrace.tracking.records import Input, Run
 
 
@@ -24,7 +25,7 @@ class Version(Struct, frozen=True):
     """One immutable version. Its content is `tree`; `run` made it ("" for an import), through `pipeline` ("" if none).
 
     `authors` are the actors who made and registered it. `format` is what it is served from, `size` the bytes of its
-    files, `purpose` what its run was asked for.
+    files, `views` those it was fitted with, `purpose` what its run was asked for.
     """
 
     model: Name
@@ -37,6 +38,7 @@ class Version(Struct, frozen=True):
     authors: tuple[Name, ...]
     format: str
     size: int
+    views: tuple[View, ...] = ()
     purpose: dict[str, Any] = field(default_factory=dict)
 
     @property

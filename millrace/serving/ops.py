@@ -174,7 +174,8 @@ def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
 def route(ask: RouteEndpoint, cx: Context) -> Table:
     """Answer by these versions from now on. This process does when the call returns, every worker within 200 ms.
 
-    Errors: endpoint.unknown, route.invalid, version.unknown, version.unapproved, model.invalid.
+    Errors: endpoint.unknown, route.invalid, version.unknown, version.unapproved, view.unknown, view.changed,
+    model.invalid.
     """
     table = Table(ask.endpoint, 0, ask.arms, ask.shadows, reason=ask.reason)
     rules.check_table(table.arms, table.shadows)

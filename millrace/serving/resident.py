@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from millrace.access.context import Ground
 from millrace.base.errors import MillraceError, unknown
+from millrace.features import online
 from millrace.pipelines import models
 from millrace.pipelines.encoder import Encoder
 from millrace.pipelines.models import Scorer
@@ -60,7 +61,7 @@ class Resident:
 
     def __init__(self, ground: Ground, enrich: Enrich | None = None) -> None:
         self.ground = ground
-        self.enrich = enrich or _online
+        self.enrich: Enrich = enrich or online.read
         self._served: dict[tuple[str, str], Served] = {}
         self._models: dict[str, tuple[Scorer, Encoder]] = {}
         self._lock = threading.Lock()
@@ -169,11 +170,3 @@ def stop(ground: Ground) -> None:
     for part in (ground.memory.kept("serving", "resident"), ground.memory.kept("serving", "logs")):
         if part is not None:
             part.close()
-
-
-def _online(
-    ground: Ground, workspace: str, names: Sequence[str], columns: Mapping[str, Any], at: NDArray[np.int64]
-) -> Columns:
-    from importlib import import_module
-
-    return import_module("millrace.features.online").read(ground, workspace, names, columns, at)  # type: ignore[no-any-return]

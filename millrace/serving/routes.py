@@ -7,6 +7,7 @@ import msgspec
 from millrace.access.context import Context
 from millrace.base.errors import unknown
 from millrace.catalog.tx import Tx
+from millrace.features import tables as features_tables
 from millrace.registry import versions
 from millrace.serving import rules, tables
 from millrace.serving.records import Endpoint, Table
@@ -30,14 +31,18 @@ def point(cx: Context, table: Table) -> Table:
 
     Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint.
     This process serves it once the call is durable, every other worker within 200 ms. Errors: `endpoint.unknown`,
-    `route.invalid`, `version.unknown`, and `version.unapproved` for an arm with traffic.
+    `route.invalid`, `version.unknown`, `view.unknown` and `view.changed` for a version whose views are not what it was
+    fitted with, and `version.unapproved` for an arm with traffic.
     """
     endpoint = find(cx.tx, cx.workspace, table.endpoint)
     rules.check_table(table.arms, table.shadows)
     live = {arm.number for arm in table.arms if arm.weight}
+    views = features_tables.digests(cx.tx, cx.workspace)
     evidence: list[int] = []
     for number in table.versions:
         version = versions.find(cx.tx, cx.workspace, endpoint.model, number)
+        for view in version.views:
+            rules.check_view(version.title, view, views)
         if number in live:
             counted = versions.check_approved(cx.tx, cx.workspace, version)
             evidence += [approval.fact for approval in counted]

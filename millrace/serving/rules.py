@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 from millrace.base.clock import SECOND, Micros
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, unknown
+from millrace.pipelines.signature import View
 from millrace.serving.records import WHOLE, Arm, Endpoint, Table
 
 _DAY_S = 86_400
@@ -34,6 +35,17 @@ def check_table(arms: Sequence[Arm], shadows: Sequence[int]) -> None:
     twice = sorted({number for number in named if named.count(number) > 1})
     if twice:
         raise MillraceError("route.invalid", f"version {twice[0]} is named twice", "name each version once")
+
+
+def check_view(version: str, view: View, newest: Mapping[str, str]) -> None:
+    """Errors: `view.unknown`, `view.changed` unless the view is still what the version was fitted with."""
+    if view.name not in newest:
+        raise unknown("view", view.name, newest)
+    if newest[view.name] != view.digest:
+        raise MillraceError(
+            "view.changed", f"{version} was fitted with another definition of view {view.name!r}",
+            "apply the view as it was, or train anew",
+        )  # fmt: skip
 
 
 def bucket(salt: str, key: str) -> int:

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from millrace.access.context import Ground
 from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
-from millrace.pipelines import models
-from millrace.pipelines.signature import Input, Signature, View
+from millrace.pipelines.signature import Input, Signature
 from millrace.serving import answering, log, outcomes, resident, rules
 from millrace.serving.answering import Answered, Asked
-from millrace.serving.records import Columns, Endpoint
+from millrace.serving.records import Endpoint
 from millrace.store import tree as trees
 from tests.registry.made import files
 
@@ -200,31 +198,3 @@ def test_requests_that_wait_together_keep_their_answers_apart(platform: Platform
     assert found[0] == found[5]
     scores = [answered.scores[0] for answered in found[:3] if isinstance(answered, Answered)]
     assert scores == pytest.approx(want(1.0, ask(3)["columns"]))
-
-
-def test_views_are_read_for_the_rows_own_moment(platform: Platform, delays: Endpoint) -> None:
-    inputs = (Input("hour", "number"), Input("wind__speed", "number", view="wind"))
-    signature = Signature(inputs, "late", "binary", (0, 1), (View("wind", "d" * 64, ("origin",)),))
-    from sklearn.linear_model import LogisticRegression
-
-    matrix = np.random.default_rng(1).normal(size=(80, 2)).astype(np.float32)
-    fitted = LogisticRegression().fit(matrix, matrix[:, 1] > 0)
-    tree = trees.make(platform.ground.blobs, models.pack_matrix(fitted, signature, matrix))
-    platform.call("model.register", {"model": "late", "tree": tree})
-    seen: list[Any] = []
-
-    def enrich(
-        ground: Ground, workspace: str, names: Sequence[str], columns: Mapping[str, Any], at: NDArray[np.int64]
-    ) -> Columns:
-        seen.append((workspace, tuple(names), list(columns["origin"]), at.tolist()))
-        return {"wind__speed": np.array([0.25, np.nan])[: len(at)]}
-
-    resident.resident(platform.ground).enrich = enrich
-    platform.call("endpoint.route", {"endpoint": "delays", "arms": [{"number": 1, "weight": 10_000}]})
-    columns = {"hour": [1, 2], "origin": ["JFK", "EWR"], "tail": ["a", "b"], "at": [7, 8]}
-    found = platform.call("endpoint.predict", {"endpoint": "delays", "columns": columns})
-    assert seen == [("main", ("wind",), ["JFK", "EWR"], [7, 8])]
-    assert found.scores[0] == pytest.approx(fitted.predict_proba([[1, 0.25]])[0, 1], abs=1e-6)
-    assert found.faults == {1: "the model's answer is not a number"}
-    logged = log.window(platform.ground, "main", "delays", 0, 10)
-    assert logged.inputs["wind__speed"].tolist()[0] == 0.25
