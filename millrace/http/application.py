@@ -44,6 +44,9 @@ class Application:
         if scope["path"] == "/health":
             await Response(b'{"status":"ok"}', media_type="application/json")(scope, receive, send)
             return
+        if scope["path"].startswith("/v2"):
+            await self._predictions(scope, receive, send)  # tells its own errors, in its own words
+            return
         started = False
 
         async def watched(message: Message) -> None:
@@ -52,9 +55,6 @@ class Application:
             await send(message)
 
         try:
-            if scope["path"].startswith("/v2"):
-                await self._predictions(scope, receive, watched)
-                return
             scope["caller"] = self._doorman.admit(scope["method"], dict(scope["headers"]))
             await self._framework(scope, receive, watched)
         except MillraceError as fault:

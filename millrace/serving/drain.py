@@ -35,9 +35,9 @@ class Drain:
         """The endpoint as it is now. Errors: `endpoint.unknown`, `endpoint.unrouted`."""
         return self._resident.served(*self._place)
 
-    async def ask(self, asked: Asked) -> Answered:
-        """The answer, once it is on the log. Errors: what `check` and `answer` raise, `server.busy`."""
-        check(self.served(), asked)
+    async def ask(self, served: Served, asked: Asked) -> Answered:
+        """The answer to what fits `served`, once it is on the log. Errors: of `check` and `answer`, `server.busy`."""
+        check(served, asked)
         if self._rows + asked.rows > _WAITING:
             raise MillraceError("server.busy", f"{self._rows} rows are waiting already", "ask again in a moment")
         loop = asyncio.get_running_loop()

@@ -158,7 +158,7 @@ class OpenInference:
         own = bool(question.id)
         request = check_request(question.id) if own else self._platform.ground.ids.new()
         event = _event_times(question.parameters.get("event_time"), rows)
-        answered = await drain.ask(Asked(request, own, columns, rows, event, pinned, started))
+        answered = await drain.ask(served, Asked(request, own, columns, rows, event, pinned, started))
         return write(name, question, answered)
 
     def _served(self, headers: dict[bytes, bytes], workspace: str, name: str) -> Served:
