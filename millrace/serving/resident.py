@@ -8,6 +8,7 @@ loads nothing.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -117,6 +118,8 @@ class Resident:
         except MillraceError:
             _log.exception("table %d of %s cannot be served; the one before stays", table.number, endpoint.name)
             return
+        if not self._served:
+            gc.freeze()  # what is loaded by now stays: collections that look through it stall answers for 100 ms and more
         self._served[workspace, endpoint.name] = fresh
         kept = {loaded.tree for served in self._served.values() for loaded in served.loaded.values()}
         kept |= {loaded.tree for loaded in (before.loaded.values() if before else ())}
