@@ -119,7 +119,7 @@ class Resident:
             _log.exception("table %d of %s cannot be served; the one before stays", table.number, endpoint.name)
             return
         if not self._served:
-            gc.freeze()  # what is loaded by now stays: collections that look through it stall answers for 100 ms and more
+            gc.freeze()  # what is loaded by now stays: collections through it stall answers for 100 ms and more
         self._served[workspace, endpoint.name] = fresh
         kept = {loaded.tree for served in self._served.values() for loaded in served.loaded.values()}
         kept |= {loaded.tree for loaded in (before.loaded.values() if before else ())}
