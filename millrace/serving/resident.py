@@ -105,7 +105,7 @@ class Resident:
         with self.ground.catalog.read() as tx:
             trees = [versions.find(tx, workspace, model, number).tree for number in numbers]
         for tree in trees:
-            self._load(tree)
+            self.load(tree)
 
     def close(self) -> None:
         """Stop looking for newer tables."""
@@ -128,7 +128,7 @@ class Resident:
     def _serve(self, workspace: str, endpoint: Endpoint, table: Table) -> Served:
         with self.ground.catalog.read() as tx:
             trees = {number: versions.find(tx, workspace, endpoint.model, number).tree for number in table.versions}
-        loaded = {number: Loaded(number, tree, *self._load(tree)) for number, tree in trees.items()}
+        loaded = {number: Loaded(number, tree, *self.load(tree)) for number, tree in trees.items()}
         signatures = [loaded[number].scorer.signature for number in table.versions]
         views = dict.fromkeys(view.name for signature in signatures for view in signature.views)
         own = [name for name in (endpoint.key, endpoint.event) if name]
@@ -137,7 +137,8 @@ class Resident:
         log = logs(self.ground).of(workspace, endpoint)
         return Served(workspace, endpoint, table, loaded, tuple(views), tuple(asked), kinds, log)
 
-    def _load(self, tree: str) -> tuple[Scorer, Encoder]:
+    def load(self, tree: str) -> tuple[Scorer, Encoder]:
+        """The model of a tree, loaded once. Errors: `model.invalid`, `model.unsafe`, `blob.unknown`."""
         held = self._models.get(tree)
         if held is None:
             scorer = models.load(self.ground.blobs, tree)

@@ -39,10 +39,13 @@ def point(cx: Context, table: Table) -> Table:
     live = {arm.number for arm in table.arms if arm.weight}
     views = features_tables.digests(cx.tx, cx.workspace)
     evidence: list[int] = []
+    here = cx.ground.memory.kept("serving", "resident")
     for number in table.versions:
         version = versions.find(cx.tx, cx.workspace, endpoint.model, number)
         for view in version.views:
             rules.check_view(version.title, view, views)
+        if here is not None:
+            here.load(version.tree)  # here, so that no answer waits for it
         if number in live:
             counted = versions.check_approved(cx.tx, cx.workspace, version)
             evidence += [approval.fact for approval in counted]
