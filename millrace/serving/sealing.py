@@ -126,6 +126,8 @@ def _seal(cx: Context, endpoint: Endpoint, rows: Logged, before: Micros, horizon
             part = len(tables.segments(tx, cx.workspace, endpoint.name, since, until))
         count = len(mine.id)
         blob = cx.blobs.put(segments.encode(mine)) if count else ""
+        if count:
+            segments.remember(cx.ground, blob, mine)
         index = cx.blobs.put(_index(mine).tobytes()) if count else ""
         found.append(Closed(Segment(since, until, part, blob, index, count), _count(mine)))
     return found

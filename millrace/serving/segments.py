@@ -6,6 +6,8 @@ at, key, and ``in.NAME`` for every input.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ from millrace.serving import tables
 from millrace.serving.records import Columns, Logged
 
 _EVER: Micros = 1 << 62
+_KEPT = 4  # a day of 900 rows and 30 columns takes about half a megabyte
 _PLAIN = tuple(name for name in Logged._fields if name not in ("score", "inputs"))
 
 
@@ -42,8 +45,46 @@ def decode(data: bytes) -> Logged:
 
 
 def load(ground: Ground, digest: str) -> Logged:
-    """A segment of the store. Errors: `blob.unknown`, `blob.corrupt`."""
-    return decode(ground.blobs.get(digest))
+    """A segment of the store; the last few stay decoded, since a block is read several times in a row.
+
+    Nobody may write into its arrays. Errors: `blob.unknown`, `blob.corrupt`.
+    """
+    found = _decoded(ground).get(digest)
+    if found is None:
+        found = decode(ground.blobs.get(digest))
+        remember(ground, digest, found)
+    return found
+
+
+def remember(ground: Ground, digest: str, rows: Logged) -> None:
+    """Keep a segment decoded for a while: the block that was just sealed is the next to be judged."""
+    _decoded(ground).put(digest, rows)
+
+
+def _decoded(ground: Ground) -> Decoded:
+    return ground.memory.keep(lambda: Decoded(_KEPT), "serving", "segments")
+
+
+class Decoded:
+    """The segments that were read last, at most `most`. Safe between threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, Logged] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, digest: str) -> Logged | None:
+        with self._lock:
+            found = self._kept.get(digest)
+            if found is not None:
+                self._kept.move_to_end(digest)
+            return found
+
+    def put(self, digest: str, rows: Logged) -> None:
+        with self._lock:
+            self._kept[digest] = rows
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
 
 
 def find(ground: Ground, workspace: str, endpoint: str, request: str) -> Logged | None:
