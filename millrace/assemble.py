@@ -12,15 +12,19 @@ from millrace.access.records import LOCAL, LOOP, Actor, Caller, Grant, Workspace
 from millrace.base.clock import Clock, SystemClock
 from millrace.base.config import Config, load
 from millrace.base.ids import Ids
+from millrace.catalog import tables as catalog_tables
 from millrace.catalog.engine import Catalog
 from millrace.catalog.migrate import migrate
 from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
 from millrace.loop.follower import Follower
+from millrace.loop.ticker import Ticker
 from millrace.pipelines.runner import Runner
 from millrace.serving import resident
 from millrace.store.local import LocalBlobs
+
+_GUARD_S = 0.2
 
 
 class Platform:
@@ -36,12 +40,14 @@ class Platform:
         self.stopping = False
         self.loop = Follower(self.ground, self.call)
         self.runner = Runner(self.ground)
+        self.guard = Ticker("guard", self._guard, _GUARD_S)
         catalog.write(lambda tx: _first_day(tx, clock.now()))
 
     def start(self) -> None:
         """Start what works by itself beside the callers; one process of a directory does this."""
         self.loop.start()
         self.runner.start()
+        self.guard.start()
 
     def call(
         self, name: str, request: Any = b"{}", caller: Caller = LOCAL, workspace: str = "main", key: str | None = None
@@ -49,7 +55,15 @@ class Platform:
         """Run one verb; see `millrace.waist.dispatch`."""
         return waist.dispatch(self.ground, name, request, caller, workspace, key)
 
+    def _guard(self) -> None:
+        """Look at the errors of every workspace's canaries."""
+        with self.ground.catalog.read() as tx:
+            places = catalog_tables.workspaces(tx)
+        for place in places:
+            self.call("rollout.guard", {}, LOOP, place)
+
     def close(self) -> None:
+        self.guard.stop()
         self.loop.stop()
         self.runner.stop()
         resident.stop(self.ground)

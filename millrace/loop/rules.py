@@ -45,6 +45,11 @@ BUILT_IN: tuple[Rule, ...] = (
         {"model": "$data.model", "alias": "champion", "number": "$data.number"},
         about="what serves everybody is called champion",
     ),
+    Rule(
+        "name-champion-again", "rollout.rolled_back", "model.move",
+        {"model": "$data.model", "alias": "champion", "number": "$data.to"},
+        where={"data.replaced": True}, about="and so is what serves everybody again",
+    ),
 )  # fmt: skip
 
 _START = ("data", "subject", "number", "actor", "workspace", "kind")
