@@ -91,6 +91,11 @@ def pairs(rollout: Rollout, rows: Outcomes, since: Micros, until: Micros) -> Evi
     new, old = rows.column(rollout.version), rows.column(rollout.champion)
     if new is None or old is None:
         return structs.replace(blank, left_out="one of the versions scored nothing")
+    both = rows.scored[:, new] & rows.scored[:, old]
+    blank = structs.replace(
+        blank, canary=Arm(int(both.sum()), int((rows.failed[:, new] & both).sum())),
+        control=Arm(int(both.sum()), int((rows.failed[:, old] & both).sum())),
+    )  # fmt: skip
     return compared(blank, rollout.policy.metric, rows.label, rows.score[:, new], rows.score[:, old])
 
 

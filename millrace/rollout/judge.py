@@ -13,7 +13,7 @@ from millrace.monitoring import outcomes
 from millrace.monitoring.outcomes import Outcomes
 from millrace.monitoring.rules import due_blocks
 from millrace.rollout import evidence as evidences
-from millrace.rollout import life, rules, tables
+from millrace.rollout import life, rules, tables, traffic
 from millrace.rollout.records import OPEN, Decision, Evidence, Rollout
 from millrace.serving.ops import find
 from millrace.serving.records import Endpoint
@@ -100,5 +100,15 @@ def _write(cx: Context, gathered: list[_Gathered], until: Micros) -> list[Rollou
         for found in one.fresh:
             tables.put_evidence(cx.tx, cx.workspace, now, found)
         now = structs.replace(now, judged=one.judged)
-        done.append(life.apply(cx, now, one.decision, until, one.running))
+        done.append(life.apply(cx, now, _in_turn(cx, now, one.decision), until, one.running))
     return done
+
+
+def _in_turn(cx: Context, rollout: Rollout, decision: Decision) -> Decision:
+    """A challenger gets no traffic while a forced version has some: its champion is not what serves."""
+    if decision.act != "canary":
+        return decision
+    serving = traffic.champion(cx.tx, cx.workspace, rollout.endpoint)
+    if serving == rollout.champion and not any(one.state == "canary" for one in life.others(cx, rollout)):
+        return decision
+    return Decision("hold", f"{decision.because}; it waits while a forced version serves", decision.verdicts)

@@ -9,7 +9,6 @@ from msgspec import structs, to_builtins
 
 from millrace.access.context import Context
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError
 from millrace.monitoring.judge import Challenge, challenge
 from millrace.rollout import evidence as evidences
 from millrace.rollout import tables, traffic
@@ -80,11 +79,14 @@ def expose(
 
 
 def promote(cx: Context, rollout: Rollout, now: Micros, decision: Decision, kind: str = "rollout.promoted") -> Rollout:
-    """Serve everybody with it. The version before stays as a shadow while it is watched; older watches end."""
+    """Serve everybody with it. The version before stays as a shadow while it is watched; older watches end.
+
+    A challenger beside a forced version goes on in the shadow: what it is compared with is scored there too.
+    """
     for other in others(cx, rollout):
         if other.state == "watching":
             finish(cx, other, now, Decision("finish", f"{rollout.id} took its place"), serve=False)
-        else:
+        elif other.state == "canary" or not rollout.forced or not rollout.policy.watch_days:
             end(cx, other, now, Decision("end", f"{rollout.id} changed the champion"), serve=False)
     watch = bool(rollout.champion) and rollout.policy.watch_days > 0
     done = structs.replace(
@@ -97,8 +99,6 @@ def promote(cx: Context, rollout: Rollout, now: Micros, decision: Decision, kind
         done = structs.replace(done, table=table, cursor=before)
     tables.put(cx.tx, cx.workspace, done)
     tell(cx, kind, done, now, decision.because, decision.verdicts)
-    if rollout.state in ACTIVE:
-        challenge(cx, Challenge(rollout.endpoint, ""))
     return done
 
 
@@ -109,7 +109,6 @@ def end(cx: Context, rollout: Rollout, now: Micros, decision: Decision, *, serve
     if serve:
         _serve(cx, over, traffic.champion(cx.tx, cx.workspace, rollout.endpoint), decision.because)
     tell(cx, "rollout.ended", over, now, decision.because, decision.verdicts)
-    challenge(cx, Challenge(rollout.endpoint, ""))
     return over
 
 
@@ -119,14 +118,10 @@ def roll_back(
     """Back to the version before. What was compared with a version that goes is ended too."""
     replaced = rollout.state in ("watching", "promoted")
     if replaced:
+        gone = Decision("end", f"its champion, version {rollout.version}, was rolled back")
         for other in others(cx, rollout):
-            end(
-                cx,
-                other,
-                now,
-                Decision("end", f"its champion, version {rollout.version}, was rolled back"),
-                serve=False,
-            )
+            if other.champion != rollout.champion:
+                end(cx, other, now, gone, serve=False)
     over = structs.replace(rollout, state="rolled_back", weight=0, over=now, judged=now, because=decision.because)
     tables.put(cx.tx, cx.workspace, over)
     champion = rollout.champion if replaced else traffic.champion(cx.tx, cx.workspace, rollout.endpoint)
@@ -135,8 +130,6 @@ def roll_back(
     if wall is not None:
         more["wall"] = dict(wall)
     tell(cx, "rollout.rolled_back", over, now, decision.because, decision.verdicts, **more)
-    if rollout.state in ACTIVE:
-        challenge(cx, Challenge(rollout.endpoint, ""))
     return over
 
 
@@ -145,19 +138,26 @@ def finish(cx: Context, rollout: Rollout, now: Micros, decision: Decision, *, se
     over = structs.replace(rollout, state="promoted", over=now, judged=now, because=decision.because)
     tables.put(cx.tx, cx.workspace, over)
     if serve:
+        gone = Decision("end", f"its champion, version {rollout.champion}, no longer serves")
+        for other in others(cx, over):
+            if other.champion == rollout.champion:
+                end(cx, other, now, gone, serve=False)
         _serve(cx, over, traffic.champion(cx.tx, cx.workspace, rollout.endpoint), decision.because)
     tell(cx, "rollout.confirmed", over, now, decision.because, decision.verdicts)
     return over
 
 
-def check_open(rollout: Rollout) -> None:
-    """Errors: `rollout.over` when nothing is under way."""
-    if rollout.state not in OPEN:
-        raise MillraceError("rollout.over", f"rollout {rollout.id} is {rollout.state}", "start another one")
+def enter(cx: Context, rollout: Rollout, reason: str) -> Rollout:
+    """Score it on every row, unseen, beside what serves."""
+    tables.put(cx.tx, cx.workspace, rollout)
+    _serve(cx, rollout, traffic.champion(cx.tx, cx.workspace, rollout.endpoint), reason)
+    return rollout
 
 
 def _serve(cx: Context, changed: Rollout, champion: int, reason: str) -> int:
-    """Route by all open rollouts, `changed` as it is now; the number of the routing table."""
+    """Route by all open rollouts, `changed` as it is now, and tell monitoring; the number of the routing table."""
     open_ = sorted([*others(cx, changed), changed], key=lambda one: one.number)
     kept = [one for one in open_ if one.state in OPEN]
+    active = next((one.id for one in kept if one.state in ACTIVE), "")
+    challenge(cx, Challenge(changed.endpoint, active))
     return traffic.point(cx, changed.endpoint, champion, kept, changed.id, reason).number

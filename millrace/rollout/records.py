@@ -45,7 +45,7 @@ class Policy(Struct, frozen=True):
     canary_margin: float = 0.03
     watch_days: int = 28
     watch_tolerance: float = 0.002
-    gate_days: int = 28
+    gate_days: int = 14
     gate_tolerance: float = 0.0
     gate_failures: float = 0.01
     error_margin: float = 1.0
@@ -109,7 +109,9 @@ class Evidence(Struct, frozen=True):
 
     `rows` were scored by both and have a value; `difference` is the loss of the new version less the other's by the
     policy's metric (None where it is not defined: see `left_out`), `squares` its sum of squares over rows; `harm` and
-    `harm_squares` the same for the Brier score. `phase` is the rollout's state when it was gathered, `step` its step.
+    `harm_squares` the same for the Brier score. `canary` and `control` are the new version and the other: what each
+    answered of its share; in a shadow only how many rows both were asked for, and failed. `phase` is the rollout's
+    state when it was gathered, `step` its step.
     """
 
     since: Micros

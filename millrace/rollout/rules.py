@@ -147,6 +147,9 @@ def shadow(rollout: Rollout, evidence: Sequence[Evidence], now: Micros) -> Decis
     }  # fmt: skip
     if worse.decision == ALARM:
         return Decision("end", f"worse: {worse.because}", found)
+    rows, failed = sum(e.canary.rows for e in evidence), sum(e.canary.failed - e.control.failed for e in evidence)
+    if rows >= policy.step_rows and failed > policy.gate_failures * rows:
+        return Decision("end", f"it failed on {failed} of {rows} rows more than the champion", found)
     if better.decision == PROVEN and kept.decision == PROVEN:
         return Decision("canary", f"better: {better.because}", found)
     if now - rollout.since >= policy.shadow_days * DAY:

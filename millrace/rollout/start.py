@@ -10,7 +10,6 @@ from millrace.access.context import Context
 from millrace.base.clock import Micros, from_iso
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
-from millrace.monitoring.judge import Challenge, challenge
 from millrace.registry import versions
 from millrace.registry.records import Version
 from millrace.rollout import evidence as evidences
@@ -64,13 +63,12 @@ def force(cx: Context, name: str, number: int, policy: Policy, weight: int, reas
     if not 0 < weight <= WHOLE:
         raise MillraceError("policy.invalid", f"a share of {weight}", f"ten-thousandths, up to {WHOLE}")
     asked = _load(cx.tx, cx.workspace, name, number)
-    _check_free(asked)
+    _check_free(asked, forced=True)
     if weight < WHOLE:
         policy = structs.replace(policy, steps=(weight,))
     made = structs.replace(_made(cx, asked, policy, reason), forced=True, because=f"forced: {reason}")
     decision = Decision("promote", made.because)
     if weight < WHOLE and made.champion:
-        challenge(cx, Challenge(name, made.id))
         life.tell(cx, "rollout.forced", made, asked.now, made.because, weight=weight, reason=reason)
         return life.expose(cx, made, 0, asked.now, decision)
     return life.promote(cx, made, asked.now, decision, kind="rollout.forced")
@@ -102,8 +100,10 @@ def trained_until(version: Version, run: Run | None) -> Micros:
     return 0
 
 
-def _check_free(asked: _Asked) -> None:
-    busy = next((one for one in asked.earlier if one.state in ACTIVE), None)
+def _check_free(asked: _Asked, *, forced: bool = False) -> None:
+    """Errors: `rollout.busy`. What is forced may come beside a challenger in the shadow."""
+    taken = ("canary",) if forced else ACTIVE
+    busy = next((one for one in asked.earlier if one.state in taken), None)
     if busy is not None:
         raise MillraceError(
             "rollout.busy", f"rollout {busy.id} of version {busy.version} is under way at {asked.endpoint.name}",
@@ -146,11 +146,6 @@ def _begin(cx: Context, asked: _Asked, policy: Policy, gate: Gate, reason: str) 
     )  # fmt: skip
     if asked.champion is None or policy.strategy == "all":
         return life.promote(cx, made, asked.now, Decision("promote", gate.because))
-    challenge(cx, Challenge(asked.endpoint.name, made.id))
     if shadow:
-        tables.put(cx.tx, cx.workspace, made)
-        traffic.point(
-            cx, made.endpoint, made.champion, [*life.others(cx, made), made], made.id, f"shadow: {gate.because}"
-        )
-        return made
+        return life.enter(cx, made, f"shadow: {gate.because}")
     return life.expose(cx, made, 0, asked.now, Decision("canary", gate.because), evidences.start(policy))

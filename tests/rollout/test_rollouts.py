@@ -224,3 +224,29 @@ def test_the_same_events_lead_to_the_same_digest(replay: Replay, tmp_path: Any) 
     other.close()
     assert digests[0].digest == digests[1].digest
     assert len(digests[0].items) == len(digests[1].items) > 4
+
+
+def test_a_version_is_forced_beside_a_challenger_that_goes_on(replay: Replay) -> None:
+    one = begin(replay, days=3)
+    two, three = replay.register(TRUE, params={"until": replay.now}), replay.register(HARMFUL)
+    replay.start(two, metric="auc")
+    replay.platform.call("rollout.force", {"endpoint": "late", "number": three, "reason": "the fair"})
+    assert [arm.number for arm in replay.table().arms] == [three] and set(replay.table().shadows) == {one, two}
+    replay.run(12, rows=120)
+    assert replay.rollout(3).state == "rolled_back"
+    challenger = replay.rollout(2)
+    assert challenger.state in ("shadow", "canary") and replay.table().arms[0].number == one
+    (back,) = replay.facts("rollout.rolled_back")
+    assert all(stepped.data["at"] >= back.data["at"] for stepped in replay.facts("rollout.stepped"))
+    seen = replay.platform.call("rollout.get", {"endpoint": "late", "number": 2}).evidence
+    assert (seen[0].since - ORIGIN) // DAY == 3 and len(seen) >= 10
+
+
+def test_a_challenger_that_fails_in_the_shadow_ends_there(replay: Replay) -> None:
+    one = begin(replay, days=1)
+    two = replay.register(TRUE, params={"until": replay.now})
+    replay.start(two)
+    replay.fails = {two: 0.2}
+    replay.run(3, rows=120)
+    assert replay.rollout().state == "ended" and "failed on" in replay.rollout().because
+    assert [arm.number for arm in replay.table().arms] == [one]
