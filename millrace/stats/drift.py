@@ -4,7 +4,12 @@ Claim: while every column goes on as in its own past, or changes by less than th
 is ten years of windows on average or longer for each model, however often one looks and however many columns there
 are. A column's p is the larger of two, so that each alone suffices to stay silent: "the change is immaterial"
 (noncentral chi-square at the tolerance, in units of population stability) and "it is not unusual against the column's
-own past". Unit: the window. Measured on real series with season: see `python bench/drift.py`.
+own past". Unit: the window. Measured: `python bench/drift.py`.
+
+Of real series with season (electricity prices before a break, bicycle hires, flights, weather; 41 months of days) it
+alarmed twice, fixed limits on population stability or Kolmogorov–Smirnov every day; 56 of 56 faults put into flights
+were found in 1 day (median; 3 where delays themselves grew), the right column first. The constants (10 years, lag,
+degrees of freedom, short memory, calibrator) were chosen with these series in sight.
 
 Neutral while evidence is missing: no rows, no reference yet, or fewer than `past.LEAST` windows of the past give an
 undecided verdict and leave the detectors where they were.
@@ -125,7 +130,7 @@ def drift_update(
     """The watch after the window that began at `start_us`, and what it shows.
 
     `layout` is the one of `drift_start`. Windows come once each, in order, whole windows apart; some may be missing.
-    With `quick` the report holds the verdict alone. Errors: stats.time, stats.shape.
+    With `quick` the report names columns only in an alarm. Errors: stats.time, stats.shape.
     """
     cells = grid(layout)
     if state.layout != cells.layout:
@@ -155,13 +160,13 @@ def drift_update(
         alarm = detectors.combined(after) >= _bound(state)
         if alarm:
             named = _named(state, evidence, cells)
-    columns = (
-        () if quick else _columns(state, cells, profile, counts, reference, found, p, immaterial, odd, seen, evidence)
-    )
+    columns: tuple[ColumnDrift, ...] = ()
+    if alarm or not quick:
+        columns = _columns(state, cells, profile, counts, reference, found, p, immaterial, odd, seen, evidence)
     why = "" if seen is not None else f"fewer than {_least(state)} windows of its own past"
     if cooling:
         why = "an alarm was raised less than a week ago, and what follows belongs to it"
-    verdict = _verdict(state, tuple(c for c in columns if c.name in named), why, alarm)
+    verdict = _verdict(state, columns, why, named)
     whole = float(np.add.reduceat(reference, cells.starts)[0])
     report = DriftReport(start_us, profile.rows, state.against, whole, verdict, columns, named)
     if alarm:
@@ -320,10 +325,10 @@ def _columns(
     return tuple(out)
 
 
-def _verdict(state: Drift, named: tuple[ColumnDrift, ...], why: str, alarm: bool = False) -> Verdict:
+def _verdict(state: Drift, columns: tuple[ColumnDrift, ...], why: str, named: tuple[str, ...] = ()) -> Verdict:
     return drift_verdict(
         state.against, state.windows, detectors.combined(_detector(state)), _bound(state), 1 / detectors.SAFETY,
-        named, why, alarm,
+        columns, named, why,
     )  # fmt: skip
 
 

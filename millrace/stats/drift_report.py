@@ -20,7 +20,7 @@ class ColumnDrift(Struct, frozen=True, kw_only=True):
     categories; `moved`: the group whose share changed most, in words. `p` is the larger of `p_immaterial` (is it more
     than the tolerance?) and `p_unusual` (is it unusual against the column's own past?); 1 while there is no past.
     `evidence` against the column by itself since the last reset. `visible_psi`: the smallest lasting change that
-    would raise an alarm in this column alone in about a week (a day for windows shorter than that); None while unknown.
+    would raise an alarm in this column alone in about a week (a day for windows shorter than that); 1 and more means practically blind; None while unknown.
     """
 
     name: str
@@ -58,23 +58,25 @@ class DriftReport(Struct, frozen=True):
 
 
 def drift_verdict(
-    against: str, windows: int, statistic: float, bound: float, alpha: float, named: Sequence[ColumnDrift],
-    why: str, alarm: bool,
+    against: str, windows: int, statistic: float, bound: float, alpha: float, columns: Sequence[ColumnDrift],
+    named: Sequence[str], why: str,
 ) -> Verdict:  # fmt: skip
-    """The verdict on a window; `why` says what keeps it undecided, empty when it is decided."""
+    """The verdict on a window; an alarm when columns are `named`, and `why` says what keeps it undecided."""
     usual = {
         "usual": "what is usual at this time",
         "year": "the same season last year",
         "training": "the training data",
     }
-    if alarm:
-        shown = "; ".join(_told(c) for c in named[:SHOWN])
+    by = {c.name: c for c in columns}
+    if named:
+        shown = "; ".join(_told(by[name]) for name in named[:SHOWN])
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
         because = f"differs from {usual[against]}: {shown}{more}"
     elif why:
         because = f"not enough evidence yet: {why}"
     else:
-        because = f"nothing beyond {usual[against]}: evidence {statistic:.3g} of {bound:.3g} after {windows} windows"
+        told = f"evidence {statistic:.3g} of {bound:.3g} after {windows} windows"
+        because = f"nothing beyond {usual[against]}: {told}{_blind(columns)}"
     return Verdict(
         claim=f"the window is like {usual[against]}",
         unit="window",
@@ -82,10 +84,19 @@ def drift_verdict(
         statistic=finite(statistic),
         bound=finite(bound),
         alpha=alpha,
-        decision=ALARM if alarm else UNDECIDED if why else QUIET,
+        decision=ALARM if named else UNDECIDED if why else QUIET,
         because=because,
-        effect=max((c.psi for c in named), default=None),
+        effect=max((by[name].psi for name in named), default=None),
     )
+
+
+def _blind(columns: Sequence[ColumnDrift]) -> str:
+    """What this silence does not exclude."""
+    visible = sorted((c.visible_sd, c.name) for c in columns if c.visible_sd is not None)
+    if not visible:
+        return ""
+    middle, (most, name) = visible[len(visible) // 2][0], visible[-1]
+    return f"; blind to lasting shifts below {middle:.2g} sd in half of the columns, {most:.2g} sd in {name}"
 
 
 def _told(column: ColumnDrift) -> str:
