@@ -1,6 +1,6 @@
 """What drift promises, measured: real series with season, faults put into flights, simulated worlds, and its cost.
 
-    python bench/drift.py [--data FOLDER] [--months 12] [--only real,faults,year,worlds,cost]
+    python bench/drift.py [--data FOLDER] [--months 12] [--seed 1] [--only real,faults,year,worlds,cost]
 
 FOLDER holds elec2.parquet and bike_sharing_hour.parquet; without it only what the demo ships is measured. Rivals in
 the same windows: population stability > 0.1 in any column, and Kolmogorov–Smirnov (numbers) with Bonferroni at 0.05
@@ -165,7 +165,7 @@ def _until_found(series: Series, watch: Drift, day: int, change: Any) -> tuple[i
     return 99, ()
 
 
-def worlds(months: int) -> None:
+def worlds(months: int, seed: int) -> None:
     print(f"\nSimulated hours, 30 columns, {months} months each (bars: < 0.1 a month; 0.02 sd never; delays below)")
     print(f"{'world':<44} {'rows':>7} {'alarms':>7} {'a month':>8} {'±':>6}   CPU s")
     for name, rho, sd, rows, shift, columns in (
@@ -178,7 +178,7 @@ def worlds(months: int) -> None:
         ("AR(1) 0.98, means of sd 0.1", 0.98, 0.1, 500, 0.0, 0),
     ):
         cpu = time.process_time()
-        world = World(np.random.default_rng(rows + round(100 * rho)), rho, sd, rows)
+        world = World(np.random.default_rng([seed, rows, round(100 * rho)]), rho, sd, rows)
         watch, alarms, judged, moved = drift_start(world.cells, window_us=HOUR_US), 0, 0, None
         while judged < months * MONTH * 24:
             if shift and judged == 200 and moved is None:
@@ -199,7 +199,7 @@ def worlds(months: int) -> None:
         ("0.5 sd, AR(1) 0.9", 0.9, 0.1, 500, 0.5, 6),
         ("0.5 sd, AR(1) 0.9", 0.9, 0.1, 5_000, 0.5, 6),
     ):
-        hours, right = _delays(World(np.random.default_rng(rows), rho, sd, rows), shift)
+        hours, right = _delays(World(np.random.default_rng([seed, rows]), rho, sd, rows), shift)
         print(f"{name:<44} {rows:7} {np.median(hours):9.1f} {bar:5}   {hours}; {right} of 12")
 
 
@@ -280,6 +280,7 @@ def main() -> None:
     read = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     read.add_argument("--data", type=Path, default=None)
     read.add_argument("--months", type=int, default=12)
+    read.add_argument("--seed", type=int, default=1)
     read.add_argument("--only", default="real,year,faults,worlds,cost")
     ask = read.parse_args()
     chosen = ask.only.split(",")
@@ -292,7 +293,7 @@ def main() -> None:
     if "cost" in chosen:
         cost()
     if "worlds" in chosen:
-        worlds(ask.months)
+        worlds(ask.months, ask.seed)
 
 
 if __name__ == "__main__":

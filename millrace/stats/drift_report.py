@@ -20,7 +20,8 @@ class ColumnDrift(Struct, frozen=True, kw_only=True):
     categories; `moved`: the group whose share changed most, in words. `p` is the larger of `p_immaterial` (is it more
     than the tolerance?) and `p_unusual` (is it unusual against the column's own past?); 1 while there is no past.
     `evidence` against the column by itself since the last reset. `visible_psi`: the smallest lasting change that
-    would raise an alarm in this column alone in about a week (a day for windows shorter than that); 1 and more means practically blind; None while unknown.
+    would raise an alarm in this column alone in about a week (a day for windows shorter than that); 1 and more means
+    practically blind; None while unknown.
     """
 
     name: str
