@@ -7,18 +7,17 @@ framework; see `millrace.http.speaks.oip`.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Router
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
 from millrace.http.doorman import Doorman
 from millrace.http.native import Native
+from millrace.http.page import Page
 from millrace.http.problem import defect, problem
 from millrace.http.speaks.oip import OpenInference
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from millrace.assemble import Platform
 
 _log = logging.getLogger("millrace.http")
-_UI = Path(__file__).parent.parent / "ui"
 
 
 class Application:
@@ -36,7 +34,8 @@ class Application:
         self._doorman = Doorman(platform.ground, host)
         self._ids = Ids()
         self._predictions = OpenInference(platform, self._doorman)
-        self._framework = _framework(platform)
+        self._page = Page()
+        self._framework: ASGIApp = Router(routes=Native(platform).routes(), default=_nowhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +54,14 @@ class Application:
             await send(message)
 
         try:
-            scope["caller"] = self._doorman.admit(scope["method"], dict(scope["headers"]))
+            headers = dict(scope["headers"])
+            if scope["method"] in ("GET", "HEAD"):
+                self._doorman.refuse_foreign(scope["method"], headers)
+                page = self._page.answer(scope["path"], headers)
+                if page is not None:
+                    await page(scope, receive, watched)
+                    return
+            scope["caller"] = self._doorman.admit(scope["method"], headers)
             await self._framework(scope, receive, watched)
         except MillraceError as fault:
             if not started:
@@ -65,13 +71,6 @@ class Application:
             _log.exception("defect %s at %s %s", reference, scope["method"], scope["path"])
             if not started:
                 await defect(fault, reference)(scope, receive, send)
-
-
-def _framework(platform: Platform) -> ASGIApp:
-    routes: list[BaseRoute] = [*Native(platform).routes()]
-    if (_UI / "index.html").is_file():
-        routes.append(Mount("/", app=StaticFiles(directory=_UI, html=True)))
-    return Router(routes=routes, default=_nowhere)
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

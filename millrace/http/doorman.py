@@ -29,8 +29,7 @@ class Doorman:
 
     def admit(self, method: str, headers: dict[bytes, bytes]) -> Caller:
         """The caller. Errors: `access.foreign`, `access.required`, `token.invalid`, `token.expired`."""
-        if self._local:
-            self._refuse_foreign(method, headers)
+        self.refuse_foreign(method, headers)
         shown = headers.get(b"authorization", b"").decode("latin-1")
         if shown:
             scheme, _, secret = shown.partition(" ")
@@ -42,7 +41,10 @@ class Doorman:
             raise MillraceError("access.required", "this server asks for a token", "set MILLRACE_TOKEN")
         return LOCAL
 
-    def _refuse_foreign(self, method: str, headers: dict[bytes, bytes]) -> None:
+    def refuse_foreign(self, method: str, headers: dict[bytes, bytes]) -> None:
+        """Bound to loopback: errors with `access.foreign` what another site's page or a rebound name sent."""
+        if not self._local:
+            return
         host = headers.get(b"host", b"").decode("latin-1")
         if _name_of(host) not in _LOOPBACK:
             raise MillraceError("access.foreign", f"the request names the host {host!r}", "use http://127.0.0.1:PORT")

@@ -15,6 +15,7 @@ from millrace import waist
 from millrace.access.records import Caller
 from millrace.base.errors import MillraceError
 from millrace.catalog import tables as catalog_tables
+from millrace.http import reads
 from millrace.http.openapi import openapi
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Native:
             Route("/api/v1/facts", self.facts, methods=["GET"]),
             Route("/api/v1/blobs", self.put_blob, methods=["POST"]),
             Route("/api/v1/blobs/{digest}", self.get_blob, methods=["GET"]),
+            Route("/api/v1/reads", self.reads, methods=["POST"]),
             Route("/api/v1/{op}", self.call, methods=["POST"]),
         ]
 
@@ -54,6 +56,13 @@ class Native:
             request.headers.get("idempotency-key"),
         )
         return Response(_encode(answer), media_type="application/json")
+
+    async def reads(self, request: Request) -> Response:
+        """Run several verbs that read."""
+        body = await _body(request, self._limit)
+        caller, workspace = request.scope["caller"], _workspace(request)
+        answers = await run_in_threadpool(reads.answer, self._platform, body or b"[]", caller, workspace)
+        return Response(_encode(answers), media_type="application/json")
 
     async def document(self, request: Request) -> Response:
         """The API described as OpenAPI 3.1."""

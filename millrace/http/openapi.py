@@ -8,6 +8,7 @@ import msgspec
 
 from millrace import __version__
 from millrace.base.op import Op
+from millrace.http.reads import MOST
 
 _REF = "#/components/schemas/{name}"
 
@@ -28,6 +29,7 @@ def openapi(ops: tuple[Op, ...]) -> dict[str, Any]:
             for name in ("type", "title", "status", "detail", "code", "hint")
         },
     }
+    paths["/api/v1/reads"] = {"post": _reads()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Millrace", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -64,6 +66,32 @@ def _operation(op: Op, request: dict[str, Any], answer: dict[str, Any]) -> dict[
             "default": {
                 "description": "What went wrong, with a hint.",
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        },
+    }
+
+
+def _reads() -> dict[str, Any]:
+    problem = {"$ref": "#/components/schemas/Problem"}
+    read = {"type": "object", "required": ["op"], "properties": {"op": {"type": "string"}, "ask": {"type": "object"}}}
+    answer = {"oneOf": [
+        {"type": "object", "required": ["answer"], "properties": {"answer": {}}},
+        {"type": "object", "required": ["problem"], "properties": {"problem": problem}},
+    ]}  # fmt: skip
+    asked = {"type": "array", "maxItems": MOST, "items": read}
+    return {
+        "operationId": "reads",
+        "tags": ["reads"],
+        "summary": "Run several verbs that read, each permitted and answered by itself.",
+        "requestBody": {"content": {"application/json": {"schema": asked}}},
+        "responses": {
+            "200": {
+                "description": "An answer or a problem each, in order.",
+                "content": {"application/json": {"schema": {"type": "array", "items": answer}}},
+            },
+            "default": {
+                "description": "What went wrong, with a hint.",
+                "content": {"application/problem+json": {"schema": problem}},
             },
         },
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from starlette.responses import Response
 
@@ -11,9 +13,9 @@ from millrace.base.errors import MillraceError
 _encode = msgspec.json.encode
 
 
-def problem(fault: MillraceError) -> Response:
-    """The answer for an operating error."""
-    body = {
+def told(fault: MillraceError) -> dict[str, Any]:
+    """The fields of an operating error."""
+    return {
         "type": f"urn:millrace:error:{fault.code}",
         "title": CODES[fault.code].meaning,
         "status": fault.status,
@@ -21,8 +23,12 @@ def problem(fault: MillraceError) -> Response:
         "code": fault.code,
         "hint": fault.hint,
     }
+
+
+def problem(fault: MillraceError) -> Response:
+    """The answer for an operating error."""
     headers = {"Retry-After": "1"} if fault.status == 503 else {}
-    return Response(_encode(body), fault.status, headers, "application/problem+json")
+    return Response(_encode(told(fault)), fault.status, headers, "application/problem+json")
 
 
 def defect(fault: BaseException, reference: str) -> Response:

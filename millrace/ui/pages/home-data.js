@@ -1,0 +1,196 @@
+/**
+ * What Home knows and how it stays true: two requests to open, then facts. A change of counts asks for the counts again,
+ * judged blocks bring only the blocks since the last one; decisions and incidents are taken from the facts themselves.
+ */
+import { batch, computed, signal } from "@preact/signals";
+import { follow, reads } from "../lib/api.js";
+import { param } from "../lib/view.js";
+
+const DECISIONS = /^(gate\.|rollout\.|monitor\.(breached|due)$|incident\.)/;
+const COUNTED = /^(dataset|view|run|pipeline|model|version|endpoint|study|monitor\.watched)/;
+const STATIONS = [
+  ["data", /^dataset\./],
+  ["features", /^view\./],
+  ["training", /^(run|study|pipeline)\./],
+  ["registry", /^(model|version)\./],
+  ["rollout", /^(rollout|gate)\./],
+  ["serving", /^(endpoint|window)\./],
+  ["monitoring", /^(monitor\.(judged|watched)|incident\.)/],
+  ["retraining", /^monitor\.(breached|due)/],
+];
+
+const COUNTS = [
+  { op: "dataset.list" },
+  { op: "view.list" },
+  { op: "pipeline.list" },
+  { op: "run.search", ask: { order: "queued desc", limit: 50 } },
+  { op: "run.search", ask: { where: "state = 'failed'", order: "queued desc", limit: 20 } },
+  { op: "model.list" },
+  { op: "endpoint.list" },
+  { op: "monitor.list" },
+];
+
+/** Everything Home shows; null until it is known. */
+export const home = {
+  counts: signal(null),
+  problem: signal(null),
+  state: signal("opening"),
+  decisions: signal([]),
+  incidents: signal([]),
+  rollouts: signal([]),
+  models: signal({}),
+  watched: signal(null),
+  beats: signal({}),
+};
+
+/** The endpoint that is looked at: the URL's, or the first. */
+export const chosen = computed(() => {
+  const endpoints = home.counts.value?.endpoints || [];
+  return endpoints.find((one) => one.name === param("endpoint")) || endpoints[0] || null;
+});
+
+let ending = () => {};
+
+/** Opens Home, and keeps it true until the returned function is called. */
+export function openHome() {
+  let ended = false;
+  open().catch((problem) => ended || (home.problem.value = problem));
+  return () => {
+    ended = true;
+    ending();
+  };
+}
+
+async function open() {
+  ending();
+  const [head, decisions, incidents, rollouts, ...counts] = await reads([
+    { op: "audit.head" },
+    { op: "rollout.decisions" },
+    { op: "incident.list" },
+    { op: "rollout.list" },
+    ...COUNTS,
+  ]);
+  batch(() => {
+    home.problem.value = null;
+    home.decisions.value = decisions?.items || [];
+    home.incidents.value = incidents || [];
+    home.rollouts.value = rollouts || [];
+    home.counts.value = named(counts);
+    home.state.value = "live";
+  });
+  await detail();
+  ending = follow(head?.number || 0, take, (state) => (home.state.value = state));
+}
+
+function named([datasets, views, pipelines, runs, failed, models, endpoints, plans]) {
+  return { datasets, views, pipelines, runs: runs?.items, failed: failed?.items || [], models, endpoints: endpoints || [], plans: plans || [] };
+}
+
+/** Loads what is looked at: the endpoint's history, once. */
+export async function detail() {
+  const endpoint = chosen.value;
+  const models = home.counts.value?.models || [];
+  const wanted = models.slice(0, 20).map((model) => ({ op: "model.get", ask: { model: model.name } }));
+  const about = { endpoint: endpoint?.name };
+  const held = endpoint ? [{ op: "endpoint.get", ask: about }, { op: "monitor.series", ask: about }] : [];
+  const found = await reads([...wanted, ...held]);
+  batch(() => {
+    home.models.value = Object.fromEntries(found.slice(0, wanted.length).filter(Boolean).map((one) => [one.model.name, one]));
+    home.watched.value = endpoint && { endpoint, shown: found[wanted.length], ...series(found[wanted.length + 1]) };
+  });
+}
+
+const series = (found) => ({ curves: found?.curves || [], judgements: found?.judgements || [] });
+
+/** @param {import("../lib/api.js").Fact[]} facts */
+function take(facts) {
+  const beats = { ...home.beats.value };
+  for (const [name, kinds] of STATIONS) {
+    const count = facts.filter((fact) => kinds.test(fact.kind)).length;
+    if (count) beats[name] = (beats[name] || 0) + count;
+  }
+  const decided = facts.filter((fact) => DECISIONS.test(fact.kind));
+  const incidents = facts.filter((fact) => fact.kind.startsWith("incident.")).map((fact) => fact.data);
+  batch(() => {
+    home.beats.value = beats;
+    if (decided.length) {
+      const items = decided.map((fact) => ({ kind: fact.kind, subject: fact.subject, data: fact.data, fact: fact.number }));
+      home.decisions.value = [...home.decisions.value, ...items];
+    }
+    if (incidents.length) home.incidents.value = merged(incidents, home.incidents.value);
+  });
+  const own = facts.filter((fact) => fact.subject === home.watched.value?.endpoint.name);
+  if (own.some((fact) => fact.kind === "monitor.judged")) wants.blocks = true;
+  if (facts.some((fact) => COUNTED.test(fact.kind) || /^(rollout|gate)\./.test(fact.kind))) wants.counts = true;
+  ask();
+}
+
+function merged(fresh, known) {
+  const all = new Map([...known, ...fresh].map((one) => [`${one.endpoint}-${one.number}`, one]));
+  return [...all.values()].sort((a, b) => b.opened - a.opened);
+}
+
+const wants = { blocks: false, counts: false };
+let asking = false;
+
+/** One request at a time, at most one a second, with whatever changed meanwhile. */
+async function ask() {
+  if (asking || !(wants.blocks || wants.counts)) return;
+  asking = true;
+  try {
+    while (wants.blocks || wants.counts) await refresh({ ...wants });
+  } catch (problem) {
+    if (problem.code !== "server.unreachable") home.problem.value = problem;
+  } finally {
+    asking = false;
+  }
+}
+
+async function refresh({ blocks, counts }) {
+  wants.blocks = wants.counts = false;
+  const watched = home.watched.value;
+  const last = watched?.judgements.at(-1)?.since;
+  const about = { endpoint: watched?.endpoint.name };
+  const span = { ...about, ...(last === undefined ? {} : { since: last + 1 }) };
+  const fresh = blocks && watched ? [{ op: "monitor.series", ask: span }, { op: "endpoint.get", ask: about }] : [];
+  const models = counts ? Object.keys(home.models.value).map((model) => ({ op: "model.get", ask: { model } })) : [];
+  const known = counts ? [{ op: "rollout.list" }, ...COUNTS] : [];
+  const found = await reads([...fresh, ...models, ...known]);
+  batch(() => {
+    if (fresh.length && home.watched.value === watched) {
+      home.watched.value = { ...watched, shown: found[1], ...joined(watched, series(found[0])) };
+    }
+    if (!counts) return;
+    const told = found.slice(fresh.length, fresh.length + models.length).filter(Boolean);
+    home.models.value = Object.fromEntries(told.map((one) => [one.model.name, one]));
+    const [rollouts, ...rest] = found.slice(fresh.length + models.length);
+    home.rollouts.value = rollouts || [];
+    home.counts.value = named(rest);
+  });
+  const { counts: now, watched: held, models: kept } = home;
+  const unseen = now.value.endpoints.length && !held.value;
+  if (unseen || (now.value.models || []).length > Object.keys(kept.value).length) await detail();
+  await new Promise((done) => setTimeout(done, 1_000));
+}
+
+/** Appends newer blocks to curves. */
+export function joined(before, fresh) {
+  const curves = new Map(before.curves.map((curve) => [curve.version, curve]));
+  for (const curve of fresh.curves) {
+    const old = curves.get(curve.version);
+    curves.set(curve.version, old ? extended(old, curve) : curve);
+  }
+  return { curves: [...curves.values()].sort((a, b) => a.version - b.version), judgements: [...before.judgements, ...fresh.judgements] };
+}
+
+function extended(old, more) {
+  const done = { ...old };
+  for (const name of ["since", "rows", "labelled", "coverage", "failed", "auc", "score", "positives"]) done[name] = [...old[name], ...more[name]];
+  const blank = (count) => Array(count).fill(null);
+  const names = new Set([...Object.keys(old.measures), ...Object.keys(more.measures)]);
+  done.measures = Object.fromEntries([...names].map((name) => [
+    name,
+    [...(old.measures[name] || blank(old.since.length)), ...(more.measures[name] || blank(more.since.length))],
+  ]));
+  return done;
+}

@@ -1,0 +1,38 @@
+/** The code that fills an empty Home. */
+export const START = {
+  all: {
+    Demo: "millrace demo",
+    Python: `import millrace as mr
+
+millrace = mr.connect("${location.origin}")
+millrace.call("dataset.make", name="rides", key=["id"], event="at",
+              columns=[{"name": "id", "kind": "text"},
+                       {"name": "at", "kind": "time"},
+                       {"name": "riders", "kind": "number"}])
+millrace.call("dataset.push", tables={"rides": {
+    "id": ["a"], "at": [1_372_636_800_000_000], "riders": [12.0]}})`,
+    curl: `curl -s ${location.origin}/api/v1/dataset.make \\
+  -H 'Content-Type: application/json' \\
+  -d '{"name": "rides", "key": ["id"], "event": "at",
+       "columns": [{"name": "id", "kind": "text"},
+                   {"name": "at", "kind": "time"},
+                   {"name": "riders", "kind": "number"}]}'`,
+  },
+  endpoint: {
+    Python: `import millrace as mr
+
+millrace = mr.connect("${location.origin}")
+millrace.call("endpoint.make", name="demand", model="demand", event="at")
+millrace.call("rollout.start", endpoint="demand", number=1)
+millrace.call("monitor.watch", endpoint="demand", pipeline="nightly")`,
+    curl: `curl -s ${location.origin}/api/v1/endpoint.make \\
+  -H 'Content-Type: application/json' \\
+  -d '{"name": "demand", "model": "demand", "event": "at"}'
+curl -s ${location.origin}/api/v1/rollout.start \\
+  -H 'Content-Type: application/json' \\
+  -d '{"endpoint": "demand", "number": 1}'`,
+    CLI: `millrace endpoint make demand --model demand --event at
+millrace rollout start demand 1
+millrace monitor watch demand --pipeline nightly`,
+  },
+};

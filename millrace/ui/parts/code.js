@@ -1,0 +1,55 @@
+/** Code to copy: the same act as Python, curl or on the command line. */
+import { html } from "../lib/html.js";
+import { useState } from "preact/hooks";
+
+/** A verb as programs call it. @param {string} op @param {object} ask @returns {Record<string, string>} */
+export function asCode(op, ask) {
+  const given = Object.entries(ask).map(([name, value]) => `, ${name}=${python(value)}`).join("");
+  const [noun, verb] = op.split(".");
+  const flags = Object.entries(ask).map(([name, value]) => ` --${name} ${shell(value)}`).join("");
+  return {
+    Python: `import millrace as mr\n\nmillrace = mr.connect("${location.origin}")\nmillrace.call("${op}"${given})`,
+    curl: `curl -s ${location.origin}/api/v1/${op} \\\n  -H 'Content-Type: application/json' -d '${JSON.stringify(ask)}'`,
+    CLI: `millrace ${noun} ${verb}${flags}`,
+  };
+}
+
+function python(value) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  return JSON.stringify(value);
+}
+
+const shell = (value) => (typeof value === "string" && /^[\w@./-]+$/.test(value) ? value : `'${JSON.stringify(value)}'`);
+
+/** Tabs of code with one button that copies. @param {{texts: Record<string, string>}} props */
+export function Code({ texts }) {
+  const names = Object.keys(texts);
+  const [name, setName] = useState(names[0]);
+  const shown = texts[name] ?? texts[names[0]];
+  return html`<div class="code">
+    <div class="code-bar">
+      <div class="code-tabs" role="group" aria-label="language">
+        ${names.map((one) => html`<button class="code-tab" aria-pressed=${one === name ? "true" : "false"} onClick=${() => setName(one)}>${one}</button>`)}
+      </div>
+      <${Copy} text=${shown} />
+    </div>
+    <pre tabindex="0" aria-label=${`${name} code`}><code>${shown}</code></pre>
+  </div>`;
+}
+
+/** A button that copies a text and says so. */
+export function Copy({ text, label = "Copy" }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setDone(true);
+    setTimeout(() => setDone(false), 1_500);
+  };
+  return html`<button class="button" onClick=${copy}><span aria-live="polite">${done ? "Copied" : label}</span></button>`;
+}
+
+/** "Copy as …": a small disclosure with the same act as code. */
+export function CopyAs({ op, ask }) {
+  return html`<details class="copy-as"><summary class="button">Copy as …</summary><${Code} texts=${asCode(op, ask)} /></details>`;
+}

@@ -1,0 +1,76 @@
+/**
+ * A figure: a picture with a title, a written summary, a reading at the cursor, and a table of the same numbers.
+ * The picture is a keyboard stop: arrows move the cursor, + and − zoom, 0 shows all, t turns to the table.
+ */
+import { html } from "../lib/html.js";
+import { useId, useState } from "preact/hooks";
+import { DAY } from "../lib/text.js";
+import { Table } from "./table.js";
+
+/** Left and right of every picture on a shared axis of time, in CSS pixels. */
+export const GUTTER = { left: 68, right: 14 };
+
+/**
+ * @param {{title: string, summary: string, reading?: any, spoken?: string, legend?: any, table?: {columns: any[], rows: any[]},
+ *   steps?: number[], axis: import("./axis.js").Axis, children: any}} props  `steps`: the times that arrows step through.
+ */
+export function Figure({ title, summary, reading, spoken, legend, table, steps = [], axis, children }) {
+  const id = useId();
+  const [asTable, setAsTable] = useState(false);
+  return html`<figure class="figure" aria-labelledby=${`${id}-title`}>
+    <figcaption>
+      <div class="figure-head">
+        <h3 id=${`${id}-title`}>${title}</h3>
+        <div class="figure-legend">${legend}</div>
+        ${table && html`<button class="button plain" aria-pressed=${asTable ? "true" : "false"} onClick=${() => setAsTable(!asTable)}>Table<span class="unseen"> of ${title}</span></button>`}
+      </div>
+      <p class="figure-summary" id=${`${id}-summary`}>${reading || summary}</p>
+    </figcaption>
+    ${asTable
+      ? html`<${Table} caption=${`${title}, by day`} columns=${table.columns} rows=${table.rows} />`
+      : html`<div class="picture" tabindex="0" role="group" aria-roledescription="chart" aria-label=${title}
+          aria-describedby=${`${id}-summary`} aria-keyshortcuts="ArrowLeft ArrowRight Home End + - 0 t"
+          onKeyDown=${(event) => axisKeys(event, axis, steps, () => setAsTable(true))}>${children}</div>`}
+    <p class="unseen" aria-live="polite">${spoken || ""}</p>
+  </figure>`;
+}
+
+/** Keys that move the cursor and the span of an axis. */
+function axisKeys(event, axis, steps, toTable) {
+  if (event.metaKey || event.ctrlKey || event.altKey) return;
+  const by = event.shiftKey ? 7 : 1;
+  const acts = {
+    ArrowLeft: () => axis.pin(step(axis.at.value, steps, -by)),
+    ArrowRight: () => axis.pin(step(axis.at.value, steps, by)),
+    Home: () => axis.pin(steps[0] ?? null),
+    End: () => axis.pin(steps.at(-1) ?? null),
+    Escape: () => axis.pin(null),
+    "+": () => zoom(axis, 0.5),
+    "=": () => zoom(axis, 0.5),
+    "-": () => zoom(axis, 2),
+    0: () => axis.zoom(null),
+    t: toTable,
+  };
+  const act = acts[event.key];
+  if (!act) return;
+  event.preventDefault();
+  event.stopPropagation();
+  act();
+}
+
+function step(at, steps, by) {
+  if (!steps.length) return null;
+  if (at === null) return steps.at(by < 0 ? by : -1) ?? steps[0];
+  let place = steps.findIndex((one) => one >= at);
+  if (place < 0) place = steps.length - 1;
+  return steps[Math.min(steps.length - 1, Math.max(0, place + by))];
+}
+
+function zoom(axis, factor) {
+  const [low, high] = axis.span.value;
+  const middle = axis.at.value ?? (low + high) / 2;
+  const half = Math.max(2 * DAY, ((high - low) * factor) / 2);
+  const [first, last] = axis.whole.value;
+  if (middle - half <= first && middle + half >= last) axis.zoom(null);
+  else axis.zoom([Math.max(first, middle - half), Math.min(last, middle + half)]);
+}

@@ -1,0 +1,32 @@
+/**
+ * A paged table: what a chart shows, in rows. Only the rows of one page exist in the document.
+ * @typedef {{label: string, cell: (row: any) => any, text?: boolean}} Column
+ */
+import { html } from "../lib/html.js";
+import { useState } from "preact/hooks";
+import { whole } from "../lib/text.js";
+
+/** @param {{caption: string, columns: Column[], rows: any[], page?: number}} props  The newest rows come last. */
+export function Table({ caption, columns, rows, page = 14 }) {
+  const pages = Math.max(1, Math.ceil(rows.length / page));
+  const [back, setBack] = useState(0);
+  const at = Math.max(0, pages - 1 - Math.min(back, pages - 1));
+  const shown = rows.slice(at * page, (at + 1) * page);
+  return html`<div class="table">
+    <div class="table-scroll" tabindex="0" role="group" aria-label=${caption}>
+      <table>
+        <caption class="unseen">${caption}</caption>
+        <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.text ? "text" : ""}>${column.label}</th>`)}</tr></thead>
+        <tbody>
+          ${shown.map((row) => html`<tr>${columns.map((column, place) =>
+            place ? html`<td class=${column.text ? "text" : ""}>${column.cell(row)}</td>` : html`<th scope="row">${column.cell(row)}</th>`)}</tr>`)}
+        </tbody>
+      </table>
+    </div>
+    ${pages > 1 && html`<div class="table-pages">
+      <button class="button" disabled=${at === 0} onClick=${() => setBack(back + 1)}>Earlier</button>
+      <span>${whole(at * page + 1)}–${whole(at * page + shown.length)} of ${whole(rows.length)}</span>
+      <button class="button" disabled=${at >= pages - 1} onClick=${() => setBack(Math.max(0, back - 1))}>Later</button>
+    </div>`}
+  </div>`;
+}

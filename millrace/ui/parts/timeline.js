@@ -1,0 +1,74 @@
+/**
+ * Lanes over event time: bars whose height is a share, and marks above them.
+ * @typedef {{since: number, until: number, height: number, look: "solid" | "part" | "thin" | "alarm", told: string}} Bar
+ * @typedef {{name: string, color: string, bars: Bar[]}} Lane
+ * @typedef {{at: number, tone: "good" | "bad" | "wait" | "calm", told: string, href?: string}} Mark
+ */
+import { html } from "../lib/html.js";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useComputed } from "@preact/signals";
+import { GUTTER } from "./figure.js";
+
+const LANE = 26;
+const MARKS = 26;
+const MARK = { good: "M0-6L6 5H-6Z", bad: "M0 6L6-5H-6Z", wait: "M0-6L6 0L0 6L-6 0Z", calm: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0" };
+
+/** The width of an element, as it changes. */
+export function useWidth() {
+  const box = useRef(null);
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
+    sized.observe(box.current);
+    return () => sized.disconnect();
+  }, []);
+  return [box, width];
+}
+
+/** @param {{lanes: Lane[], marks: Mark[], axis: import("./axis.js").Axis}} props */
+export function Timeline({ lanes, marks, axis }) {
+  const id = useId();
+  const [box, width] = useWidth();
+  const [low, high] = axis.span.value;
+  const inner = Math.max(1, width - GUTTER.left - GUTTER.right);
+  const x = (at) => GUTTER.left + (inner * (Math.min(high, Math.max(low, at)) - low)) / (high - low || 1);
+  const top = marks.length ? MARKS : 6;
+  const height = top + lanes.length * LANE + 4;
+  const line = useComputed(() => axis.at.value);
+  const at = line.value;
+  const move = (event) => {
+    const left = event.clientX - event.currentTarget.getBoundingClientRect().left - GUTTER.left;
+    if (left >= 0 && left <= inner) axis.hover(low + ((high - low) * left) / inner);
+  };
+  return html`<div class="timeline" ref=${box} style=${{ height: `${height}px` }}>
+    ${width > 0 && html`<svg width=${width} height=${height} aria-hidden="true" focusable="false" onPointerMove=${move} onPointerLeave=${() => axis.hover(null)}>
+      <defs>${lanes.map((lane, place) => html`<pattern id=${`${id}-${place}`} width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
+        <path d="M0 0V5" stroke=${`var(${lane.color})`} stroke-width="3" />
+      </pattern>`)}</defs>
+      ${lanes.map((lane, place) => {
+        const floor = top + (place + 1) * LANE - 4;
+        return html`<g>
+          <path class="lane" d=${`M${GUTTER.left} ${floor + 2.5}H${width - GUTTER.right}`} />
+          <text class="lane-name" x=${GUTTER.left - 10} y=${floor - 5} text-anchor="end">${lane.name}</text>
+          ${lane.bars.filter((bar) => bar.until > low && bar.since < high).map((bar) => html`<${BarShape} bar=${bar} lane=${lane} x=${x} floor=${floor} fill=${`url(#${id}-${place})`} />`)}
+        </g>`;
+      })}
+      ${marks.filter((mark) => mark.at >= low && mark.at <= high).map((mark) => html`<a class=${`mark-at ${mark.tone}`} href=${mark.href} tabindex="-1">
+        <path class="mark-line" d=${`M${x(mark.at)} ${MARKS - 6}V${height}`} />
+        <path transform=${`translate(${x(mark.at)} ${MARKS / 2 - 2})`} d=${MARK[mark.tone]} /><title>${mark.told}</title>
+      </a>`)}
+      ${at !== null && at >= low && at <= high && html`<path class="lane-cursor" d=${`M${x(at)} 0V${height}`} />`}
+    </svg>`}
+  </div>`;
+}
+
+function BarShape({ bar, lane, x, floor, fill }) {
+  const left = x(bar.since);
+  const width = Math.max(2, x(bar.until) - left);
+  const tall = bar.look === "thin" ? 5 : Math.max(4, 18 * bar.height);
+  const painted = bar.look === "thin" ? fill : `var(${bar.look === "alarm" ? "--bad" : lane.color})`;
+  return html`<g class="lane-bar">
+    ${bar.look === "part" && html`<rect x=${left} y=${floor - 18} width=${width} height="18" rx="2" fill=${painted} opacity=".14" />`}
+    <rect x=${left} y=${floor - tall} width=${width} height=${tall} rx="2" fill=${painted} /><title>${bar.told}</title>
+  </g>`;
+}

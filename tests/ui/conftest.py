@@ -1,0 +1,108 @@
+"""The system's Chromium, servers in processes of their own, and an accessibility audit of what is shown."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from millrace.assemble import open_platform
+from tests.rollout.replay import BLUNT, TRUE, Replay
+from tests.serving.server import Server
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+SIZES = {"wide": (1360, 900), "narrow": (390, 844)}
+AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for found in map(shutil.which, names) if found), None)
+    assert path, "no Chromium on the PATH: apt-get update && apt-get install -y chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """One window on one server. What the page logs as an error, and what it asks the server for, is kept."""
+
+    def __init__(self, browser: Browser, url: str, size: str = "wide", scheme: str = "light") -> None:
+        width, height = SIZES[size]
+        colour: Any = scheme
+        self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=colour)
+        self.page: Page = self.context.new_page()
+        self.url = url
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        self.bodies: list[str] = []
+        self.page.on("pageerror", lambda fault: self.errors.append(str(fault)))
+        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+        self.page.on("request", self._request)
+
+    def open(self, path: str = "/") -> Page:
+        self.page.goto(self.url + path)
+        self.page.wait_for_selector(".live-dot.live, .failure")
+        return self.page
+
+    def violations(self) -> list[str]:
+        """What axe finds, in words."""
+        self.page.evaluate(AXE)
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {node['target']} {node['failureSummary']}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+    def _request(self, request: Any) -> None:
+        path = request.url.removeprefix(self.url)
+        if not path.startswith("/ui/"):
+            self.asked.append(f"{request.method} {path}")
+            self.bodies.append(request.post_data or "")
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("empty")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which an endpoint served 70 days: a promotion, drift, lost labels, a failed run."""
+    folder = tmp_path_factory.mktemp("replayed")
+    platform = open_platform(folder)
+    replay = Replay(platform)
+    platform.call("monitor.watch", {"endpoint": "late"})
+    first = replay.register(BLUNT)
+    replay.start(first)
+    replay.run(14)
+    replay.start(replay.register(TRUE))
+    replay.run(44)
+    replay.run(3, lost=0.7)
+    replay.run(9, load_shift=0.5, shift=0.3)
+    run = platform.call("run.start", {"experiment": "late", "name": "nightly"})
+    fault = {"code": "step.failed", "message": "train: y has one class", "hint": "widen the span"}
+    platform.call("run.finish", {"run": run.id, "state": "failed", "fault": fault})
+    platform.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def turning(replayed: Path) -> Iterator[Server]:
+    with Server(replayed) as server:
+        yield server

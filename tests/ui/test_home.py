@@ -1,0 +1,149 @@
+"""Home in a real browser against a real server: what it shows, how it is reached, and how it stays true."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import product
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.serving.server import Server
+from tests.ui.conftest import SIZES, Visit
+
+pytestmark = pytest.mark.slow
+LOOKS = list(product(SIZES, ("light", "dark")))
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_an_empty_platform_shows_the_code_that_fills_it(
+    browser: Browser, empty: Server, size: str, scheme: str
+) -> None:
+    visit = Visit(browser, empty.url, size, scheme)
+    page = visit.open()
+    expect(page.get_by_role("heading", name="The wheel stands still")).to_be_visible()
+    page.get_by_role("button", name="curl", exact=True).click()
+    expect(page.locator(".code pre")).to_contain_text("/api/v1/dataset.make")
+    assert visit.violations() == []
+    assert visit.overflow() == 0 and visit.errors == []
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_a_year_in_the_making_is_shown(browser: Browser, turning: Server, size: str, scheme: str) -> None:
+    visit = Visit(browser, turning.url, size, scheme)
+    page = visit.open()
+    expect(page.get_by_role("heading", name="late", exact=True)).to_be_visible()
+    figures = page.locator("figure")
+    expect(figures).to_have_count(4)
+    expect(figures.nth(0)).to_contain_text("2 versions so far. Now v2 100 %")
+    expect(figures.nth(1)).to_contain_text(re.compile(r"Brier score of v2 0\.\d+ on .* held to"))
+    expect(page.get_by_role("listitem").filter(has_text="nightly: run failed")).to_be_visible()
+    expect(page.locator(".decision").filter(has_text="promoted").first).to_be_visible()
+    page.locator(".decision-head").filter(has_text="promoted").first.click()
+    numbers = page.locator(".decision").filter(has_text="promoted").first.locator(".verdict").first
+    for name in ("n", "statistic", "bound", "α"):
+        expect(numbers.locator("dt").get_by_text(name, exact=True)).to_be_visible()
+    assert visit.violations() == []
+    assert visit.overflow() == 0 and visit.errors == []
+
+
+def test_home_opens_with_four_requests(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    expect(page.locator("figure")).to_have_count(4)
+    assert visit.asked == ["GET /", "POST /api/v1/reads", "POST /api/v1/reads", "GET /api/v1/facts"]
+
+
+def test_the_keyboard_alone_reaches_everything(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    expect(page.locator("figure")).to_have_count(4)
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("the next decision")
+    assert visit.violations() == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator(".decision-head").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(second).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("k")
+    expect(page.locator(".decision-head").nth(0)).to_be_focused()
+    chart = page.get_by_role("group", name="Brier score by day")
+    chart.focus()
+    page.keyboard.press("Home")
+    first = page.url
+    assert "at=" in first
+    page.keyboard.press("ArrowRight")
+    assert page.url != first
+    page.keyboard.press("+")
+    assert "since=" in page.url
+    page.keyboard.press("0")
+    assert "since=" not in page.url
+    page.keyboard.press("t")
+    expect(page.locator("figure").nth(1).get_by_role("table")).to_be_visible()
+    assert visit.errors == []
+
+
+def test_the_pointer_reads_and_zooms_and_the_address_keeps_it(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    chart = page.locator("figure").nth(1).locator(".u-over")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+    expect(page.locator("figure").nth(1).locator(".figure-summary")).to_contain_text("bound")
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("since=.*until="))
+    shown = page.locator(".span p").inner_text()
+    other = Visit(browser, turning.url).open(page.url.removeprefix(turning.url))
+    expect(other.locator(".span p")).to_have_text(shown)
+    page.go_back()
+    expect(page.locator(".span p")).not_to_have_text(shown)
+
+
+def test_what_happens_appears_and_histories_are_not_read_again(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    expect(page.locator("figure")).to_have_count(4)
+    before = len(visit.bodies)
+    call(turning, "run.start", {"experiment": "late", "name": "fresh"}, "run.finish")
+    expect(page.get_by_role("listitem").filter(has_text="fresh: run failed")).to_be_visible()
+    asked = " ".join(visit.bodies[before:])
+    assert "monitor.series" not in asked and "rollout.decisions" not in asked
+
+
+def test_a_lost_server_is_said(browser: Browser, empty: Server) -> None:
+    visit = Visit(browser, empty.url)
+    page = visit.open()
+    page.route("**/api/v1/reads", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("the server does not answer")
+    assert visit.violations() == []
+    page.unroute("**/api/v1/reads")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="The wheel stands still")).to_be_visible()
+
+
+def test_a_page_that_is_not_there_says_so(browser: Browser, empty: Server) -> None:
+    visit = Visit(browser, empty.url)
+    page = visit.open("/nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("There is no page /nowhere")
+    assert visit.violations() == [] and visit.errors == []
+
+
+def call(server: Server, op: str, ask: dict[str, str], after: str) -> None:
+    """Start a run over HTTP, as any program would, and let it fail."""
+    started = httpx.post(f"{server.url}/api/v1/{op}", content=json.dumps(ask)).raise_for_status().json()
+    fault = {"code": "step.failed", "message": "out of memory", "hint": ""}
+    over = {"run": started["id"], "state": "failed", "fault": fault}
+    httpx.post(f"{server.url}/api/v1/{after}", content=json.dumps(over)).raise_for_status()
