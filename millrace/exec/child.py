@@ -11,6 +11,7 @@ import faulthandler
 import inspect
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ WORDS = "told.json"
 # Loaded by the parent once a child has needed them: they are large, and loading them starts no threads.
 _WARM = ("numpy", "scipy", "sklearn", "skl2onnx", "onnx", "joblib", "threadpoolctl", "optuna", "pandas", "millrace")
 _PR_SET_PDEATHSIG = 1
+_SYSTEM = ctypes.CDLL(None)
 
 
 def live(work: Work, parent: int) -> None:
@@ -48,7 +50,7 @@ def _settle(work: Work, parent: int) -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _SYSTEM.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(BROKEN)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -75,8 +77,6 @@ def _settle(work: Work, parent: int) -> None:
 
 def _bound_memory(most: int) -> None:
     """Let the process take at most `most` bytes more than it shares with its parent."""
-    import resource
-
     held = 0
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text("ascii").splitlines():

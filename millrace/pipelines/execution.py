@@ -24,7 +24,7 @@ from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
 from millrace.exec.process import Handle, Processes
 from millrace.exec.records import Outcome
-from millrace.pipelines import environment, key, tables, work
+from millrace.pipelines import environment, key, rules, tables, work
 from millrace.pipelines.graph import Node, needs
 from millrace.pipelines.records import Ordered, Output, Pipeline, Plan, Resolved, StepRun
 from millrace.store import tree
@@ -37,7 +37,6 @@ _log = logging.getLogger("millrace")
 _GRACE_S = 5.0
 _LOOK_S = 0.2
 _PLAN = "plan.json"
-_BLAMELESS = 2  # how often a step is tried again whose loss was not its own
 
 
 class Stopped(Exception):
@@ -198,8 +197,8 @@ class Execution:
         """Answer from the cache, or start, every call whose inputs are known; whether anything moved."""
         moved = False
         going = {step.key for _, step in self._under_way.values()}
+        self._look()
         for place in list(waiting):
-            self._look()
             node = plan.graph.nodes[place]
             if not needs(node) <= answers.keys():
                 continue
@@ -286,8 +285,8 @@ class Execution:
         outcome = handle.wait()
         assert outcome is not None, "a handle tells of its end once there is an outcome"
         node = plan.graph.nodes[place]
-        tries = max(node.options.retries, _BLAMELESS if outcome.blameless else 0)
-        if outcome.state == "lost" and step.attempt < tries and not self._stopping.is_set():
+        lost = outcome.state == "lost" and not self._stopping.is_set()
+        if lost and rules.again(step.attempt, node.options, outcome.blameless):
             again = msgspec.structs.replace(step, attempt=step.attempt + 1)
             self._make(pipeline, plan, node, again, answers)
             return

@@ -21,7 +21,7 @@ from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
 from millrace.exec.process import Processes
-from millrace.pipelines import tables
+from millrace.pipelines import rules, tables
 from millrace.pipelines.execution import Execution, Slots
 
 _log = logging.getLogger("millrace")
@@ -29,7 +29,7 @@ _LOOK_S = 0.5
 _HOLD_S = 60
 _RENEW_S = 20
 _REST_S = 30
-_WARM = ("numpy", "millrace.pipelines.work")
+_WARM = ("numpy", "blake3", "millrace.pipelines.work")
 _RunId = tuple[str, str]
 
 
@@ -121,7 +121,7 @@ class Runner:
                     break
                 if place in going or self._resting.get(place, 0.0) > time.monotonic():
                     continue
-                if holder in ("", me) or held < now:
+                if rules.may_hold(me, holder, held, now):
                     tables.hold(tx, workspace, run, me, now + _HOLD_S * SECOND)
                     found.append(place)
             return found

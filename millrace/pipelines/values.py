@@ -73,6 +73,7 @@ class Fields(Struct, frozen=True, tag="fields"):
 
 
 Kept = Json | Number | Array | Bytes | File | Model | Items | Fields
+_KEPT: msgspec.json.Decoder[Kept] = msgspec.json.Decoder(Kept)
 
 
 def store(blobs: Blobs, answer: Any, rows: Any = None) -> Digest:
@@ -93,7 +94,7 @@ def load(blobs: Blobs, digest: Digest, scratch: Path) -> Any:
     stored = tree.read(blobs, digest)
     if not any(entry.path == HEAD for entry in stored):
         return models.load(blobs, digest)
-    kept = msgspec.json.decode(blobs.get(stored.entry(HEAD).digest), type=Kept)
+    kept = _KEPT.decode(blobs.get(stored.entry(HEAD).digest))
     return _load(kept, stored, blobs, scratch)
 
 
@@ -101,7 +102,7 @@ def plain(blobs: Blobs, digest: Digest) -> Any:
     """An answer that is a JSON value, else None: for showing, without loading anything large."""
     stored = tree.read(blobs, digest)
     if len(stored) == 1 and stored[0].path == HEAD:
-        kept = msgspec.json.decode(blobs.get(stored[0].digest), type=Kept)
+        kept = _KEPT.decode(blobs.get(stored[0].digest))
         if isinstance(kept, Json):
             return kept.value
     return None

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from millrace.base.errors import MillraceError
@@ -58,6 +59,10 @@ class Made(Struct, frozen=True):
 
     tree: str
     points: tuple[tuple[str, float | None, int], ...]
+
+
+# Made in the warm parent, so that a child finds its types looked through.
+_READ = (msgspec.json.Decoder(ToPlan), msgspec.json.Decoder(ToMake))
 
 
 def plan(ask: ToPlan) -> Planned:
