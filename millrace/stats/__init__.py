@@ -44,8 +44,10 @@ from millrace.stats.blocks import (
     pairwise,
 )
 from millrace.stats.burn import Budget, Burn, Pair, burn_rates
+from millrace.stats.change_point import Change, change_start, change_update, change_verdict
 from millrace.stats.chi_square import chi_square_tail
 from millrace.stats.columns import Coded
+from millrace.stats.concept import Concept, concept_start, concept_update, concept_verdict
 from millrace.stats.confidence import (
     Arm,
     arm,
@@ -91,6 +93,7 @@ from millrace.stats.latency import (
     slow_by_weight,
 )
 from millrace.stats.metrics import METRICS, Metric, Slice, by_slice, influenced, measure, measure_all, metric
+from millrace.stats.moving_average import Moving, moving_start, moving_update, moving_verdict
 from millrace.stats.noncentral import noncentral_t_density
 from millrace.stats.objective import Rate, rate_interval, rate_start, rate_update, rate_verdict
 from millrace.stats.packing import pack, unpack
@@ -123,8 +126,10 @@ __all__ = [
     "Blocks",
     "Budget",
     "Burn",
+    "Change",
     "Coded",
     "ColumnDrift",
+    "Concept",
     "Detector",
     "Drift",
     "DriftReport",
@@ -138,6 +143,7 @@ __all__ = [
     "Layout",
     "LossEstimator",
     "Metric",
+    "Moving",
     "Pair",
     "Profile",
     "Ranked",
@@ -181,7 +187,13 @@ __all__ = [
     "by_slice",
     "calibration_curve",
     "challenger_alpha",
+    "change_start",
+    "change_update",
+    "change_verdict",
     "chi_square_tail",
+    "concept_start",
+    "concept_update",
+    "concept_verdict",
     "cuped_apply",
     "cuped_fit",
     "density_ratio",
@@ -246,6 +258,9 @@ __all__ = [
     "merge_errors",
     "merge_profiles",
     "metric",
+    "moving_start",
+    "moving_update",
+    "moving_verdict",
     "ndcg",
     "noncentral_t_density",
     "normal_quantile",
