@@ -9,7 +9,9 @@ own past". Unit: the window. Measured: `python bench/drift.py`.
 Of real series with season (electricity prices before a break, bicycle hires, flights, weather; 41 months of days) it
 alarmed twice, fixed limits on population stability or Kolmogorov–Smirnov every day; 56 of 56 faults put into flights
 were found in 1 day (median; 3 where delays themselves grew), the right column first. The constants (10 years, lag,
-degrees of freedom, short memory, calibrator) were chosen with these series in sight.
+degrees of freedom, short memory, calibrator) were chosen with these series in sight. Simulated hours of 30 columns,
+58 months each: no alarm with independent rows (500, 5,000 or 100,000 an hour), one with AR(1) 0.9 means of sd 0.1,
+two with AR(1) 0.98; 0.2 sd in 3 columns was found in 15, 2 and 1 hours (medians).
 
 Neutral while evidence is missing: no rows, no reference yet, or fewer than `past.LEAST` windows of the past give an
 undecided verdict and leave the detectors where they were.
