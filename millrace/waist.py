@@ -7,6 +7,8 @@ the same key with another request is refused.
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,9 @@ OPS: tuple[Op, ...] = (
 TABLE: dict[str, Op] = {op.name: op for op in OPS}
 assert len(TABLE) == len(OPS), "two ops share a name"
 
+_KEY = re.compile(r"[ -~]{1,300}")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`$")
+
 
 def find(name: str) -> Op:
     """The verb of that name. Errors: `op.unknown`, with the nearest."""
@@ -78,6 +83,8 @@ def dispatch(
     """
     op = find(name)
     ask = decode(op, request)
+    if key and not _KEY.fullmatch(key):
+        raise MillraceError("request.invalid", f"{key[:80]!r} is no idempotency key", "use 1 to 300 plain characters")
     if op.kind == "read":
         with ground.catalog.read() as tx:
             _permit(tx, caller, workspace, op)
@@ -94,19 +101,36 @@ def dispatch(
 
 
 def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
-    """`request` as the verb's request type. Errors: `request.invalid`, which names the field."""
+    """`request` as the verb's request type. Errors: `request.invalid`, which names the field.
+
+    A field that the verb does not have is refused, however the request came.
+    """
+    if not isinstance(request, bytes | dict):
+        assert isinstance(request, op.request), f"{op.name} takes a {op.request.__name__}"
+        return request
+    strict, decoder = _strict(op)
     try:
         if isinstance(request, bytes):
-            return msgspec.json.decode(request or b"{}", type=op.request)
-        if isinstance(request, dict):
-            _refuse_unknown(op, request)
-            return msgspec.convert(request, op.request, str_keys=True)
+            return decoder.decode(request or b"{}")
+        return msgspec.convert(request, strict, str_keys=True)
     except msgspec.ValidationError as fault:
+        foreign = _UNKNOWN_FIELD.fullmatch(str(fault))
+        if foreign:
+            known = nearest(foreign[1], op.request.__struct_fields__) if op.request.__struct_fields__ else _fields(op)
+            raise MillraceError("request.invalid", f"{op.name} has no field {foreign[1]!r}", known) from fault
         raise MillraceError("request.invalid", f"{op.name}: {fault}", _fields(op)) from fault
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise MillraceError("request.invalid", f"{op.name}: the request is not JSON: {fault}", _fields(op)) from fault
-    assert isinstance(request, op.request), f"{op.name} takes a {op.request.__name__}"
-    return request
+    except RecursionError as fault:
+        raise MillraceError("request.invalid", f"{op.name}: the request is nested too deeply", _fields(op)) from fault
+
+
+@functools.cache
+def _strict(op: Op) -> tuple[type[msgspec.Struct], msgspec.json.Decoder[Any]]:
+    """The request type of a verb, but without room for fields that it does not have; and its decoder."""
+    name = op.request.__name__
+    strict = msgspec.defstruct(name, [], bases=(op.request,), frozen=True, forbid_unknown_fields=True)
+    return strict, msgspec.json.Decoder(strict)
 
 
 def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
@@ -171,18 +195,10 @@ def _answered(tx: Tx, op: Op, caller: Caller, workspace: str, key: str | None, d
 
 def _remember(cx: Context, op: Op, key: str | None, digest: bytes, answer: Any) -> None:
     if key:
-        encoded = msgspec.json.encode(answer)
+        encoded = msgspec.json.encode(op.kept(answer))
         catalog_tables.answer(cx.tx, cx.workspace, cx.actor, key, op.name, digest, encoded, cx.now)
 
 
 def _fields(op: Op) -> str:
     names = ", ".join(msgspec.structs.fields(op.request)[i].name for i in range(len(op.request.__struct_fields__)))
     return f"{op.name} takes: {names}" if names else f"{op.name} takes nothing"
-
-
-def _refuse_unknown(op: Op, request: dict[str, Any]) -> None:
-    for name in request:
-        if name not in op.request.__struct_fields__:
-            raise MillraceError(
-                "request.invalid", f"{op.name} has no field {name!r}", nearest(name, op.request.__struct_fields__)
-            )

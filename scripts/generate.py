@@ -1,4 +1,5 @@
-"""Writes everything that follows from the code: the first schema, the command line's op table, the reference pages.
+"""Writes everything that follows from the code: the first schema, the command line's op table, the
+reference pages, the names of verbs that callers lean on.
 
     .venv/bin/python -m scripts.generate
 
@@ -15,6 +16,7 @@ _STEPS = (
     ["millrace.catalog.revise", "--first"],
     ["millrace.cli.optable"],
     ["scripts.reference"],
+    ["scripts.promises"],
 )
 
 

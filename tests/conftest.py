@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
+from millrace.testing.home import home
 from millrace.testing.postgres import postgres_cluster, postgres_url
+from millrace.testing.server import server
 
-__all__ = ["postgres_cluster", "postgres_url"]
+__all__ = ["home", "postgres_cluster", "postgres_url", "server"]
+
+
+# No test asserts a time: a busy machine is no defect.
+settings.register_profile("millrace", deadline=None)
+settings.load_profile("millrace")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from millrace.access import rules, tables
 from millrace.access.context import Context
@@ -14,6 +15,8 @@ from millrace.base.clock import DAY, Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import Name, check_name
 from millrace.base.op import Nothing, op, record_of
+
+_MOST_DAYS = 36_500
 
 
 class MakeWorkspace(Struct, frozen=True):
@@ -48,6 +51,10 @@ class Shown(Struct, frozen=True):
     token: Token
     secret: str
 
+    def kept(self) -> Shown:
+        """What may be remembered of it."""
+        return Shown(self.token, "")
+
 
 class Which(Struct, frozen=True):
     id: str
@@ -55,10 +62,11 @@ class Which(Struct, frozen=True):
 
 @op("workspace.make", permission="workspace:admin")
 def make_workspace(ask: MakeWorkspace, cx: Context) -> Workspace:
-    """Make a workspace: a border of names and permissions.
+    """Make a workspace: a border of names and permissions. That is for admins of all workspaces.
 
-    Errors: workspace.exists, name.invalid.
+    Errors: workspace.exists, name.invalid, access.denied.
     """
+    _rule_over(cx, ("*",), "workspace:admin")
     made = Workspace(check_name("workspace", ask.name), cx.now)
     if not tables.add_workspace(cx.tx, made):
         raise MillraceError("workspace.exists", f"there is a workspace {ask.name!r} already", "choose another name")
@@ -95,9 +103,9 @@ def list_actors(ask: Nothing, cx: Context) -> list[Actor]:
 
 @op("actor.grant", permission="actor:admin")
 def grant(ask: GrantRole, cx: Context) -> Grant:
-    """Grant a role in a workspace.
+    """Grant a role in a workspace that the caller is an admin of.
 
-    Errors: actor.unknown, workspace.unknown.
+    Errors: actor.unknown, workspace.unknown, access.denied.
     """
     given = _checked_grant(ask, cx)
     if tables.add_grant(cx.tx, given):
@@ -107,11 +115,17 @@ def grant(ask: GrantRole, cx: Context) -> Grant:
 
 @op("actor.withdraw", permission="actor:admin")
 def withdraw(ask: GrantRole, cx: Context) -> Grant:
-    """Withdraw a role in a workspace.
+    """Withdraw a role in a workspace. The last person who is an admin of everything stays one.
 
-    Errors: actor.unknown, workspace.unknown.
+    Errors: actor.unknown, workspace.unknown, access.denied, actor.last.
     """
     taken = _checked_grant(ask, cx)
+    if taken.role == "admin" and not rules.keeps_an_admin(tables.grants(cx.tx), tables.actors(cx.tx), taken):
+        raise MillraceError(
+            "actor.last",
+            f"{taken.actor} is the last person who is an admin of everything",
+            "make another one first: millrace actor grant ACTOR admin --workspace '*'",
+        )
     if tables.drop_grant(cx.tx, taken):
         cx.fact("role.withdrawn", taken.actor, {"role": taken.role, "workspace": taken.workspace})
     return taken
@@ -123,17 +137,30 @@ def list_grants(ask: Nothing, cx: Context) -> list[Grant]:
     return tables.grants(cx.tx)
 
 
-@op("token.make", permission="token:admin")
+@op("token.make", permission="token:admin", kept=Shown.kept)
 def make_token(ask: MakeToken, cx: Context) -> Shown:
-    """Make a token for an actor. Its secret is in the answer and nowhere else.
+    """Make a token for an actor. Its secret is in the answer and nowhere else: a repeated call shows it empty.
 
-    Errors: actor.unknown, request.invalid.
+    A token for somebody else takes an admin of every workspace that they have a role in; no token can do more than the
+    one that made it.
+
+    Errors: actor.unknown, request.invalid, access.denied.
     """
     if tables.actor(cx.tx, ask.actor) is None:
         raise unknown("actor", ask.actor, (a.name for a in tables.actors(cx.tx)))
-    if ask.days < 0 or not ask.scopes or any(" " in scope or scope.count(":") != 1 for scope in ask.scopes):
+    scoped = ask.scopes and all(rules.is_scope(scope) for scope in ask.scopes)
+    if not 0 <= ask.days <= _MOST_DAYS or not scoped:
         raise MillraceError(
-            "request.invalid", "a token needs days of 0 or more and scopes like 'model:*'", "leave both out for 90 days"
+            "request.invalid",
+            f"a token needs days from 0 to {_MOST_DAYS} and scopes like 'model:*'",
+            "leave both out for 90 days",
+        )
+    _rule_over(cx, tables.places(cx.tx, ask.actor) if ask.actor != cx.actor else (), "token:admin")
+    if not rules.within(ask.scopes, cx.caller.scopes):
+        raise MillraceError(
+            "access.denied",
+            f"the token that asks has the scopes {' '.join(cx.caller.scopes)}: it cannot make one that may more",
+            "ask with a wider token, or for narrower scopes",
         )
     secret = secrets.token_urlsafe(32)
     expires: Micros | None = cx.now + ask.days * DAY if ask.days else None
@@ -151,17 +178,20 @@ def list_tokens(ask: Nothing, cx: Context) -> list[Token]:
 
 @op("token.revoke", permission="token:admin")
 def revoke(ask: Which, cx: Context) -> Token:
-    """Revoke a token at once.
+    """Revoke a token at once: one's own, or one of somebody whose workspaces the caller is an admin of.
 
-    Errors: token.unknown.
+    Errors: token.unknown, access.denied.
     """
     found = tables.token(cx.tx, ask.id)
     if found is None:
         raise unknown("token", ask.id, (t.id for t in tables.tokens(cx.tx)))
-    if found[0].revoked is None:
+    held = found[0]
+    _rule_over(cx, tables.places(cx.tx, held.actor) if held.actor != cx.actor else (), "token:admin")
+    if held.revoked is None:
+        held = structs.replace(held, revoked=cx.now)
         tables.revoke(cx.tx, ask.id, cx.now)
-        cx.fact("token.revoked", ask.id, {"actor": found[0].actor})
-    return found[0]
+        cx.fact("token.revoked", ask.id, {"actor": held.actor})
+    return held
 
 
 def authenticate(shown: str, cx: Context) -> Caller:
@@ -186,7 +216,21 @@ def _checked_grant(ask: GrantRole, cx: Context) -> Grant:
     place = ask.workspace or cx.workspace
     if place != "*" and not tables.has_workspace(cx.tx, place):
         raise unknown("workspace", place, (w.name for w in tables.workspaces(cx.tx)))
+    _rule_over(cx, (place,), "actor:admin")
     return Grant(ask.actor, place, ask.role)
+
+
+def _rule_over(cx: Context, places: Iterable[str], permission: str) -> None:
+    """Errors: `access.denied` unless the caller has `permission` in each of these workspaces; ``*`` is all of them.
+
+    The waist has checked it for the call's own workspace; who acts on another one needs it there.
+    """
+    for place in sorted(places):
+        if not rules.may(tables.roles(cx.tx, cx.actor, place), cx.caller.scopes, permission):
+            where = "all workspaces" if place == "*" else f"workspace {place}"
+            raise MillraceError(
+                "access.denied", f"{cx.actor} may not {permission} in {where}", "ask somebody who is an admin there"
+            )
 
 
 OPS = tuple(

@@ -6,13 +6,16 @@ roles, narrowed by the token's scopes, decides. Whatever is not granted is denie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from millrace.access.records import Caller, Role, Token
+from millrace.access.records import Actor, Caller, Grant, Role, Token
 from millrace.base.clock import Micros
 
 VERBS = ("read", "write", "run", "approve", "operate", "admin")
+
+_SCOPE = re.compile(r"(\*|[a-z_]+):(\*|[a-z_]+)")
 
 ROLES: dict[Role, frozenset[str]] = {
     "viewer": frozenset({"read"}),
@@ -28,6 +31,26 @@ def may(roles: Iterable[Role], scopes: Iterable[str], permission: str) -> bool:
     verb = permission.partition(":")[2]
     granted = any(verb in ROLES[role] for role in roles)
     return granted and any(fnmatchcase(permission, scope) for scope in scopes)
+
+
+def is_scope(text: str) -> bool:
+    """Whether `text` is a token's scope: ``noun:verb``, where either may be ``*``."""
+    return _SCOPE.fullmatch(text) is not None
+
+
+def within(asked: Iterable[str], own: Iterable[str]) -> bool:
+    """Whether a token of the scopes `asked` can do nothing that one of the scopes `own` cannot."""
+    outer = tuple(own)
+    return all(any(fnmatchcase(scope, wide) for wide in outer) for scope in asked)
+
+
+def keeps_an_admin(grants: Iterable[Grant], actors: Iterable[Actor], without: Grant) -> bool:
+    """Whether some person is still an admin of everything once `without` has been withdrawn."""
+    people = {actor.name for actor in actors if actor.kind == "person"}
+    return any(
+        grant.actor in people and grant.workspace == "*" and grant.role == "admin" and grant != without
+        for grant in grants
+    )
 
 
 def token_fault(token: Token | None, secret_hash_fits: bool, now: Micros) -> str | None:

@@ -36,6 +36,7 @@ _roles = select(_grant.c.role).where(
     _grant.c.actor == bindparam("who"), or_(_grant.c.workspace == bindparam("place"), _grant.c.workspace == "*")
 )
 _grants = select(_grant.c.actor, _grant.c.workspace, _grant.c.role).order_by(_grant.c.actor, _grant.c.workspace)
+_grants_of = _grants.where(_grant.c.actor == bindparam("who"))
 _drop_grant = _grant.delete().where(
     _grant.c.actor == bindparam("who"), _grant.c.workspace == bindparam("place"), _grant.c.role == bindparam("what")
 )
@@ -86,6 +87,11 @@ def drop_grant(tx: Tx, grant: Grant) -> bool:
 
 def grants(tx: Tx) -> list[Grant]:
     return [Grant(*row) for row in tx.run(_grants)]
+
+
+def places(tx: Tx, actor: str) -> set[str]:
+    """The workspaces, or ``*``, in which an actor has a role."""
+    return {row[1] for row in tx.run(_grants_of, who=actor)}
 
 
 def roles(tx: Tx, actor: str, workspace: str) -> list[Role]:

@@ -7,7 +7,7 @@ world; it arrives with the data and never comes from here.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from millrace.base.errors import MillraceError
@@ -47,7 +47,7 @@ class SystemClock:
 def to_iso(at: Micros) -> str:
     """`at` as ISO 8601 in UTC, with only as many fraction digits as it needs."""
     seconds, micros = divmod(at, SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
     return text + (f".{micros:06d}".rstrip("0") if micros else "") + "Z"
 
 

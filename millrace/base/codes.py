@@ -31,6 +31,7 @@ CODES: dict[str, Code] = {
     "access.foreign": Code(403, 4, "the request came from another host or origin"),
     "access.required": Code(401, 4, "the server asks for a token"),
     "actor.exists": _conflict("an actor of that name exists"),
+    "actor.last": _conflict("somebody must stay an admin of everything"),
     "actor.unknown": _unknown("actor"),
     "token.expired": Code(401, 4, "the token's time is over"),
     "token.invalid": Code(401, 4, "the token is not known here"),
@@ -38,6 +39,7 @@ CODES: dict[str, Code] = {
     "workspace.exists": _conflict("a workspace of that name exists"),
     "workspace.unknown": _unknown("workspace"),
     # base and waist
+    "command.invalid": Code(400, 2, "the command line cannot be read"),
     "config.invalid": Code(400, 2, "a setting has an impossible value"),
     "idempotency.mismatch": _conflict("the idempotency key was used for another request"),
     "internal.fault": Code(500, 1, "a defect in Millrace"),
@@ -45,6 +47,8 @@ CODES: dict[str, Code] = {
     "op.unknown": _unknown("operation"),
     "page.invalid": _bad("a paging cursor that was not given out by this server"),
     "request.invalid": _bad("the request does not fit the operation"),
+    "request.media": Code(415, 1, "the body is not of a type that this address takes"),
+    "request.method": Code(405, 1, "the address does not answer this HTTP method"),
     "request.too_large": Code(413, 1, "the request is larger than the server takes"),
     # catalog
     "catalog.busy": Code(503, 1, "another process holds the catalog for too long"),
@@ -55,6 +59,7 @@ CODES: dict[str, Code] = {
     "journal.broken": Code(500, 1, "a journal row does not fit its chain"),
     # server
     "server.busy": Code(503, 1, "too much is waiting already"),
+    "server.folder": Code(500, 1, "the directory cannot be used"),
     "server.held": Code(409, 1, "another server holds this directory"),
     "server.port": Code(409, 1, "the port is taken"),
     "server.stopping": Code(503, 1, "the server is shutting down"),

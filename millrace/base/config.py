@@ -21,6 +21,8 @@ class Setting(NamedTuple):
     default: Any
     kind: type
     meaning: str
+    least: int = 0
+    most: int = 1 << 53
 
 
 class Value(NamedTuple):
@@ -37,8 +39,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("workspace", "main", str, "workspace that names are looked up in"),
     Setting("catalog", "", str, "PostgreSQL URL of the catalog; empty means SQLite in the directory"),
     Setting("host", "127.0.0.1", str, "address the server binds to"),
-    Setting("port", 7717, int, "port the server binds to"),
-    Setting("workers", 1, int, "number of server processes"),
+    Setting("port", 7717, int, "port the server binds to", most=65_535),
+    Setting("workers", 1, int, "number of server processes", least=1, most=64),
     Setting("loop_actor", "loop", str, "actor that the loop acts as"),
     Setting(
         "prediction_sync", "second", str, "when the prediction log is synced: 'second', or 'batch' before answering"
@@ -46,7 +48,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("steps", 0, int, "pipeline steps that run at once; 0 means one a processor"),
     Setting("step_timeout_s", 86_400, int, "longest time of a step that names no bound, in seconds"),
     Setting("step_memory_mb", 0, int, "most memory of a step that names no bound, in MB; 0 means 80 % of the machine"),
-    Setting("body_limit_mb", 512, int, "largest request body in MB"),
+    Setting("body_limit_mb", 512, int, "largest request body in MB", least=1),
 )
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -115,8 +117,8 @@ def _parse(setting: Setting, raw: Any, origin: str) -> Any:
         value = setting.kind(raw)
     except (TypeError, ValueError):
         value = None
-    if value is None or (setting.kind is int and value < 0):
-        kind = "a whole number" if setting.kind is int else "text"
+    if value is None or (setting.kind is int and not setting.least <= value <= setting.most):
+        kind = f"a whole number from {setting.least} to {setting.most}" if setting.kind is int else "text"
         raise MillraceError("config.invalid", f"{origin}: {setting.name} = {raw!r} is not {kind}", setting.meaning)
     return value
 

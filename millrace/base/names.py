@@ -16,7 +16,7 @@ def check_name(noun: str, name: str) -> Name:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or ".." in name:
         raise MillraceError(
             "name.invalid",
-            f"{name!r} cannot name a {noun}",
+            f"{name!r} is not a possible {noun} name",
             "use 1 to 128 letters, digits, '_', '-' or '.', with a letter or digit at both ends",
         )
     return name

@@ -37,6 +37,8 @@ class Op(NamedTuple):
     answer: Any
     run: Callable[..., Any]
     doc: str
+    kept: Callable[[Any], Any]
+    """What of an answer is remembered under an idempotency key: all of it, unless it holds a secret."""
 
     @property
     def noun(self) -> str:
@@ -47,7 +49,11 @@ class Op(NamedTuple):
         return self.name.partition(".")[2]
 
 
-def op(name: str, *, permission: str, kind: Kind = "write") -> Callable[[F], F]:
+def _whole(answer: Any) -> Any:
+    return answer
+
+
+def op(name: str, *, permission: str, kind: Kind = "write", kept: Callable[[Any], Any] = _whole) -> Callable[[F], F]:
     """Declare a verb. The function takes ``(ask: RequestStruct, cx: Context)`` and returns a msgspec-encodable value.
 
     Its first docstring line is its summary everywhere. An `Errors: a.b, c.d.` line in the docstring is checked: each
@@ -63,7 +69,7 @@ def op(name: str, *, permission: str, kind: Kind = "write") -> Callable[[F], F]:
         assert doc, f"op {name} has no docstring"
         for code in promised_errors(doc):
             assert code in CODES, f"op {name} promises the unlisted error {code!r}"
-        record = Op(name, permission, kind, hints[parameters[0]], hints.get("return", type(None)), run, doc)
+        record = Op(name, permission, kind, hints[parameters[0]], hints.get("return", type(None)), run, doc, kept)
         run.__op__ = record  # type: ignore[attr-defined]  # the waist reads it back from the function
         return run
 

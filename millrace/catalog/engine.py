@@ -88,7 +88,7 @@ class Catalog:
         work = _Work(run)
         with self._closing:
             if self._closed:
-                raise MillraceError("server.stopping", "the catalog is closed", "open the platform again")
+                raise _stopping()
             self._queue.put(work)
         work.done.acquire()
         if work.fault is not None:
@@ -98,6 +98,8 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A reading transaction on one snapshot; many run at once."""
+        if self._closed:
+            raise _stopping()
         try:
             session = self._readers.get_nowait()
         except Empty:
@@ -115,6 +117,10 @@ class Catalog:
             raise translated from fault
         finally:
             self._give_back(session, healthy)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def wait(self, seen: int, timeout_s: float) -> int:
         """Wait until this process commits something after `seen` or the time is over; the count of commits."""
@@ -205,6 +211,10 @@ class Catalog:
                 heads = attempt
             cursor.execute("RELEASE SAVEPOINT work")
         session.commit()
+
+
+def _stopping() -> MillraceError:
+    return MillraceError("server.stopping", "the catalog is closed", "open the platform again")
 
 
 def _discard(session: Session | None) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, Text, bindparam, select
 
 from millrace.base.clock import Micros
 from millrace.catalog import schema
 from millrace.catalog.journal import Fact, Row
 from millrace.catalog.statements import insert_absent, upsert
 from millrace.catalog.tx import Tx
+from millrace.store.blobs import Digest
+from millrace.store.collect import named
 
 _f, _c, _i = schema.fact.c, schema.cursor.c, schema.idempotency.c
 _columns = (_f.workspace, _f.number, _f.at, _f.actor, _f.kind, _f.subject, _f.data, _f.hash)
@@ -34,6 +36,7 @@ _answered = select(_i.op, _i.request, _i.answer).where(
     _i.workspace == bindparam("place"), _i.actor == bindparam("who"), _i.key == bindparam("which")
 )
 _answer = insert_absent(schema.idempotency)
+_NOT_SCANNED = frozenset({"fact", "idempotency", "alembic_version"})
 
 
 def rows_after(tx: Tx, workspace: str, after: int, most: int) -> list[Row]:
@@ -88,3 +91,16 @@ def answer(tx: Tx, workspace: str, actor: str, key: str, op: str, request: bytes
     """Remember an answer; False if another call with the key came first."""
     row = {"workspace": workspace, "actor": actor, "key": key, "op": op, "request": request, "answer": answer, "at": at}
     return tx.change(_answer, **row) == 1
+
+
+def named_digests(tx: Tx) -> Iterator[Digest]:
+    """Every digest that a row of any table names, in text or bytes; the journal and remembered answers left out.
+
+    What it yields may come more than once, and need not be a stored blob's.
+    """
+    for name, table in sorted(schema.metadata.tables.items()):
+        columns = [column for column in table.columns if isinstance(column.type, Text | LargeBinary)]
+        if columns and name not in _NOT_SCANNED:
+            for row in tx.each(select(*columns)):
+                for value in row:
+                    yield from named(value if isinstance(value, str) else bytes(value or b"").decode("latin-1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import bindparam, insert, select
@@ -17,6 +17,7 @@ _fact = schema.fact.c
 _head = select(_fact.number, _fact.hash).where(_fact.workspace == bindparam("w")).order_by(_fact.number.desc()).limit(1)
 _append = insert(schema.fact)
 
+_MANY = 1_000
 Heads = dict[str, tuple[int, bytes]]
 
 
@@ -29,6 +30,7 @@ class Cursor(Protocol):
     def execute(self, sql: str, values: Any = ..., /) -> Any: ...
     def executemany(self, sql: str, values: Any, /) -> Any: ...
     def fetchall(self) -> list[Any]: ...
+    def fetchmany(self, count: int, /) -> list[Any]: ...
     def fetchone(self) -> Any: ...
 
 
@@ -49,6 +51,12 @@ class Tx:
         """All rows of a query, as tuples."""
         self._cursor.execute(*self._statements.sql(statement, values))
         return self._cursor.fetchall()
+
+    def each(self, statement: ClauseElement, /, **values: Any) -> Iterator[Any]:
+        """The rows of a query one after the other, for many of them. Run nothing else until the last has come."""
+        self._cursor.execute(*self._statements.sql(statement, values))
+        while rows := self._cursor.fetchmany(_MANY):
+            yield from rows
 
     def one(self, statement: ClauseElement, /, **values: Any) -> Any | None:
         """The first row of a query, or None."""

@@ -5,8 +5,9 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 the gate said no, 4 sign-in or permission,
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -14,8 +15,6 @@ from millrace import __version__
 from millrace.base.errors import MillraceError, nearest
 from millrace.cli import optable, show
 from millrace.cli.optable import Field, Verb
-
-_OWN = ("up", "demo", "config", "doctor")
 
 
 class Root(click.Group):
@@ -32,8 +31,9 @@ class Root(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            raise click.UsageError(
-                f"there is no command {args[0]!r}; {nearest(args[0], self.list_commands(ctx))}"
+            known = self.list_commands(ctx)
+            raise MillraceError(
+                "command.invalid", f"there is no command {args[0]!r}", nearest(args[0], known)
             ) from None
 
 
@@ -45,7 +45,7 @@ class Noun(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError:
             hint = nearest(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"{self.name} has no verb {args[0]!r}; {hint}") from None
+            raise MillraceError("command.invalid", f"{self.name} has no verb {args[0]!r}", hint) from None
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
@@ -166,20 +166,31 @@ def config_show(ctx: click.Context, as_json: bool) -> None:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="millrace", standalone_mode=False)
     except click.ClickException as fault:
-        fault.show()
-        sys.exit(2)
+        usage = fault.ctx.command_path if isinstance(fault, click.UsageError) and fault.ctx else "millrace"
+        _told(MillraceError("command.invalid", fault.format_message(), f"{usage} --help"))
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except MillraceError as fault:
-        click.echo(str(fault), err=True)
-        sys.exit(fault.exit_code)
+        _told(fault)
     except BrokenPipeError:
+        # Whoever read has left; what is still in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as defect:
+        if os.environ.get("MILLRACE_TRACE"):
+            raise
+        told = f"a defect in Millrace: {type(defect).__name__}: {defect}"
+        _told(MillraceError("internal.fault", told, "set MILLRACE_TRACE=1 to see where, and report it"))
+
+
+def _told(fault: MillraceError) -> NoReturn:
+    click.echo(str(fault), err=True)
+    sys.exit(fault.exit_code)
 
 
 if __name__ == "__main__":

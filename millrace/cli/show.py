@@ -16,7 +16,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"items", "next"}:
         value = value["items"]
     if isinstance(value, list):
-        return table(value) if value and isinstance(value[0], dict) else "\n".join(str(item) for item in value)
+        rows = value and all(isinstance(item, dict) for item in value)
+        return table(value) if rows else "\n".join(str(item) for item in value)
     if isinstance(value, dict):
         width = max((len(name) for name in value), default=0)
         return "\n".join(f"{name:<{width}}  {cell(item)}" for name, item in value.items())

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,23 +27,25 @@ if TYPE_CHECKING:
     from millrace.assemble import Platform
 
 _log = logging.getLogger("millrace.http")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class Application:
     """Everything the server answers."""
 
     def __init__(self, platform: Platform, host: str = "127.0.0.1") -> None:
+        self._platform = platform
         self._doorman = Doorman(platform.ground, host)
         self._ids = Ids()
         self._predictions = OpenInference(platform, self._doorman)
         self._page = Page()
-        self._framework: ASGIApp = Router(routes=Native(platform).routes(), default=_nowhere)
+        self._framework: ASGIApp = Router(routes=Native(platform).routes(), default=_nowhere, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         if scope["path"] == "/health":
-            await Response(b'{"status":"ok"}', media_type="application/json")(scope, receive, send)
+            await self._health()(scope, receive, send)
             return
         if scope["path"].startswith("/v2"):
             await self._predictions(scope, receive, send)  # tells its own errors, in its own words
@@ -50,7 +54,11 @@ class Application:
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                headers = message.setdefault("headers", [])
+                if _NOSNIFF not in headers:
+                    headers.append(_NOSNIFF)
             await send(message)
 
         try:
@@ -61,17 +69,40 @@ class Application:
                 if page is not None:
                     await page(scope, receive, watched)
                     return
+            scope["app"] = self  # so that the framework raises where it would answer a refusal in plain text
             scope["caller"] = self._doorman.admit(scope["method"], headers)
             await self._framework(scope, receive, watched)
         except MillraceError as fault:
             if not started:
                 await problem(fault)(scope, receive, send)
+        except ClientDisconnect:
+            return
+        except HTTPException as fault:
+            if not started:
+                await problem(_refused(fault, scope))(scope, receive, send)
         except Exception as fault:
             reference = self._ids.new()
             _log.exception("defect %s at %s %s", reference, scope["method"], scope["path"])
             if not started:
                 await defect(fault, reference)(scope, receive, send)
 
+    def _health(self) -> Response:
+        if self._platform.stopping:
+            return problem(MillraceError("server.stopping", "the server is shutting down", "try another one"))
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+def _refused(fault: HTTPException, scope: Scope) -> MillraceError:
+    """What the framework itself refused, as one of our errors."""
+    if fault.status_code == 405:
+        allowed = (fault.headers or {}).get("Allow", "")
+        return MillraceError("request.method", f"{scope['path']} does not answer {scope['method']}", f"use {allowed}")
+    return _nothing_at(scope)
+
+
+def _nothing_at(scope: Scope) -> MillraceError:
+    return MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see /api/v1/openapi.json")
+
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    raise MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see /api/v1/openapi.json")
+    raise _nothing_at(scope)

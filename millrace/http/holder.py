@@ -19,26 +19,36 @@ _TRIES, _PAUSE_S = 25, 0.01
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The server that holds a directory."""
+    """The server that holds a directory. Its `url` is empty while it is starting."""
 
     pid: int
     url: str
 
 
 class DirectoryLock:
-    """Held from construction until `release`. Errors: `server.held`, which names the holder."""
+    """Held from construction until `release`. Errors: `server.held`, which names the holder; `server.folder`."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "server.lock"
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as fault:
+            raise MillraceError(
+                "server.folder", f"{folder} cannot be used: {fault.strerror}", "choose another --dir"
+            ) from fault
         if not self._take():
             os.close(self._file)
             held = holder(folder)
-            who = f"process {held.pid} at {held.url}" if held else "another process"
+            where = f" at {held.url}" if held and held.url else ""
+            who = f"process {held.pid}{where}" if held else "another process"
             raise MillraceError("server.held", f"{folder} is served by {who}", "use that server, or stop it first")
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, msgspec.json.encode(Holder(os.getpid(), url)), 0)
+        self.tell("")
+
+    def tell(self, url: str) -> None:
+        """Write down where this process answers."""
+        told = msgspec.json.encode(Holder(os.getpid(), url))
+        os.pwrite(self._file, told, 0)
+        os.ftruncate(self._file, len(told))
 
     def _take(self) -> bool:
         """Whether the lock is ours. Who only asks for the holder has it for a moment, so one refusal says nothing."""
@@ -61,7 +71,7 @@ def holder(folder: Path) -> Holder | None:
     path = folder / "server.lock"
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -17,13 +19,17 @@ from millrace.base.errors import MillraceError
 from millrace.catalog import tables as catalog_tables
 from millrace.http import reads
 from millrace.http.openapi import openapi
+from millrace.http.pulse import Pulse
 
 if TYPE_CHECKING:
     from millrace.assemble import Platform
 
 _encode = msgspec.json.encode
-_POLL_S = 0.5
 _PAGE = 500
+_ALIVE_S = 15.0
+_SPOOL = 4 << 20
+_WORK_AT_ONCE = 24
+_NEWEST = 1 << 62
 
 
 class Native:
@@ -33,6 +39,9 @@ class Native:
         self._platform = platform
         self._limit = platform.ground.config["body_limit_mb"] * 1_000_000
         self._document: bytes | None = None
+        self._pulse = Pulse(platform.ground.catalog)
+        # Heavy verbs may take minutes: they have threads of their own, so that they keep nobody else waiting.
+        self._heavy = CapacityLimiter(_WORK_AT_ONCE)
 
     def routes(self) -> list[Route]:
         return [
@@ -46,16 +55,20 @@ class Native:
 
     async def call(self, request: Request) -> Response:
         """Run one verb."""
+        op = waist.find(request.path_params["op"])
         body = await _body(request, self._limit)
-        answer = await run_in_threadpool(
-            self._platform.call,
-            request.path_params["op"],
-            body or b"{}",
-            request.scope["caller"],
-            _workspace(request),
-            request.headers.get("idempotency-key"),
-        )
-        return Response(_encode(answer), media_type="application/json")
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if body and media != "application/json":
+            raise MillraceError(
+                "request.media", f"the body says it is {media!r}", "send Content-Type: application/json"
+            )
+        caller, workspace, key = request.scope["caller"], _workspace(request), request.headers.get("idempotency-key")
+
+        def run() -> bytes:
+            return _encode(self._platform.call(op.name, body or b"{}", caller, workspace, key))
+
+        answer = await to_thread.run_sync(run, limiter=self._heavy if op.kind == "work" else None)
+        return Response(answer, media_type="application/json")
 
     async def reads(self, request: Request) -> Response:
         """Run several verbs that read."""
@@ -72,8 +85,10 @@ class Native:
     async def facts(self, request: Request) -> Response:
         """The journal as server-sent events; the id of an event is the cursor to continue from."""
         cursor = request.headers.get("last-event-id") or request.query_params.get("after", "0")
-        if not cursor.isdigit():
-            raise MillraceError("page.invalid", f"{cursor!r} is not a fact's number", "use the id of the last event")
+        if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) < _NEWEST):
+            raise MillraceError(
+                "page.invalid", f"{cursor[:80]!r} is not a fact's number", "use the id of the last event"
+            )
         await run_in_threadpool(self._permit, request.scope["caller"], _workspace(request), "audit:read")
         stream = self._events(request, _workspace(request), int(cursor))
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -81,9 +96,14 @@ class Native:
     async def put_blob(self, request: Request) -> Response:
         """Store the body's bytes; their digest. Bytes become reachable when a verb refers to them."""
         await run_in_threadpool(self._permit, request.scope["caller"], _workspace(request), "blob:write")
-        body = await _body(request, self._limit)
-        digest = await run_in_threadpool(self._platform.ground.blobs.put, body)
-        return Response(_encode({"digest": digest, "size": len(body)}), media_type="application/json")
+        with tempfile.SpooledTemporaryFile(_SPOOL) as spool:
+            size = 0
+            async for part in _parts(request, self._limit):
+                size += len(part)
+                await run_in_threadpool(spool.write, part)
+            spool.seek(0)
+            digest = await run_in_threadpool(self._platform.ground.blobs.put, cast(BinaryIO, spool))
+        return Response(_encode({"digest": digest, "size": size}), media_type="application/json")
 
     async def get_blob(self, request: Request) -> Response:
         """The bytes of a digest, always as an attachment."""
@@ -105,20 +125,27 @@ class Native:
 
     async def _events(self, request: Request, workspace: str, after: int) -> AsyncIterator[bytes]:
         catalog = self._platform.ground.catalog
-        seen = 0
+        clock = self._platform.ground.clock
 
         def page() -> list[Any]:
             with catalog.read() as tx:
                 return catalog_tables.facts_after(tx, workspace, after, _PAGE)
 
         yield b": facts\n\n"
+        spoke = clock.monotonic()
         while not await request.is_disconnected() and not self._platform.stopping:
+            tick = self._pulse.listen()
             found = await run_in_threadpool(page)
             for fact in found:
                 yield b"id: %d\ndata: %s\n\n" % (fact.number, _encode(fact))
                 after = fact.number
-            if not found:
-                seen = await run_in_threadpool(catalog.wait, seen, _POLL_S)
+            if found:
+                spoke = clock.monotonic()
+                continue
+            if clock.monotonic() - spoke > _ALIVE_S:
+                spoke = clock.monotonic()
+                yield b": alive\n\n"
+            await self._pulse.wait(tick)
 
 
 def _workspace(request: Request) -> str:
@@ -126,10 +153,19 @@ def _workspace(request: Request) -> str:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    parts, size = [], 0
+    return b"".join([part async for part in _parts(request, limit)])
+
+
+async def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
+    told, size = request.headers.get("content-length", ""), 0
+    if told.isascii() and told.isdigit() and (len(told) > 15 or int(told) > limit):
+        raise _too_large(limit)
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise MillraceError("request.too_large", f"the body is larger than {limit} bytes", "send it in parts")
-        parts.append(part)
-    return b"".join(parts)
+            raise _too_large(limit)
+        yield part
+
+
+def _too_large(limit: int) -> MillraceError:
+    return MillraceError("request.too_large", f"the body is larger than {limit} bytes", "send it in parts")

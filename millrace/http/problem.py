@@ -33,4 +33,5 @@ def problem(fault: MillraceError) -> Response:
 
 def defect(fault: BaseException, reference: str) -> Response:
     """The answer for a defect of ours: a reference to the log, and nothing of the inside."""
-    return problem(MillraceError("internal.fault", f"a defect in Millrace; the server's log names it {reference}"))
+    told = f"a defect in Millrace; the server's log names it {reference}"
+    return problem(MillraceError("internal.fault", told, "report it with that part of the log; nothing was half-made"))

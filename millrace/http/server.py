@@ -1,24 +1,21 @@
-"""`millrace up`: bind, lock the directory, fork the workers if there are several, serve, drain, leave.
+"""`millrace up`: lock the directory, bind, fork the workers if there are several, serve, drain, leave.
 
-Fork comes before any thread or connection exists. The first worker leads: it runs the platform's followers (loop,
-runner, sealing); every worker answers. The parent only watches.
+The first worker leads: it runs the platform's followers (loop, runner, sealing); every worker answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
 import socket
-import sys
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from millrace.base.config import Config
 from millrace.base.errors import MillraceError
-from millrace.http import logs
+from millrace.http import logs, workers
 from millrace.http.doorman import is_loopback
 from millrace.http.holder import DirectoryLock
 
@@ -30,57 +27,88 @@ _DRAIN_S = 20
 def up(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; the exit code, 0 after a clean drain.
 
-    Errors: `server.port`, `server.held`, `server.unsafe`, and what opening the platform may raise.
+    Errors: `server.held`, `server.folder`, `server.port`, `server.unsafe`, and what opening the platform may raise.
     """
     logs.start()
-    host, workers = config["host"], config["workers"]
-    if not is_loopback(host) and not _has_tokens(config):
-        raise MillraceError(
-            "server.unsafe",
-            f"binding to {host} without authentication would let anybody in",
-            "make a token first: millrace token make ACTOR, or bind to 127.0.0.1",
-        )
-    listener = _bind(host, config["port"])
-    port = listener.getsockname()[1]
-    url = f"http://{host}:{port}"
-    lock = DirectoryLock(Path(config["dir"]).absolute(), url)
+    signal.signal(signal.SIGTERM, _leave)
+    host, count = config["host"], config["workers"]
+    lock = DirectoryLock(Path(config["dir"]).absolute())
     try:
-        if workers <= 1:
-            return _serve(config, listener, url, lead=True)
-        return _watch(config, listener, url, workers)
+        if not is_loopback(host) or count > 1:
+            _prepare(config)
+        listener = _bind(host, config["port"])
+        try:
+            url = _url(host, listener.getsockname()[1])
+            lock.tell(url)
+            if count <= 1:
+                return _serve(config, listener, url, 0, -1)
+            return workers.watch(lambda place, parent: _serve(config, listener, url, place, parent), count)
+        finally:
+            listener.close()
     finally:
-        listener.close()
         lock.release()
 
 
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Told to stop before there was anything to drain."""
+    raise SystemExit(0)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host.strip('[]')}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind((host.strip("[]"), port))
         listener.listen(_BACKLOG)
-    except OSError as fault:
+    except (OSError, OverflowError, UnicodeError) as fault:
         listener.close()
-        raise MillraceError("server.port", f"{host}:{port}: {fault.strerror}", "choose another --port") from fault
+        told = getattr(fault, "strerror", None) or str(fault)
+        raise MillraceError("server.port", f"{host}:{port}: {told}", "choose another --port or --host") from fault
     listener.set_inheritable(True)
     return listener
 
 
-def _serve(config: Config, listener: socket.socket, url: str, lead: bool) -> int:
+def _prepare(config: Config) -> None:
+    """Before anybody can come in: the schema is current, and there is a token where one will be asked for."""
+    from millrace.assemble import Platform
+
+    platform = Platform(config)
+    try:
+        if not is_loopback(config["host"]) and not platform.call("token.list"):
+            raise MillraceError(
+                "server.unsafe",
+                f"binding to {config['host']} without authentication would let anybody in",
+                "make a token first: millrace token make ACTOR, or bind to 127.0.0.1",
+            )
+    finally:
+        platform.close()
+
+
+def _serve(config: Config, listener: socket.socket, url: str, place: int, parent: int) -> int:
+    """Serve as the worker of a place; also end when `parent`, a descriptor or -1, can be read."""
     from uvicorn import Config as UvicornConfig
     from uvicorn import Server
+
+    from millrace.assemble import Platform
+    from millrace.http.application import Application
 
     class Drained(Server):
         """A server whose signal means: end the event streams, drain, return."""
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.leave()
+
+        def leave(self) -> None:
             platform.stopping = True
             self.should_exit = True
 
-    from millrace.assemble import Platform
-    from millrace.http.application import Application
-
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    lead = place == 0
     platform = Platform(config)
     try:
         if lead:
@@ -96,65 +124,20 @@ def _serve(config: Config, listener: socket.socket, url: str, lead: bool) -> int
             date_header=False,
         )
         server = Drained(settings)
+
+        async def serve() -> None:
+            if parent >= 0:
+                asyncio.get_running_loop().add_reader(parent, server.leave)
+            await server.serve(sockets=[listener])
+
         if lead:
             _log.info("millrace is ready at %s, everything lives in %s", url, platform.ground.folder)
         with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
-            runner.run(server.serve(sockets=[listener]))
+            runner.run(serve())
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         platform.close()
         if lead:
             _log.info("millrace has stopped")
     return 0
-
-
-def _watch(config: Config, listener: socket.socket, url: str, workers: int) -> int:
-    stopping = False
-    children: dict[int, int] = {}
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    for place in range(workers):
-        children[_fork(config, listener, url, place)] = place
-    while children:
-        try:
-            pid, status = os.wait()
-        except InterruptedError:
-            continue
-        place = children.pop(pid, -1)
-        if not stopping and place >= 0:
-            _log.error("worker %d ended with status %d; starting another", place, os.waitstatus_to_exitcode(status))
-            children[_fork(config, listener, url, place)] = place
-    return 0
-
-
-def _fork(config: Config, listener: socket.socket, url: str, place: int) -> int:
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        code = _serve(config, listener, url, lead=place == 0)
-    except MillraceError as fault:
-        _log.error("%s", fault)
-    finally:
-        os._exit(code)
-
-
-def _has_tokens(config: Config) -> bool:
-    from millrace.assemble import Platform
-
-    platform = Platform(config)
-    try:
-        return bool(platform.call("token.list"))
-    finally:
-        platform.close()

@@ -67,6 +67,8 @@ _place: BindParameter[Any] = bindparam("place")
 _which: BindParameter[Any] = bindparam("which")
 
 _versions = (_p.name, _p.number, _p.code, _p.entry, _p.made, _p.actor, _p.rest)
+_all_code = select(_p.code)
+_all_outputs = select(_k.tree)
 _add_pipeline = insert_absent(_pipeline)
 _one_pipeline = select(*_versions).where(_p.workspace == _place, _p.name == _which)
 _newest_pipeline = _one_pipeline.order_by(_p.number.desc()).limit(1)
@@ -213,3 +215,8 @@ def _as_pipeline(row: Any) -> Pipeline:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def roots(tx: Tx) -> list[str]:
+    """The code of every pipeline and the committed answer to every key: what garbage collection must keep."""
+    return [row[0] for row in (*tx.run(_all_code), *tx.run(_all_outputs))]

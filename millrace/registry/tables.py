@@ -68,6 +68,7 @@ _m, _v, _s, _l, _a = _model.c, _version.c, _source.c, _alias.c, _approval.c
 _add_model = insert_absent(_model)
 _models = select(_m.name, _m.made, _m.approvals, _m.about).where(_m.workspace == _place).order_by(_m.name)
 _one_model = _models.where(_m.name == _which)
+_all_trees = select(_v.tree)
 _add_version = insert_absent(_version)
 _versions = select(_v.spec).where(_v.workspace == _place, _v.model == _which).order_by(_v.number)
 _one_version = _versions.where(_v.number == bindparam("number"))
@@ -169,3 +170,8 @@ def add_approval(tx: Tx, workspace: str, id: str, made: Approval) -> None:
 
 def approvals(tx: Tx, workspace: str, model: str) -> list[Approval]:
     return [Approval(*row) for row in tx.run(_approvals, place=workspace, which=model)]
+
+
+def roots(tx: Tx) -> list[str]:
+    """The tree of every version of every workspace: what garbage collection must keep."""
+    return [row[0] for row in tx.run(_all_trees)]

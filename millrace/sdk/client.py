@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,10 +18,8 @@ from millrace.base.config import Config, load
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
 
-if TYPE_CHECKING:
-    pass
-
 _TRIES = 4
+_STARTING_S = 30.0
 
 
 class Record(dict[str, Any]):
@@ -89,7 +87,9 @@ class Embedded:
         self.platform.start()
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
-        return msgspec.to_builtins(self.platform.call(op, request, workspace=workspace, key=key), str_keys=True)
+        # Through JSON there and back, so that this home takes and gives exactly what a server does.
+        answer = self.platform.call(op, _body(op, request), workspace=workspace, key=key)
+        return msgspec.json.decode(msgspec.json.encode(answer))
 
     def put(self, content: bytes) -> str:
         return self.platform.ground.blobs.put(content)
@@ -113,7 +113,7 @@ class Remote:
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
         headers = {"Idempotency-Key": key, "Millrace-Workspace": workspace, "Content-Type": "application/json"}
-        return msgspec.json.decode(self._ask("POST", f"/api/v1/{op}", msgspec.json.encode(request), headers))
+        return msgspec.json.decode(self._ask("POST", f"/api/v1/{op}", _body(op, request), headers))
 
     def put(self, content: bytes) -> str:
         answer = msgspec.json.decode(self._ask("POST", "/api/v1/blobs", content, {}))
@@ -150,6 +150,22 @@ class Remote:
         ) from last
 
 
+def _body(op: str, request: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(request, enc_hook=_plain)
+    except (TypeError, ValueError, OverflowError, RecursionError) as fault:
+        raise MillraceError("request.invalid", f"{op}: {fault}", "use numbers, text, lists and mappings") from fault
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; a path as its text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
 def told(body: bytes, status: int) -> MillraceError:
     """The error that a problem answer tells of."""
     try:
@@ -176,5 +192,14 @@ def _home(config: Config) -> Home:
         return Remote(config["url"], config["token"])
     from millrace.http.holder import holder
 
-    held = holder(Path(config["dir"]).absolute())
+    folder = Path(config["dir"]).absolute()
+    held = holder(folder)
+    deadline = time.monotonic() + _STARTING_S
+    while held and not held.url:  # it is starting, and will say where it answers
+        if time.monotonic() > deadline:
+            raise MillraceError(
+                "server.unreachable", f"process {held.pid} holds {folder}", "is it stuck? stop it first"
+            )
+        time.sleep(0.05)
+        held = holder(folder)
     return Remote(held.url, config["token"]) if held else Embedded(config)

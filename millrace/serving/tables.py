@@ -199,3 +199,8 @@ def labels(tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros) 
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def roots(tx: Tx) -> list[str]:
+    """The sealed segments of every prediction log and their indexes: what garbage collection must keep."""
+    return [digest for row in tx.run(_all_segments) for digest in row]

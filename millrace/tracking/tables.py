@@ -90,6 +90,7 @@ _experiments = (
     .order_by(_experiment.c.name)
 )
 _one_experiment = _experiments.where(_experiment.c.name == _which)
+_all_outputs = select(_r.outputs).where(_r.outputs != "{}")
 _add_run = insert_absent(_run)
 _one_run = select(*_columns).where(_r.workspace == _place, _r.id == _which)
 _states = select(_r.state).where(_r.workspace == _place, _r.id == _which)
@@ -306,3 +307,8 @@ def _whole(row: Sequence[Any], params: dict[str, Any], tags: dict[str, str], met
         fault=msgspec.json.decode(row[14], type=Fault) if row[14] else None,
         params=params, tags=tags, metrics=dict(sorted(metrics.items())),
     )  # fmt: skip
+
+
+def roots(tx: Tx) -> list[str]:
+    """The outputs of every run of every workspace: what garbage collection must keep."""
+    return [digest for (outputs,) in tx.run(_all_outputs) for digest in msgspec.json.decode(outputs).values()]

@@ -1,0 +1,70 @@
+"""The audit's verbs: reading from a cursor, a head written down, and what tampering looks like."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from millrace.assemble import Platform, open_platform
+from millrace.testing.blobs_suite import code_of
+
+
+def filled(platform: Platform, count: int = 7) -> None:
+    for number in range(count):
+        platform.call("experiment.make", {"name": f"e{number}"})
+
+
+def changed(folder: Path, statement: str) -> Platform:
+    """The platform after somebody changed its catalog by hand."""
+    with sqlite3.connect(folder / "catalog.db") as catalog:
+        catalog.execute(statement)
+    return open_platform(folder)
+
+
+def test_pages_follow_each_other_without_gap_or_overlap(home: Platform) -> None:
+    filled(home)
+    numbers, after = [], 0
+    while True:
+        page = home.call("audit.facts", {"after": after, "limit": 3})
+        numbers += [fact.number for fact in page.items]
+        if page.next is None:
+            break
+        after = page.next
+    assert numbers == list(range(1, 9))
+    assert [fact.subject for fact in home.call("audit.facts", {"subject": "e3"}).items] == ["e3"]
+    for limit in (0, -1, 10_001):
+        assert code_of(lambda limit=limit: home.call("audit.facts", {"limit": limit})) == "page.invalid"  # type: ignore[misc]
+
+
+def test_a_chain_that_holds(home: Platform) -> None:
+    filled(home)
+    head = home.call("audit.head")
+    found = home.call("audit.verify", {"head_number": head.number, "head_hash": head.hash})
+    assert (found.facts, found.head) == (8, head)
+
+
+def test_the_first_broken_row_is_named(home: Platform) -> None:
+    filled(home)
+    head = home.call("audit.head")
+    home.close()
+    folder = home.ground.folder
+    platform = changed(folder, "UPDATE fact SET subject = 'other' WHERE number = 4")
+    try:
+        assert code_of(lambda: platform.call("audit.verify")) == "journal.broken"
+    finally:
+        platform.close()
+    platform = changed(folder, "DELETE FROM fact WHERE number >= 4")
+    try:
+        assert platform.call("audit.verify").facts == 3, "a chain does not show a cut tail by itself"
+        ask = {"head_number": head.number, "head_hash": head.hash}
+        assert code_of(lambda: platform.call("audit.verify", ask)) == "journal.broken"
+    finally:
+        platform.close()
+
+
+def test_each_workspace_has_a_chain_of_its_own(home: Platform) -> None:
+    home.call("workspace.make", {"name": "team"})
+    assert home.call("audit.head", workspace="team").number == 0
+    home.call("experiment.make", {"name": "e"}, workspace="team")
+    assert [f.subject for f in home.call("audit.facts", workspace="team").items] == ["e"]
+    assert [f.kind for f in home.call("audit.facts").items] == ["workspace.made", "workspace.made"]

@@ -1,0 +1,215 @@
+"""The command line as a person and a program meet it: texts, JSON, exit codes, hints for what was mistyped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from millrace.assemble import Platform
+from millrace.cli import main as cli_main
+from millrace.cli.optable import Field, verbs, written
+from millrace.testing.server import Server, command, fresh
+from tests.snapshots import assert_same
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def millrace(home: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """`millrace("experiment", "list")` in this process, on an embedded platform in `home`."""
+    folder = str(home.ground.folder)
+    home.close()
+    for name in [name for name in os.environ if name.startswith("MILLRACE_") and name != "MILLRACE_SNAPSHOTS"]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str, where: tuple[str, ...] = ("--dir", folder)) -> Done:
+        monkeypatch.setattr(sys, "argv", ["millrace", *where, *arguments])
+        runner = CliRunner()
+        code = 0
+        with runner.isolation() as (out, err, *_):
+            try:
+                cli_main.main()
+            except SystemExit as leave:
+                code = int(leave.code or 0)
+            return Done(code, out.getvalue().decode(), err.getvalue().decode())
+
+    yield run
+
+
+def test_the_help_of_the_whole(millrace: Any) -> None:
+    done = millrace("--help", where=())
+    assert (done.code, done.err) == (0, "")
+    assert_same("help.txt", "".join(line for line in done.out.splitlines(True) if "  Verbs of " not in line))
+    assert millrace("-h", where=()).out == done.out
+    assert millrace("--version", where=()).out.startswith("millrace, version ")
+
+
+def test_the_help_of_a_noun_and_a_verb(millrace: Any) -> None:
+    assert_same("help_actor.txt", millrace("actor", "--help").out + "\n" + millrace("actor", "add", "--help").out)
+
+
+def test_answers_for_a_person_and_for_a_program(millrace: Any) -> None:
+    assert millrace("experiment", "list") == (0, "\n", "")
+    assert millrace("experiment", "list", "--json").out == "[]\n"
+    made = millrace("experiment", "make", "flights", "--about", "late or not?")
+    assert (made.code, made.err) == (0, "")
+    assert [line.split()[0] for line in made.out.splitlines()] == ["name", "made", "about"]
+    found = json.loads(millrace("--json", "experiment", "list").out)
+    assert [(e["name"], e["about"]) for e in found] == [("flights", "late or not?")]
+    table = millrace("experiment", "list").out.splitlines()
+    assert table[0].split() == ["name", "made", "about"]
+    assert table[1].startswith("flights  ")
+    facts = json.loads(millrace("audit", "facts", "--limit", "1", "--json").out)
+    assert (len(facts["items"]), facts["next"]) == (1, 1)
+    assert len(millrace("audit", "facts", "--limit", "1").out.splitlines()) == 2
+
+
+ERRORS: dict[str, tuple[tuple[str, ...], int]] = {
+    "a mistyped noun": (("experimnet", "list"), 2),
+    "a mistyped verb": (("experiment", "mkae"), 2),
+    "a mistyped option": (("experiment", "make", "e", "--abuot", "x"), 2),
+    "a missing argument": (("experiment", "make"), 2),
+    "too many arguments": (("experiment", "make", "e", "f"), 2),
+    "a wrong type": (("audit", "facts", "--limit", "many"), 2),
+    "a wrong choice": (("actor", "grant", "local", "root"), 2),
+    "JSON that is none": (("rule", "set", "r", "a.b", "c.d", "--request", "x=1"), 2),
+    "a bad name": (("experiment", "make", "a/b"), 1),
+    "a mistyped thing": (("actor", "grant", "locla", "viewer"), 1),
+    "a page that cannot be": (("audit", "facts", "--limit", "0"), 1),
+    "an unknown workspace": (("--workspace", "mian", "experiment", "list"), 1),
+    "a refusal": (("token", "make", "local", "--scopes", "model"), 1),
+}
+
+
+def test_errors_and_their_exit_codes(millrace: Any) -> None:
+    shown = []
+    for what, (arguments, code) in ERRORS.items():
+        done = millrace(*arguments)
+        assert (done.code, done.out) == (code, ""), (what, done)
+        shown.append(f"## {what}\n$ millrace {' '.join(arguments)}\n{done.err}exit {code}\n")
+    assert_same("cli_errors.txt", "\n".join(shown))
+
+
+def test_permission_has_an_exit_code_of_its_own(server: Server, millrace: Any) -> None:
+    where = ("--url", server.url)
+    name = fresh("ann")
+    assert millrace("actor", "add", name, where=where).code == 0
+    secret = json.loads(millrace("token", "make", name, "--json", where=where).out)["secret"]
+    done = millrace("experiment", "list", where=(*where, "--token", secret))
+    assert (done.code, done.out) == (4, "")
+    assert done.err == (
+        f"error[access.denied]: {name} may not experiment:read in workspace main\n"
+        f"hint: an admin can grant a role: millrace actor grant {name} ROLE\n"
+    )
+    assert millrace("experiment", "list", where=(*where, "--token", "mr_no_no")).code == 4
+    assert millrace("experiment", "list", where=("--url", "http://127.0.0.1:9")).err.startswith(
+        "error[server.unreachable]: http://127.0.0.1:9 does not answer"
+    )
+
+
+def test_a_defect_is_one_line_and_no_trace(millrace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr(cli_main, "_call", broken)
+    done = millrace("experiment", "list")
+    assert done.code == 1
+    assert done.err == (
+        "error[internal.fault]: a defect in Millrace: RuntimeError: inside\n"
+        "hint: set MILLRACE_TRACE=1 to see where, and report it\n"
+    )
+
+
+def test_interrupted(millrace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_main, "_call", interrupted)
+    assert millrace("experiment", "list") == (130, "", "\ninterrupted\n")
+
+
+def test_every_setting_names_its_origin(millrace: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MILLRACE_PORT", "7000")
+    (tmp_path / "pyproject.toml").write_text("[tool.millrace]\nworkspace = 'team'\n")
+    done = millrace("config", "show", where=("--dir", "here", "--token", "mr_a_b"))
+    assert_same("config_show.txt", done.out)
+    rows = {row["setting"]: row for row in json.loads(millrace("config", "show", "--json", where=()).out)}
+    assert (rows["port"]["value"], rows["port"]["origin"]) == (7000, "MILLRACE_PORT")
+    assert rows["dir"]["origin"] == "default"
+    monkeypatch.setenv("MILLRACE_PORT", "x")
+    bad = millrace("config", "show", where=())
+    assert (bad.code, bad.err.startswith("error[config.invalid]: MILLRACE_PORT: port = 'x' is not")) == (2, True)
+
+
+def test_lists_and_mappings_as_words_or_json(millrace: Any) -> None:
+    token = json.loads(millrace("token", "make", "local", "--scopes", "model:*,run:read", "--json").out)["token"]
+    assert token["scopes"] == ["model:*", "run:read"]
+    millrace("rule", "set", "r", "run.finished", "run.tag", "--request", '{"run": "$subject"}')
+    rules = json.loads(millrace("rule", "list", "--json").out)
+    assert next(rule for rule in rules if rule["name"] == "r")["request"] == {"run": "$subject"}
+
+
+def test_the_table_beside_the_command_line_is_current() -> None:
+    path = Path(cli_main.__file__).parent / "ops.json"
+    assert path.read_text("utf-8") == written(), "run: .venv/bin/python -m scripts.generate"
+
+
+@pytest.mark.parametrize("name", sorted(verbs()))
+def test_every_verb_is_a_command(name: str) -> None:
+    verb = verbs()[name]
+    made = cli_main.command(verb)
+    arguments = [p.name for p in made.params if isinstance(p, click.Argument)]
+    assert arguments == [f.name for f in verb.fields if f.required]
+    names = [p.name for p in made.params]
+    assert len(set(names)) == len(names)
+    assert all(isinstance(field, Field) for field in verb.fields)
+
+
+HELP = """
+import sys
+sys.argv = ["millrace", *{arguments!r}]
+from millrace.cli.main import main
+try:
+    main()
+finally:
+    heavy = {{"numpy", "sqlalchemy", "starlette", "uvicorn", "blake3", "urllib3", "sklearn", "duckdb"}}
+    print("loaded:", sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["config", "show"]])
+def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    root = str(Path(cli_main.__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", HELP.format(arguments=arguments)],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "loaded: []")
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    root = str(Path(cli_main.__file__).parents[2])
+    process = subprocess.Popen(
+        command("config", "show", "--json"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(30) in (0, 1)
+    assert b"Traceback" not in process.stderr.read()

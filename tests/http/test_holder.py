@@ -1,0 +1,63 @@
+"""Who serves a directory: one at a time, named to whoever asks, gone with its process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from millrace.base.errors import MillraceError
+from millrace.http.holder import DirectoryLock, Holder, holder
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    lock = DirectoryLock(tmp_path)
+    assert holder(tmp_path) == Holder(os.getpid(), "")
+    with pytest.raises(MillraceError) as starting:
+        DirectoryLock(tmp_path)
+    assert starting.value.message == f"{tmp_path} is served by process {os.getpid()}"
+    lock.tell("http://127.0.0.1:7717")
+    lock.tell("http://127.0.0.1:1")
+    assert holder(tmp_path) == Holder(os.getpid(), "http://127.0.0.1:1")
+    with pytest.raises(MillraceError) as held:
+        DirectoryLock(tmp_path)
+    assert held.value.code == "server.held"
+    assert held.value.message == f"{tmp_path} is served by process {os.getpid()} at http://127.0.0.1:1"
+    lock.release()
+    assert holder(tmp_path) is None
+    DirectoryLock(tmp_path).release()
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    ready, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        DirectoryLock(tmp_path).tell("http://127.0.0.1:7")
+        os.write(done, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    assert holder(tmp_path) == Holder(pid, "http://127.0.0.1:7")
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert holder(tmp_path) is None, "what it wrote is there, and means nothing"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"\xff"])
+def test_a_lock_file_that_says_nothing(tmp_path: Path, content: bytes) -> None:
+    lock = DirectoryLock(tmp_path)
+    (tmp_path / "server.lock").write_bytes(content)
+    assert holder(tmp_path) is None
+    with pytest.raises(MillraceError, match="is served by another process"):
+        DirectoryLock(tmp_path)
+    lock.release()
+
+
+def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert holder(tmp_path / "file") is None
+    with pytest.raises(MillraceError) as caught:
+        DirectoryLock(tmp_path / "file")
+    assert caught.value.code == "server.folder"
