@@ -36,6 +36,7 @@ from millrace.rollout import ops as rollout_ops
 from millrace.serving import ops as serving_ops
 from millrace.tracking import ops as tracking_ops
 from millrace.tuning import ops as tuning_ops
+from millrace.upkeep import ops as upkeep_ops
 
 OPS: tuple[Op, ...] = (
     *access_ops.OPS,
@@ -46,6 +47,7 @@ OPS: tuple[Op, ...] = (
     *pipelines_ops.OPS,
     *tuning_ops.OPS,
     *loop_ops.OPS,
+    *upkeep_ops.OPS,
     *registry_ops.OPS,
     *serving_ops.OPS,
     *monitoring_ops.OPS,

@@ -15,6 +15,7 @@ from millrace.base.clock import DAY, Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import Name, check_name
 from millrace.base.op import Nothing, op, record_of
+from millrace.catalog.tx import Tx
 
 _MOST_DAYS = 36_500
 
@@ -66,7 +67,7 @@ def make_workspace(ask: MakeWorkspace, cx: Context) -> Workspace:
 
     Errors: workspace.exists, name.invalid, access.denied.
     """
-    _rule_over(cx, ("*",), "workspace:admin")
+    rule_over(cx.tx, cx.caller, ("*",), "workspace:admin")
     made = Workspace(check_name("workspace", ask.name), cx.now)
     if not tables.add_workspace(cx.tx, made):
         raise MillraceError("workspace.exists", f"there is a workspace {ask.name!r} already", "choose another name")
@@ -155,7 +156,7 @@ def make_token(ask: MakeToken, cx: Context) -> Shown:
             f"a token needs days from 0 to {_MOST_DAYS} and scopes like 'model:*'",
             "leave both out for 90 days",
         )
-    _rule_over(cx, tables.places(cx.tx, ask.actor) if ask.actor != cx.actor else (), "token:admin")
+    rule_over(cx.tx, cx.caller, tables.places(cx.tx, ask.actor) if ask.actor != cx.actor else (), "token:admin")
     if not rules.within(ask.scopes, cx.caller.scopes):
         raise MillraceError(
             "access.denied",
@@ -186,7 +187,7 @@ def revoke(ask: Which, cx: Context) -> Token:
     if found is None:
         raise unknown("token", ask.id, (t.id for t in tables.tokens(cx.tx)))
     held = found[0]
-    _rule_over(cx, tables.places(cx.tx, held.actor) if held.actor != cx.actor else (), "token:admin")
+    rule_over(cx.tx, cx.caller, tables.places(cx.tx, held.actor) if held.actor != cx.actor else (), "token:admin")
     if held.revoked is None:
         held = structs.replace(held, revoked=cx.now)
         tables.revoke(cx.tx, ask.id, cx.now)
@@ -216,20 +217,20 @@ def _checked_grant(ask: GrantRole, cx: Context) -> Grant:
     place = ask.workspace or cx.workspace
     if place != "*" and not tables.has_workspace(cx.tx, place):
         raise unknown("workspace", place, (w.name for w in tables.workspaces(cx.tx)))
-    _rule_over(cx, (place,), "actor:admin")
+    rule_over(cx.tx, cx.caller, (place,), "actor:admin")
     return Grant(ask.actor, place, ask.role)
 
 
-def _rule_over(cx: Context, places: Iterable[str], permission: str) -> None:
+def rule_over(tx: Tx, caller: Caller, places: Iterable[str], permission: str) -> None:
     """Errors: `access.denied` unless the caller has `permission` in each of these workspaces; ``*`` is all of them.
 
     The waist has checked it for the call's own workspace; who acts on another one needs it there.
     """
     for place in sorted(places):
-        if not rules.may(tables.roles(cx.tx, cx.actor, place), cx.caller.scopes, permission):
+        if not rules.may(tables.roles(tx, caller.actor, place), caller.scopes, permission):
             where = "all workspaces" if place == "*" else f"workspace {place}"
             raise MillraceError(
-                "access.denied", f"{cx.actor} may not {permission} in {where}", "ask somebody who is an admin there"
+                "access.denied", f"{caller.actor} may not {permission} in {where}", "ask somebody who is an admin there"
             )
 
 

@@ -86,6 +86,7 @@ _segments = (
     .where(_s.workspace == _place, _s.endpoint == _which, _s.until > bindparam("begin"), _s.since < bindparam("end"))
     .order_by(_s.since, _s.part)
 )
+_all_segments = select(_s.digest, _s.requests)
 _segment_count = select(func.count()).where(_s.workspace == _place, _s.endpoint == _which)
 _add_label = insert_absent(_label)
 _labels = (

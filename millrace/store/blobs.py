@@ -40,7 +40,7 @@ class Blobs(Protocol):
     **Durable.** When `put` or `put_many` returns, the bytes survive a power cut and `get` gives them back. A call that
     raises has stored nothing that can be seen.
 
-    **True.** Every read compares the bytes with the digest, before the caller sees the first of them.
+    **True.** Every read but `peek` compares the bytes with the digest, before the caller sees the first of them.
 
     **Safe.** All methods may be called from any thread and any process at once, also after a fork. Two writers of the
     same bytes both succeed.
@@ -69,6 +69,10 @@ class Blobs(Protocol):
 
     def open(self, digest: Digest) -> BinaryIO:
         """The bytes as a seekable stream, checked whole beforehand in constant memory. The caller closes it."""
+        ...
+
+    def peek(self, digest: Digest, count: int) -> bytes:
+        """The first `count` bytes, or fewer if there are no more; unchecked, to tell what kind of blob it is."""
         ...
 
     def path(self, digest: Digest) -> Path:

@@ -123,6 +123,10 @@ class LocalBlobs:
             raise
         return io.BufferedReader(file)
 
+    def peek(self, digest: Digest, count: int) -> bytes:
+        with self._file(digest) as file:
+            return file.read(count)
+
     def path(self, digest: Digest) -> Path:
         self.verify(digest)
         return self._place(digest)

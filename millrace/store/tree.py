@@ -105,6 +105,13 @@ def keep(blobs: Blobs, digest: Digest) -> Tree:
     return tree
 
 
+def keep_any(blobs: Blobs, digest: Digest) -> None:
+    """`Blobs.keep`, and for a tree every file of it. Errors: as `keep`."""
+    blobs.keep(digest)
+    if blobs.peek(digest, len(MAGIC)) == MAGIC:
+        keep(blobs, digest)
+
+
 def materialise(blobs: Blobs, digest: Digest, folder: Path) -> None:
     """Write a tree to `folder`, which appears whole or not at all.
 

@@ -32,6 +32,10 @@ def code_of(run: Callable[[], object]) -> str:
     return caught.value.code
 
 
+def _peek(blobs: Blobs) -> Callable[[Digest], bytes]:
+    return lambda digest: blobs.peek(digest, 4)
+
+
 class BlobsSuite:
     """The promises of `Blobs`, as tests."""
 
@@ -63,6 +67,7 @@ class BlobsSuite:
             assert stream.seek(size // 2) == size // 2
             assert stream.read() == data[size // 2 :]
         assert blobs.path(digest).read_bytes() == data
+        assert blobs.peek(digest, 10) == data[:10]
 
     def test_many_are_kept_in_order(self, blobs: Blobs) -> None:
         contents = [b"%d" % (number % 500) for number in range(700)]
@@ -79,7 +84,7 @@ class BlobsSuite:
     def test_what_is_absent_is_unknown(self, blobs: Blobs, tmp_path: Path) -> None:
         assert not blobs.exists(ABSENT)
         assert not blobs.delete(ABSENT)
-        for read in (blobs.get, blobs.open, blobs.path, blobs.size, blobs.keep, blobs.verify):
+        for read in (blobs.get, blobs.open, blobs.path, blobs.size, blobs.keep, blobs.verify, _peek(blobs)):
             assert code_of(lambda read=read: read(ABSENT)) == "blob.unknown"  # type: ignore[misc]
         assert code_of(lambda: blobs.put(tmp_path / "nothing")) == "file.unreadable"
 
@@ -94,6 +99,7 @@ class BlobsSuite:
             blobs.verify,
             blobs.exists,
             blobs.delete,
+            _peek(blobs),
         ):
             assert code_of(lambda act=act: act(text)) == "blob.invalid"  # type: ignore[misc]
 

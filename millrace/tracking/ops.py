@@ -11,6 +11,7 @@ from millrace.access.context import Context
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog.tx import page_size
+from millrace.store import tree
 from millrace.tracking import life, search, series, tables
 from millrace.tracking.records import Experiment, Fault, Input, Origin, Point, Run, Series
 
@@ -141,7 +142,7 @@ def finish(ask: FinishRun, cx: Context) -> Run:
     if run.kind != "run":
         raise MillraceError("run.managed", f"run {run.id} is run by the platform", f"millrace run cancel {run.id}")
     for digest in ask.outputs.values():
-        cx.blobs.keep(digest)
+        tree.keep_any(cx.blobs, digest)
     return life.end(cx, run, ask.state, ask.outputs, ask.fault)
 
 

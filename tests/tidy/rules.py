@@ -18,7 +18,7 @@ _ROOMS = "data features tracking pipelines tuning registry serving monitoring ro
 ROOMS = tuple(_ROOMS.split())
 GROUND = ("stats", "store", "catalog", "access", "exec")
 TOP = ("waist", "assemble", "http", "sdk", "demo", "cli", "__main__")
-ORDER = ("base", *GROUND, *ROOMS, "loop", *TOP)
+ORDER = ("base", *GROUND, *ROOMS, "loop", "upkeep", *TOP)
 
 
 def _words(text: str) -> frozenset[str]:
