@@ -34,7 +34,7 @@ def answer(platform: Platform, body: bytes, caller: Caller, workspace: str) -> l
     """``[{"answer": …} or {"problem": …}]``, one each. Errors: `request.invalid`."""
     try:
         wanted = msgspec.json.decode(body, type=list[Read])
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, RecursionError) as fault:
         raise MillraceError("request.invalid", f"reads: {fault}", 'send [{"op": "noun.verb", "ask": {}}]') from fault
     if len(wanted) > MOST:
         raise MillraceError("request.invalid", f"{len(wanted)} reads in one request", f"send at most {MOST}")

@@ -32,8 +32,9 @@ def test_the_names_of_verbs_are_a_promise() -> None:
 def test_the_frame_of_the_document() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
     assert {"title", "version"} <= set(DOCUMENT["info"])
-    assert sorted(DOCUMENT["paths"]) == [f"/api/v1/{name}" for name in sorted(waist.TABLE)]
-    for path, item in DOCUMENT["paths"].items():
+    verbs = {path: item for path, item in DOCUMENT["paths"].items() if path != "/api/v1/reads"}
+    assert sorted(verbs) == [f"/api/v1/{name}" for name in sorted(waist.TABLE)]
+    for path, item in verbs.items():
         assert list(item) == ["post"]
         operation = item["post"]
         assert operation["operationId"] == path.rpartition("/")[2]

@@ -181,9 +181,10 @@ def test_an_answer_that_is_not_ours() -> None:
     assert told(b'{"code":"new.code","detail":"d","hint":"h"}', 400).code == "internal.fault"
 
 
-def test_the_programs_own_client(embedded: Client) -> None:
+def test_the_programs_own_client(server: Server) -> None:
     try:
-        assert current.use(embedded) is embedded
-        assert current.current() is embedded
+        mine = current.connect(url=server.url)
+        assert current.current() is mine
+        assert mine.call("workspace.list")[0].name == "main"
     finally:
         current.close()
