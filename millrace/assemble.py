@@ -22,6 +22,7 @@ from millrace.loop.follower import Follower
 from millrace.loop.ticker import Ticker
 from millrace.pipelines.runner import Runner
 from millrace.serving import resident
+from millrace.store.disk import Disk
 from millrace.store.local import LocalBlobs
 
 _GUARD_S = 0.2
@@ -30,12 +31,18 @@ _GUARD_S = 0.2
 class Platform:
     """Everything of one platform in one process. `call` runs a verb; `close` finishes what is under way."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+        engine: SqliteEngine | PostgresEngine | None = None,
+    ) -> None:
+        """`clock`, `disk` and `engine` are what a test puts in the place of the real ones."""
         folder = Path(config["dir"]).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
         clock = clock or SystemClock()
-        catalog = _catalog(config, folder)
-        blobs = LocalBlobs(folder / "blobs")
+        blobs = LocalBlobs(folder / "blobs", disk)  # makes the folder too
+        catalog = _catalog(config, folder, engine)
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
         self.loop = Follower(self.ground, self.call)
@@ -75,8 +82,9 @@ def open_platform(folder: str | Path, clock: Clock | None = None) -> Platform:
     return Platform(load({"dir": str(folder)}), clock)
 
 
-def _catalog(config: Config, folder: Path) -> Catalog:
-    engine = PostgresEngine(config["catalog"]) if config["catalog"] else SqliteEngine(folder / "catalog.db")
+def _catalog(config: Config, folder: Path, engine: SqliteEngine | PostgresEngine | None) -> Catalog:
+    if engine is None:
+        engine = PostgresEngine(config["catalog"]) if config["catalog"] else SqliteEngine(folder / "catalog.db")
     migrate(engine)
     return Catalog(engine)
 

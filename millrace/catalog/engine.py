@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -218,8 +218,7 @@ def _stopping() -> MillraceError:
 
 
 def _discard(session: Session | None) -> None:
-    if session is not None:
-        try:
-            session.rollback()
-        finally:
-            session.close()
+    """Close a session that may be broken: whatever it says now, the writer must go on."""
+    for end in (session.rollback, session.close) if session is not None else ():
+        with suppress(Exception):
+            end()

@@ -38,7 +38,7 @@ class Blobs(Protocol):
     """Blobs behind one port.
 
     **Durable.** When `put` or `put_many` returns, the bytes survive a power cut and `get` gives them back. A call that
-    raises has stored nothing that can be seen.
+    raises has stored nothing half: a blob that can be seen is whole, also when its writer failed after it could be.
 
     **True.** Every read but `peek` compares the bytes with the digest, before the caller sees the first of them.
 

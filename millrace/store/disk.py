@@ -37,8 +37,15 @@ class Disk:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder if it is not there."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Make a folder if it is not there; its parent is."""
+        path.mkdir(exist_ok=True)
+
+    def make_durable_folder(self, path: Path) -> None:
+        """Make a folder and those above it where they are missing; its name, and each that was made, is durable."""
+        missing = [place for place in path.parents if not place.is_dir()]
+        for place in (*reversed(missing), path):  # itself also when it is there: who made it may not have come further
+            self.make_folder(place)
+            self.sync_folder(place.parent)
 
     def sync_folder(self, path: Path) -> None:
         """Make the names inside a folder durable."""

@@ -53,9 +53,9 @@ class LocalBlobs:
         self._shards: set[str] = set()
         with self._told():
             if not self._new.is_dir():
+                # Made last: whoever finds it knows that the folder's own name is durable.
+                self._disk.make_durable_folder(self.folder)
                 self._disk.make_folder(self._new)
-                self._disk.sync_folder(self.folder)
-                self._disk.sync_folder(self.folder.parent)
 
     # Writers
 
@@ -268,7 +268,9 @@ class LocalBlobs:
                 return False
             with self._told():
                 # Another process may have renamed it and not yet synced the name; our caller is told it is durable.
-                self._disk.sync_folder(self._place(digest).parent)
+                shard = self._place(digest).parent
+                self._make_shards({shard})
+                self._disk.sync_folder(shard)
             self._remember([digest])
         return True
 
