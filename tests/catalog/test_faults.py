@@ -64,6 +64,11 @@ CALLS: list[tuple[Call, Any, dict[str, int]]] = [
     (push_rows, 1, {"dataset.versioned": 1}),
     (finish_run, "finished", {"run.started": 1, "run.finished": 1}),
 ]
+# Two of them are enough for the short checks.
+QUICK = [
+    pytest.param(*row, marks=pytest.mark.slow if row[0] in (push_rows, finish_run) else (), id=row[0].__name__)
+    for row in CALLS
+]
 
 
 class Run:
@@ -119,11 +124,11 @@ def acts(template: Path, folder: Path, call: Call) -> Run:
 
 def every(slow: bool, count: int) -> range:
     """All of them in the long checks, some in the short ones."""
-    return range(count) if slow else range(0, count, max(1, count // 6))
+    return range(count) if slow else range(0, count, max(1, count // 3))
 
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("call", "answer", "facts"), CALLS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("call", "answer", "facts"), QUICK)
 def test_power_is_lost_before_every_statement(
     template: Path, tmp_path: Path, call: Call, answer: Any, facts: dict[str, int], slow: bool
 ) -> None:
@@ -138,7 +143,7 @@ def test_power_is_lost_before_every_statement(
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["engine_fail_at", "engine_fail_after"])
-@pytest.mark.parametrize(("call", "answer", "facts"), CALLS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("call", "answer", "facts"), QUICK)
 def test_every_statement_fails_once(
     template: Path, tmp_path: Path, call: Call, answer: Any, facts: dict[str, int], how: str, slow: bool
 ) -> None:
@@ -157,7 +162,7 @@ def test_every_statement_fails_once(
 
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("call", "answer", "facts"), CALLS[1:], ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("call", "answer", "facts"), QUICK[1:])
 def test_power_is_lost_before_every_act_of_the_disk(
     template: Path, tmp_path: Path, call: Call, answer: Any, facts: dict[str, int], slow: bool
 ) -> None:

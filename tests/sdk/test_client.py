@@ -185,6 +185,6 @@ def test_the_programs_own_client(server: Server) -> None:
     try:
         mine = current.connect(url=server.url)
         assert current.current() is mine
-        assert mine.call("workspace.list")[0].name == "main"
+        assert "main" in {w.name for w in mine.call("workspace.list")}
     finally:
         current.close()

@@ -104,7 +104,7 @@ def test_what_dead_writers_left_goes_too(blobs: LocalBlobs) -> None:
     assert not piece.exists()
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.data())
 def test_exactly_what_a_plain_walk_reaches(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     blobs = LocalBlobs(tmp_path_factory.mktemp("store"))

@@ -48,8 +48,12 @@ def removal(blobs: LocalBlobs, told: Acknowledge) -> None:
     told(blobs.put(b"gone"))
 
 
-SCENARIOS = [one, few, many, trees, removal]
 Scenario = Callable[[LocalBlobs, Acknowledge], None]
+# `many` repeats one act often: it is for the long checks.
+QUICK = [
+    pytest.param(scenario, marks=pytest.mark.slow if scenario is many else (), id=scenario.__name__)
+    for scenario in (one, few, many, trees, removal)
+]
 
 
 def acts_of(scenario: Scenario, folder: Path) -> int:
@@ -71,8 +75,8 @@ def assert_whole(folder: Path, acknowledged: list[Digest]) -> LocalBlobs:
     return blobs
 
 
-@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("fault", [errno.ENOSPC, pytest.param(errno.EIO, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scenario", QUICK)
 def test_every_act_fails_once(tmp_path: Path, scenario: Scenario, fault: int) -> None:
     code = "store.full" if fault == errno.ENOSPC else "store.unwritable"
     failed = 0
@@ -98,8 +102,8 @@ def test_every_act_fails_once(tmp_path: Path, scenario: Scenario, fault: int) ->
     assert failed > 0
 
 
-@pytest.mark.parametrize("left", LEFT)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("left", ["nothing", *(pytest.param(left, marks=pytest.mark.slow) for left in LEFT[1:])])
+@pytest.mark.parametrize("scenario", QUICK)
 def test_power_is_lost_before_every_act(tmp_path: Path, scenario: Scenario, left: Left) -> None:
     acts = acts_of(scenario, tmp_path / "count")
     for n in range(acts):
