@@ -64,11 +64,12 @@ class WhichContent(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True):
-    """A model with its names and its newest version's number (0 for none)."""
+    """A model with its names, its newest version's number (0 for none), and how many approvals that one still needs."""
 
     model: Model
     aliases: list[Alias]
     newest: int
+    missing: int = 0
 
 
 @op("model.make", permission="model:write")
@@ -173,7 +174,8 @@ def get(ask: WhichModel, cx: Context) -> Shown:
     """
     found = versions.find_model(cx.tx, cx.workspace, ask.model)
     aliases = tables.aliases(cx.tx, cx.workspace, ask.model)
-    return Shown(found, aliases, tables.newest(cx.tx, cx.workspace, ask.model))
+    newest = tables.newest(cx.tx, cx.workspace, ask.model)
+    return Shown(found, aliases, newest, versions.missing_approvals(cx.tx, cx.workspace, found, newest))
 
 
 @op("model.list", permission="model:read", kind="read")

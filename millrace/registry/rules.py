@@ -31,10 +31,15 @@ def counting(version: Version, approvals: Iterable[Approval], owners: Owners) ->
     return tuple(kept)
 
 
+def missing_approvals(model: Model, counted: Sequence[Approval]) -> int:
+    """How many more approvals the model asks for."""
+    return max(0, model.approvals - len(counted))
+
+
 def check_approved(model: Model, version: Version, counted: Sequence[Approval]) -> None:
     """Errors: `version.unapproved` when fewer approvals count than the model asks for."""
-    missing = model.approvals - len(counted)
-    if missing > 0:
+    missing = missing_approvals(model, counted)
+    if missing:
         many = "approvals" if missing > 1 else "approval"
         raise MillraceError(
             "version.unapproved",

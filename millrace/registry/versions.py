@@ -41,6 +41,12 @@ def check_approved(tx: Tx, workspace: str, version: Version) -> tuple[Approval, 
     return counted
 
 
+def missing_approvals(tx: Tx, workspace: str, model: Model, number: int) -> int:
+    """How many more approvals a version needs before it may serve; 0 where there is no such version."""
+    version = tables.version(tx, workspace, model.name, number) if model.approvals else None
+    return rules.missing_approvals(model, approved_by(tx, workspace, version)) if version else 0
+
+
 def lineage(tx: Tx, workspace: str, version: Version) -> Lineage:
     """What a version came from."""
     run = tracking_tables.run(tx, workspace, version.run) if version.run else None

@@ -82,6 +82,7 @@ def test_only_somebody_else_can_approve(platform: Platform, ada: Caller) -> None
     platform.call("model.register", {"model": "late", "run": made.run})
     move = {"model": "late", "alias": "champion", "number": 1}
     assert code(platform, "model.move", move) == "version.unapproved"
+    assert platform.call("model.get", {"model": "late"}).missing == 1
     assert code(platform, "model.approve", {"model": "late", "number": 1}) == "approval.own"
     assert code(platform, "model.approve", {"model": "late", "number": 1}, Caller("loop")) == "approval.own"
     assert code(platform, "model.approve", {"model": "late", "number": 2}, ada) == "version.unknown"
@@ -90,7 +91,8 @@ def test_only_somebody_else_can_approve(platform: Platform, ada: Caller) -> None
     assert platform.call("model.move", move).number == 1
     told = platform.call("audit.facts", {"subject": "late@1"}).items[-1]
     assert told.kind == "model.moved" and told.data["evidence"] == [approval.fact] and told.data["from"] == 0
-    assert [alias.name for alias in platform.call("model.get", {"model": "late"}).aliases] == ["champion"]
+    shown = platform.call("model.get", {"model": "late"})
+    assert [alias.name for alias in shown.aliases] == ["champion"] and shown.missing == 0
 
 
 _PEOPLE = st.sampled_from(["local", "loop", "ada", "bot", "eve"])

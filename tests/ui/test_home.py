@@ -111,6 +111,34 @@ def test_the_pointer_reads_and_zooms_and_the_address_keeps_it(browser: Browser, 
     expect(page.locator(".span p")).not_to_have_text(shown)
 
 
+def test_a_mark_and_a_key_lead_to_their_decision(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    page.get_by_role("group", name="Versions").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    heads = page.locator(".decision-head:focus")
+    expect(heads).to_have_attribute("aria-expanded", "true")
+    page.locator(".mark-at.good .mark-hit").last.click()
+    expect(heads).to_contain_text("promoted")
+    assert visit.errors == []
+
+
+def test_an_act_is_copied_as_code(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visit.open()
+    need = page.get_by_role("listitem").filter(has_text="nightly: run failed")
+    need.get_by_text("Copy as …").click()
+    need.get_by_role("button", name="curl").click()
+    assert visit.violations() == []
+    need.get_by_role("button", name="Copy", exact=True).click()
+    expect(need.get_by_text("Copied")).to_be_visible()
+    assert "/api/v1/run.get" in page.evaluate("navigator.clipboard.readText()")
+    page.keyboard.press("Escape")
+    expect(need.locator(".code")).to_be_hidden()
+
+
 def test_what_happens_appears_and_histories_are_not_read_again(browser: Browser, turning: Server) -> None:
     visit = Visit(browser, turning.url)
     page = visit.open()

@@ -108,7 +108,7 @@ export function follow(after, onFacts, onState) {
 
 /** @param {ReadableStream<Uint8Array>} body @param {(fact: Fact) => void} take */
 async function events(body, take) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
   let rest = "";
   for (;;) {
     const { value, done } = await reader.read();

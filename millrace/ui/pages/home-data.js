@@ -8,6 +8,7 @@ import { param } from "../lib/view.js";
 
 const DECISIONS = /^(gate\.|rollout\.|monitor\.(breached|due)$|incident\.)/;
 const COUNTED = /^(dataset|view|run|pipeline|model|version|endpoint|study|monitor\.watched)/;
+/** @type {[string, RegExp][]} */
 const STATIONS = [
   ["data", /^dataset\./],
   ["features", /^view\./],
@@ -82,6 +83,7 @@ async function open() {
   ending = follow(head?.number || 0, take, (state) => (home.state.value = state));
 }
 
+/** @param {any[]} answers to COUNTS */
 function named([datasets, views, pipelines, runs, failed, models, endpoints, plans]) {
   return { datasets, views, pipelines, runs: runs?.items, failed: failed?.items || [], models, endpoints: endpoints || [], plans: plans || [] };
 }

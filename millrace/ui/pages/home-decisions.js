@@ -19,6 +19,15 @@ export function Decisions({ endpoint, decisions }) {
   const box = useRef(null);
   const newest = useMemo(() => decisions.filter((one) => KINDS[kind](one.kind)).reverse(), [decisions, kind]);
   const shown = newest.slice(0, most);
+  useEffect(() => {
+    const reveal = () => {
+      const place = newest.findIndex((one) => location.hash === `#decision-${one.fact}`);
+      if (place >= 0) setMost((now) => Math.max(now, place + 1));
+    };
+    reveal();
+    addEventListener("hashchange", reveal);
+    return () => removeEventListener("hashchange", reveal);
+  }, [newest]);
   const step = (by) => {
     const rows = [...(box.current?.querySelectorAll(".decision") || [])];
     const held = rows.findIndex((row) => row.contains(document.activeElement));
@@ -41,7 +50,7 @@ export function Decisions({ endpoint, decisions }) {
       <${CopyAs} op="rollout.decisions" ask=${{ endpoint }} />
     </header>
     ${shown.length
-      ? html`<ol>${shown.map((one, place) => html`<${Decision} key=${one.fact} decision=${one} first=${place === 0} />`)}</ol>`
+      ? html`<ol>${shown.map((one, place) => html`<${Decision} key=${one.fact} decision=${one} first=${place === shown.findIndex((other) => telling(other).verdicts.length)} />`)}</ol>`
       : html`<${Empty} level="h3" title="Nothing was decided yet">Gates, rollouts, breaches and incidents stand here, each with the verdict that led to it.<//>`}
     ${newest.length > most && html`<p class="decisions-more"><button class="button" onClick=${() => setMost(most + 4 * PAGE)}>Show ${Math.min(newest.length - most, 4 * PAGE)} earlier of ${whole(newest.length)}</button></p>`}
   </section>`;
@@ -49,8 +58,7 @@ export function Decisions({ endpoint, decisions }) {
 
 function Decision({ decision, first }) {
   const told = telling(decision);
-  const linked = location.hash === `#decision-${decision.fact}`;
-  const [open, setOpen] = useState(first || linked);
+  const [open, setOpen] = useState(first);
   const id = `decision-${decision.fact}`;
   const box = useRef(null);
   useEffect(() => {
@@ -59,6 +67,7 @@ function Decision({ decision, first }) {
       setOpen(true);
       box.current.querySelector(".decision-head").focus();
     };
+    reveal();
     addEventListener("hashchange", reveal);
     return () => removeEventListener("hashchange", reveal);
   }, []);
@@ -77,7 +86,7 @@ function Decision({ decision, first }) {
     <div class="decision-verdicts" id=${`${id}-verdicts`} hidden=${!open}>
       ${open && (told.verdicts.length
         ? told.verdicts.map(([name, verdict]) => html`<${VerdictCard} name=${name} verdict=${verdict} />`)
-        : html`<p class="need-text">Decided without a statistic: ${told.because || decision.kind}.</p>`)}
+        : html`<p class="need-text">No verdict of its own.</p>`)}
       ${open && html`<p class="decision-fact">${decision.subject} · fact ${decision.fact} of the journal</p>`}
     </div>
   </li>`;

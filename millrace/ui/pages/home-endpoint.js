@@ -11,7 +11,7 @@ import { Badge } from "../parts/verdict.js";
 import * as story from "./home-story.js";
 
 export function Endpoint({ watched, decisions, incidents, plan }) {
-  const known = useSignal([0, 1]);
+  const known = useSignal(/** @type {[number, number]} */ ([0, 1]));
   const [first, last] = story.span(watched, decisions);
   if (known.value[0] !== first || known.value[1] !== last) known.value = [first, last];
   const axis = useMemo(() => makeAxis(known), []);
@@ -23,7 +23,7 @@ export function Endpoint({ watched, decisions, incidents, plan }) {
   return html`<section class="card endpoint" aria-labelledby="endpoint-title">
     <header class="endpoint-head">
       <div><p class="over">Endpoint</p><h2 id="endpoint-title">${watched.endpoint.name}</h2><p class="need-text">serves ${watched.endpoint.model}</p></div>
-      <${Facts} lanes=${lanes} losses=${losses} coverages=${coverages} plan=${plan} table=${watched.shown?.table} />
+      <${Facts} watched=${watched} losses=${losses} coverages=${coverages} plan=${plan} table=${watched.shown?.table} />
     </header>
     <${Traffic} table=${watched.shown?.table} />
     <${Span} axis=${axis} />
@@ -34,12 +34,14 @@ export function Endpoint({ watched, decisions, incidents, plan }) {
   </section>`;
 }
 
-function Facts({ losses, coverages, plan, table }) {
+function Facts({ watched, losses, coverages, plan, table }) {
+  const judged = watched.judgements.at(-1);
+  const since = judged && judged.champion === table?.arms[0].number ? `since ${day(judged.champion_since)}` : "not judged yet";
   const loss = losses.findLast((row) => row.loss !== null);
   const cover = coverages.at(-1);
   const alarm = loss?.verdict?.decision === "alarm";
   const tiles = [
-    ["Champion", table ? `v${table.arms[0].number}` : "–", loss ? `loss and verdicts to ${day(loss.at, false)}` : "not judged yet"],
+    ["Champion", table ? `v${table.arms[0].number}` : "–", since],
     [story.lossTitle(plan), digits(loss?.loss), loss?.limit ? html`${alarm ? "above" : "held to"} ${digits(loss.limit)}` : "reference in the making"],
     ["Mean, with confidence", digits(loss?.mean), loss?.low === null || !loss ? "too early for a bound" : `${digits(loss.low)} to ${digits(loss.high)}`],
     ["Outcomes known", percent(cover?.value), cover ? `of ${whole(cover.rows)} answers a day` : ""],
@@ -104,8 +106,13 @@ function Served({ axis, lanes, decisions, incidents }) {
   };
   const legend = html`<span class="key"><i class="swatch solid"></i>served</span><span class="key"><i class="swatch part"></i>canary, by share</span><span class="key"><i class="swatch thin"></i>shadow</span>`;
   const steps = [...new Set(decisions.map((one) => story.telling(one).at))].filter(Boolean).sort((a, b) => a - b);
+  const open = () => {
+    const known = decisions.filter((one) => story.telling(one).at);
+    const near = known.length && at !== null ? known[nearest(known.map((one) => story.telling(one).at), at)] : known.at(-1);
+    if (near) location.hash = `#decision-${near.fact}`;
+  };
   const reading = there.length ? html`<strong>${day(at)}</strong> ${there.join(" · ")}` : null;
-  return html`<${Figure} title="Versions" summary=${story.servedSummary(lanes)} reading=${reading} spoken=${at === null ? "" : `${day(at)}: ${there.join("; ")}`} legend=${legend} table=${table} steps=${steps} axis=${axis}>
+  return html`<${Figure} title="Versions" summary=${story.servedSummary(lanes)} reading=${reading} spoken=${at === null ? "" : `${day(at)}: ${there.join("; ")}`} legend=${legend} table=${table} steps=${steps} onEnter=${open} axis=${axis}>
     <${Timeline} lanes=${rows} marks=${marks} axis=${axis} /><//>`;
 }
 
@@ -113,16 +120,17 @@ function Loss({ axis, rows, plan, watched }) {
   const row = useRow(rows, axis);
   const versions = watched.curves.map((curve) => curve.version).filter(Boolean);
   const x = useMemo(() => rows.map((one) => one.at), [rows]);
+  const range = useMemo(() => story.lossRange(rows), [rows]);
+  const tells = ({ low, high }) => low !== null && range && high - low < range()[1] - range()[0]; // wider says nothing yet
   const lines = useMemo(() => [
-    { label: "high", values: rows.map((one) => one.high), color: "--ink-3", hidden: true },
-    { label: "low", values: rows.map((one) => one.low), color: "--ink-3", hidden: true },
+    { label: "high", values: rows.map((one) => (tells(one) ? one.high : null)), color: "--ink-3", hidden: true },
+    { label: "low", values: rows.map((one) => (tells(one) ? one.low : null)), color: "--ink-3", hidden: true },
     ...versions.map((version) => ({ label: `v${version}`, values: rows.map((one) => (one.champion === version ? null : one.versions[version] ?? null)), ...story.look(version), width: 1.25, faint: true })),
     ...versions.map((version) => ({ label: `v${version} champion`, values: rows.map((one) => (one.champion === version ? one.loss : null)), color: story.look(version).color, width: 2 })),
     { label: "held to", values: rows.map((one) => one.limit), color: "--bad", dash: [3, 3], width: 1.5 },
     { label: "mean", values: rows.map((one) => one.mean), color: "--ink-2", width: 1.25 },
   ], [rows]);
   const bands = useMemo(() => [[0, 1, "--ink-2"]], []);
-  const range = useMemo(() => story.lossRange(rows), [rows]);
   const notes = useMemo(() => story.reigns(rows), [rows]);
   const legend = html`<${Key} color="--ink">champion<//>${versions.slice(-4).map((version) => html`<${Key} ...${story.look(version)} >v${version} beside<//>`)}
     <${Key} color="--bad" dash=${[3, 3]}>bound<//><${Key} color="--ink-2" band=${true}>mean, confidence<//>`;

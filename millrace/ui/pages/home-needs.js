@@ -34,11 +34,8 @@ function needs() {
 }
 
 /** Versions of a model that nobody else has approved yet: the newest alone, older ones had their time. */
-function waiting({ model, newest, approvals }) {
-  if (!model.approvals || !newest || !approvals) return [];
-  const counted = new Set(approvals.filter((one) => one.number === newest || one.pipeline).map((one) => one.actor));
-  const missing = model.approvals - counted.size;
-  if (missing <= 0) return [];
+function waiting({ model, newest, missing }) {
+  if (!missing) return [];
   return [{
     tone: "wait", word: "approval", title: `${model.name}@${newest} waits for ${many(missing, "approval")}`,
     text: "by somebody who did not make it, with a token of their own", op: "model.approve", ask: { model: model.name, number: newest },

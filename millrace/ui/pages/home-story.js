@@ -126,6 +126,10 @@ function moment({ kind, data }) {
 
 function because({ kind, data }) {
   if (kind === "incident.closed") return data.outcome || data.because;
+  if (kind === "rollout.started") {
+    const trained = data.trained_until ? `, trained on data until ${day(data.trained_until)}` : "";
+    return data.challenger ? `challenger ${data.challenger} of the year, may spend α = ${digits(data.alpha)}${trained}` : `${data.strategy}${trained}`;
+  }
   if (kind.startsWith("monitor.")) return data.verdict?.because || `${data.cause} have passed since the last training`;
   return data.because || "";
 }

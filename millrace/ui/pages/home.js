@@ -52,8 +52,8 @@ function keys() {
 
 function Watched() {
   const watched = home.watched.value;
-  if (!watched) return html`<${Loading} what="the endpoint" />`;
   const own = useComputed(() => home.decisions.value.filter((one) => one.data.endpoint === home.watched.value?.endpoint.name));
+  if (!watched) return html`<${Loading} what="the endpoint" />`;
   const plan = home.counts.value.plans.find((one) => one.endpoint === watched.endpoint.name);
   const incidents = home.incidents.value.filter((one) => one.endpoint === watched.endpoint.name);
   return html`<${Endpoint} key=${watched.endpoint.name} watched=${watched} decisions=${own.value} incidents=${incidents} plan=${plan} />

@@ -26,7 +26,7 @@ const UTC = (seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC");
  */
 export function Chart({ x, lines, bands = [], notes = [], axis, height, times = false, range, format }) {
   const box = useRef(null);
-  const live = useRef({ plot: null, x: [], axis });
+  const live = useRef(/** @type {any} */ ({ plot: null, axis }));
   live.current.x = x;
   live.current.range = range;
   live.current.notes = notes;
@@ -81,6 +81,7 @@ function cursor(plot, at) {
   mark.hidden = !(left >= 0 && left <= plot.over.clientWidth);
 }
 
+/** @returns {any} */
 function options({ lines, bands, height, times, format, held, width }) {
   const ink = token("--ink-3");
   const face = `11px ${token("--face")}`;
@@ -139,6 +140,7 @@ function annotate(plot, notes) {
   ctx.save();
   ctx.font = `600 ${11 * dots}px ${token("--face")}`;
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   for (const { at, text, color } of notes) {
     const x = Math.max(left, plot.valToPos(at / 1e6, "x", true));
     if (x > left + width - 20 * dots) continue;

@@ -1,6 +1,6 @@
 /** Code to copy: the same act as Python, curl or on the command line. */
 import { html } from "../lib/html.js";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 /** A verb as programs call it. @param {string} op @param {object} ask @returns {Record<string, string>} */
 export function asCode(op, ask) {
@@ -42,14 +42,35 @@ export function Code({ texts }) {
 export function Copy({ text, label = "Copy" }) {
   const [done, setDone] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    await toClipboard(text);
     setDone(true);
     setTimeout(() => setDone(false), 1_500);
   };
   return html`<button class="button" onClick=${copy}><span aria-live="polite">${done ? "Copied" : label}</span></button>`;
 }
 
+/** Beyond loopback a page without TLS has no clipboard of its own. @param {string} text */
+async function toClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const box = Object.assign(document.createElement("textarea"), { value: text });
+  document.body.append(box);
+  box.select();
+  document.execCommand("copy");
+  box.remove();
+}
+
 /** "Copy as …": a small disclosure with the same act as code. */
 export function CopyAs({ op, ask }) {
-  return html`<details class="copy-as"><summary class="button">Copy as …</summary><${Code} texts=${asCode(op, ask)} /></details>`;
+  const box = useRef(null);
+  useEffect(() => {
+    const away = (event) => box.current.contains(event.target) || (box.current.open = false);
+    addEventListener("pointerdown", away);
+    return () => removeEventListener("pointerdown", away);
+  }, []);
+  const escape = (event) => {
+    if (event.key !== "Escape") return;
+    box.current.open = false;
+    box.current.querySelector("summary").focus();
+  };
+  return html`<details class="copy-as" ref=${box} onKeyDown=${escape}><summary class="button">Copy as …</summary><${Code} texts=${asCode(op, ask)} /></details>`;
 }

@@ -12,9 +12,10 @@ export const GUTTER = { left: 68, right: 14 };
 
 /**
  * @param {{title: string, summary: string, reading?: any, spoken?: string, legend?: any, table?: {columns: any[], rows: any[]},
- *   steps?: number[], axis: import("./axis.js").Axis, children: any}} props  `steps`: the times that arrows step through.
+ *   steps?: number[], onEnter?: () => void, axis: import("./axis.js").Axis, children: any}} props  `steps`: the times that arrows step through;
+ *   `onEnter` opens what lies at the cursor.
  */
-export function Figure({ title, summary, reading, spoken, legend, table, steps = [], axis, children }) {
+export function Figure({ title, summary, reading, spoken, legend, table, steps = [], onEnter, axis, children }) {
   const id = useId();
   const [asTable, setAsTable] = useState(false);
   return html`<figure class="figure" aria-labelledby=${`${id}-title`}>
@@ -30,13 +31,13 @@ export function Figure({ title, summary, reading, spoken, legend, table, steps =
       ? html`<${Table} caption=${`${title}, by day`} columns=${table.columns} rows=${table.rows} />`
       : html`<div class="picture" tabindex="0" role="group" aria-roledescription="chart" aria-label=${title}
           aria-describedby=${`${id}-summary`} aria-keyshortcuts="ArrowLeft ArrowRight Home End + - 0 t"
-          onKeyDown=${(event) => axisKeys(event, axis, steps, () => setAsTable(true))}>${children}</div>`}
+          onKeyDown=${(event) => axisKeys(event, axis, steps, () => setAsTable(true), onEnter)}>${children}</div>`}
     <p class="unseen" aria-live="polite">${spoken || ""}</p>
   </figure>`;
 }
 
 /** Keys that move the cursor and the span of an axis. */
-function axisKeys(event, axis, steps, toTable) {
+function axisKeys(event, axis, steps, toTable, onEnter) {
   if (event.metaKey || event.ctrlKey || event.altKey) return;
   const by = event.shiftKey ? 7 : 1;
   const acts = {
@@ -50,6 +51,7 @@ function axisKeys(event, axis, steps, toTable) {
     "-": () => zoom(axis, 2),
     0: () => axis.zoom(null),
     t: toTable,
+    Enter: onEnter,
   };
   const act = acts[event.key];
   if (!act) return;

@@ -8,6 +8,7 @@ const CHART = [
   ["Home End", "to the first or last day"],
   ["+ −", "zoom in or out"],
   ["0", "show the whole time"],
+  ["Enter", "on Versions: the decision at the cursor"],
   ["t", "the chart as a table"],
   ["Esc", "take the cursor away"],
 ];

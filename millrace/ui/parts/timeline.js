@@ -13,7 +13,7 @@ const LANE = 26;
 const MARKS = 26;
 const MARK = { good: "M0-6L6 5H-6Z", bad: "M0 6L6-5H-6Z", wait: "M0-6L6 0L0 6L-6 0Z", calm: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0" };
 
-/** The width of an element, as it changes. */
+/** The width of an element, as it changes. @returns {[import("preact/hooks").RefObject<any>, number]} */
 export function useWidth() {
   const box = useRef(null);
   const [width, setWidth] = useState(0);
@@ -55,6 +55,7 @@ export function Timeline({ lanes, marks, axis }) {
       })}
       ${marks.filter((mark) => mark.at >= low && mark.at <= high).map((mark) => html`<a class=${`mark-at ${mark.tone}`} href=${mark.href} tabindex="-1">
         <path class="mark-line" d=${`M${x(mark.at)} ${MARKS - 6}V${height}`} />
+        <rect class="mark-hit" x=${x(mark.at) - 12} y="0" width="24" height=${MARKS} />
         <path transform=${`translate(${x(mark.at)} ${MARKS / 2 - 2})`} d=${MARK[mark.tone]} /><title>${mark.told}</title>
       </a>`)}
       ${at !== null && at >= low && at <= high && html`<path class="lane-cursor" d=${`M${x(at)} 0V${height}`} />`}

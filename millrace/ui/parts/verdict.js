@@ -17,13 +17,21 @@ export function Badge({ tone, children }) {
   </span>`;
 }
 
-/** @param {{name?: string, verdict: Verdict}} props */
+const NAMES = { rows: "by rows", not_worse: "not worse", base_rate: "base rate" };
+
+/**
+ * The verdict named "rows" stands beside others to show what would be claimed if rows were independent; it decides nothing.
+ * @param {{name?: string, verdict: Verdict}} props
+ */
 export function VerdictCard({ name, verdict }) {
+  const beside = name === "rows";
+  const tone = beside ? "calm" : TONES[verdict.decision] || "calm";
   const unit = verdict.n === 1 ? verdict.unit : `${verdict.unit}s`;
-  return html`<div class=${`verdict ${TONES[verdict.decision] || "calm"}`}>
+  return html`<div class=${`verdict ${tone}${beside ? " beside" : ""}`}>
     <div class="verdict-head">
-      <${Badge} tone=${TONES[verdict.decision] || "calm"}>${WORDS[verdict.decision] || verdict.decision}<//>
-      ${name && html`<span class="verdict-name">${name.replaceAll("_", " ")}</span>`}
+      <${Badge} tone=${tone}>${WORDS[verdict.decision] || verdict.decision}<//>
+      ${name && html`<span class="verdict-name">${NAMES[name] || name.replaceAll("_", " ")}</span>`}
+      ${beside && html`<span class="verdict-beside">for comparison, decides nothing</span>`}
       <span class="verdict-claim">${verdict.claim}</span>
     </div>
     <p class="verdict-because">${verdict.because}</p>
