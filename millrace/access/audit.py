@@ -5,10 +5,12 @@ from __future__ import annotations
 from msgspec import Struct
 
 from millrace.access.context import Context
+from millrace.base.errors import MillraceError
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog import journal, tables
 from millrace.catalog.journal import Fact, Head
 from millrace.catalog.tx import page_size
+from millrace.store.collect import NAMED
 
 
 class ReadFacts(Struct, frozen=True):
@@ -65,8 +67,14 @@ def head(ask: Nothing, cx: Context) -> Head:
 def verify(ask: Verify, cx: Context) -> Verified:
     """Recompute the whole chain of hashes and name the first broken row.
 
-    Errors: journal.broken.
+    Errors: journal.broken, request.invalid.
     """
+    if ask.head_hash and (ask.head_number < 1 or not NAMED.fullmatch(ask.head_hash)):
+        raise MillraceError(
+            "request.invalid",
+            f"fact {ask.head_number} with the hash {ask.head_hash[:80]!r} is no head",
+            "give both as audit.head told them",
+        )
     rows = tables.chain(cx.tx, cx.workspace)
     expected = Head(ask.head_number, ask.head_hash) if ask.head_hash else None
     found = journal.verify(journal.watched(rows, expected))

@@ -56,7 +56,7 @@ CODES: dict[str, Code] = {
     "catalog.full": Code(507, 1, "no room is left to write"),
     "catalog.newer": Code(500, 1, "the catalog was made by a newer Millrace"),
     "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),
-    "journal.broken": Code(500, 1, "a journal row does not fit its chain"),
+    "journal.broken": Code(409, 1, "a journal row does not fit its chain"),
     # server
     "server.busy": Code(503, 1, "too much is waiting already"),
     "server.folder": Code(500, 1, "the directory cannot be used"),

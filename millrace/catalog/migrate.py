@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 
 from millrace.base.errors import MillraceError
 from millrace.catalog.postgres import PostgresEngine
@@ -26,12 +26,10 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
     try:
         if _stored_version(engine) == HEAD:
             return
-        bind = create_engine(engine.url)
+        bind = _bind(engine)
         try:
             with bind.begin() as connection:
-                if isinstance(engine, SqliteEngine):
-                    connection.execute(text("PRAGMA user_version"))
-                else:
+                if isinstance(engine, PostgresEngine):
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
                 upgrade(connection)
         finally:
@@ -43,6 +41,16 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
         if isinstance(known, MillraceError):
             raise known from fault
         raise
+
+
+def _bind(engine: SqliteEngine | PostgresEngine) -> Engine:
+    """SQLAlchemy's engine, whose transactions hold all that is done in them, and the writing lock from the start."""
+    if isinstance(engine, PostgresEngine):
+        return create_engine(engine.url)
+    # Python's own SQLite module commits before each change of the schema: a migration cut short would be half-made.
+    bind = create_engine("sqlite://", creator=engine.connection, poolclass=NullPool)
+    event.listen(bind, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return bind
 
 
 def upgrade(connection: Connection, to: str = HEAD) -> None:

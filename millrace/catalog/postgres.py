@@ -69,6 +69,12 @@ class PostgresEngine:
             return MillraceError(
                 "catalog.full", "the database server has no room left", "free disk there, then try again"
             )
+        if isinstance(fault, psycopg.DataError):
+            return MillraceError(
+                "request.invalid",
+                f"a value that the catalog cannot hold: {fault}",
+                "numbers have 64 bits, and text has no NUL",
+            )
         if isinstance(fault, psycopg.OperationalError):
             return MillraceError(
                 "catalog.unreachable", f"the catalog's database: {fault}", "check `catalog` and that it runs"

@@ -13,19 +13,13 @@ from sqlalchemy.dialects import sqlite
 from millrace.base.errors import MillraceError
 from millrace.catalog.statements import Statements
 
-_BUSY_MS = 30_000
-
 
 class SqliteSession:
     """One connection; used by one thread at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-        self.cursor = self._connection.cursor()
-        self.cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-        self.cursor.execute("PRAGMA journal_mode = WAL")
-        self.cursor.execute("PRAGMA synchronous = FULL")
-        self.cursor.execute("PRAGMA foreign_keys = ON")
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.cursor = connection.cursor()
 
     def begin_write(self) -> None:
         self.cursor.execute("BEGIN IMMEDIATE")
@@ -51,14 +45,23 @@ class SqliteEngine:
         self.path = path
         self.statements = Statements(sqlite.dialect(paramstyle="named"))
 
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.path}"
+    def connection(self) -> sqlite3.Connection:
+        """A connection as the catalog wants it; transactions are begun and ended by statements alone."""
+        made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        try:
+            for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                made.execute(f"PRAGMA {setting}")
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     def connect(self) -> SqliteSession:
-        return SqliteSession(self.path)
+        return SqliteSession(self.connection())
 
     def translate(self, fault: Exception) -> Exception:
+        if isinstance(fault, OverflowError):
+            return MillraceError("request.invalid", "a whole number has more than 64 bits", "give a smaller one")
         if not isinstance(fault, sqlite3.Error):
             return fault
         name = getattr(fault, "sqlite_errorname", "")

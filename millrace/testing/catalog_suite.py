@@ -150,6 +150,17 @@ class CatalogSuite:
             assert (fact.data, fact.at, fact.actor) == (data, 2**61, "ä")
             assert tables.cursor(tx, "w", "499") == 499
 
+    @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**40])
+    def test_a_number_beyond_64_bits_is_refused(self, catalog: Catalog, number: int) -> None:
+        with pytest.raises(MillraceError) as written:
+            catalog.write(lambda tx: tables.move_cursor(tx, "w", "f", number))
+        with pytest.raises(MillraceError) as read, catalog.read() as tx:
+            tables.facts_after(tx, "w", number, 10)
+        assert (written.value.code, read.value.code) == ("request.invalid", "request.invalid")
+        catalog.write(lambda tx: tables.move_cursor(tx, "w", "f", 2**63 - 1))
+        with catalog.read() as tx:
+            assert tables.cursor(tx, "w", "f") == 2**63 - 1
+
     def test_waiting_ends_with_a_commit(self, catalog: Catalog) -> None:
         seen = catalog.wait(-1, 0)
         catalog.write(lambda tx: tables.move_cursor(tx, "w", "f", 1))

@@ -293,7 +293,7 @@ class _FaultySession(SqliteSession):
     """A connection whose statements count, and that says nothing more once the machine is off."""
 
     def __init__(self, engine: FaultyEngine) -> None:
-        super().__init__(engine.path)
+        super().__init__(engine.connection())
         self._engine = engine
         self.cursor = _FaultyCursor(self.cursor, engine)  # type: ignore[assignment]  # it does what a cursor does
 

@@ -1,0 +1,143 @@
+"""Schemas go up from every step there is, whole or not at all, also when many processes begin at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+import millrace.waist  # noqa: F401 - every room's tables must be known
+from millrace.base.errors import MillraceError
+from millrace.catalog import migrate as migrations
+from millrace.catalog.journal import verify
+from millrace.catalog.migrate import HEAD, migrate, upgrade
+from millrace.catalog.postgres import PostgresEngine
+from millrace.catalog.schema import metadata
+from millrace.catalog.sqlite import SqliteEngine
+from millrace.catalog.tables import chain
+from millrace.catalog.tx import Tx
+
+STEPS = [
+    str(step.revision)
+    for step in reversed(list(ScriptDirectory(str(migrations._MIGRATIONS)).walk_revisions("base", "heads")))
+]
+
+
+def assert_current(engine: SqliteEngine | PostgresEngine) -> None:
+    bind = (
+        create_engine(engine.url) if isinstance(engine, PostgresEngine) else create_engine(f"sqlite:///{engine.path}")
+    )
+    with bind.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == [], "run: scripts.generate"
+        assert MigrationContext.configure(connection).get_current_revision() == HEAD
+    bind.dispose()
+
+
+def test_the_steps_are_one_line_to_the_head() -> None:
+    assert [f"{number:04d}" for number in range(1, len(STEPS) + 1)] == STEPS
+    assert STEPS[-1] == HEAD
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_up_from_every_step_with_what_was_written(tmp_path: Path, step: str) -> None:
+    engine = SqliteEngine(tmp_path / "catalog.db")
+    bind = migrations._bind(engine)
+    with bind.begin() as connection:
+        upgrade(connection, step)
+    bind.dispose()
+    session = engine.connect()
+    session.begin_write()
+    Tx(session.cursor, engine.statements, {}).fact("main", 1, "a", "k", "s", {"x": 1})
+    session.commit()
+    migrate(engine)
+    migrate(engine)
+    assert_current(engine)
+    session.begin_read()
+    assert verify(chain(Tx(session.cursor, engine.statements), "main")).number == 1
+    session.close()
+
+
+def test_postgres_has_the_same_schema(postgres_url: str) -> None:
+    engine = PostgresEngine(postgres_url)
+    migrate(engine)
+    migrate(engine)
+    assert_current(engine)
+
+
+class Killed(SqliteEngine):
+    """Its process dies at the n-th statement of a migration."""
+
+    left = 0
+
+    def connection(self) -> sqlite3.Connection:
+        made = super().connection()
+        made.set_trace_callback(self._count)
+        return made
+
+    def _count(self, statement: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at(path: Path, statement: int) -> bool:
+    """Whether a process that migrates was killed there, rather than done before."""
+    pid = os.fork()
+    if pid == 0:
+        engine = Killed(path)
+        engine.left = statement
+        migrate(engine)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def test_killed_at_any_statement(tmp_path: Path) -> None:
+    """Python's SQLite module would commit before each change of the schema, and leave half of one behind."""
+    statement, deaths = 1, 0
+    while killed_at(tmp_path / f"{statement}.db", statement):
+        engine = SqliteEngine(tmp_path / f"{statement}.db")
+        migrate(engine)
+        assert_current(engine)
+        deaths += 1
+        statement += 23
+    assert deaths >= 3
+
+
+def test_many_processes_begin_at_once(tmp_path: Path) -> None:
+    ready, go = os.pipe()
+    children = []
+    for _ in range(5):
+        pid = os.fork()
+        if pid == 0:
+            os.close(go)
+            os.read(ready, 1)
+            try:
+                migrate(SqliteEngine(tmp_path / "catalog.db"))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(pid)
+    os.close(go)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * 5
+    assert_current(SqliteEngine(tmp_path / "catalog.db"))
+
+
+def test_a_schema_from_the_future_is_refused_and_left_alone(tmp_path: Path, postgres_url: str) -> None:
+    lite, post = SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)
+    for engine in (lite, post):
+        migrate(engine)
+        session = engine.connect()
+        session.begin_write()
+        session.cursor.execute("UPDATE alembic_version SET version_num = '9999'")
+        session.commit()
+        session.close()
+        with pytest.raises(MillraceError) as caught:
+            migrate(engine)
+        assert (caught.value.code, caught.value.hint) == ("catalog.newer", "upgrade millrace")
