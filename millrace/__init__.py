@@ -9,9 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from millrace import stats
+    from millrace.base.errors import MillraceError
     from millrace.pipelines.definition import log, pipeline, step
-    from millrace.pipelines.frames import dataset
     from millrace.sdk.current import connect
+    from millrace.sdk.datasets import dataset, datasets
+    from millrace.sdk.endpoints import deploy, endpoint, endpoints
+    from millrace.sdk.features import feature_view, window
+    from millrace.sdk.models import model, models
     from millrace.sdk.tuning import choice, floats, ints, tune
 
 __version__ = "0.1.0"
@@ -20,22 +25,53 @@ _PLACES = {
     "log": "millrace.pipelines.definition",
     "pipeline": "millrace.pipelines.definition",
     "step": "millrace.pipelines.definition",
-    "dataset": "millrace.pipelines.frames",
     "connect": "millrace.sdk.current",
+    "dataset": "millrace.sdk.datasets",
+    "datasets": "millrace.sdk.datasets",
+    "deploy": "millrace.sdk.endpoints",
+    "endpoint": "millrace.sdk.endpoints",
+    "endpoints": "millrace.sdk.endpoints",
+    "feature_view": "millrace.sdk.features",
+    "window": "millrace.sdk.features",
+    "model": "millrace.sdk.models",
+    "models": "millrace.sdk.models",
     "choice": "millrace.sdk.tuning",
     "floats": "millrace.sdk.tuning",
     "ints": "millrace.sdk.tuning",
     "tune": "millrace.sdk.tuning",
+    "MillraceError": "millrace.base.errors",
 }
 
-__all__ = ["choice", "connect", "dataset", "floats", "ints", "log", "pipeline", "step", "tune"]
+__all__ = [
+    "MillraceError",
+    "choice",
+    "connect",
+    "dataset",
+    "datasets",
+    "deploy",
+    "endpoint",
+    "endpoints",
+    "feature_view",
+    "floats",
+    "ints",
+    "log",
+    "model",
+    "models",
+    "pipeline",
+    "stats",
+    "step",
+    "tune",
+    "window",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "stats":
+        return import_module("millrace.stats")
     if name not in _PLACES:
         raise AttributeError(f"module 'millrace' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PLACES])
+    return sorted([*globals(), *__all__])

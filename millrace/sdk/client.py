@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,9 +38,18 @@ def record(value: Any) -> Any:
     """JSON-like `value` with every mapping as a `Record`."""
     if isinstance(value, dict):
         return Record((key, record(item)) for key, item in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [record(item) for item in value]
     return value
+
+
+class Answer(NamedTuple):
+    """What an endpoint answered, one entry a row; `faults` by row, whose score is None."""
+
+    ids: list[str]
+    versions: list[int]
+    scores: list[Any]
+    faults: dict[int, str]
 
 
 class Home(Protocol):
@@ -49,6 +58,9 @@ class Home(Protocol):
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any: ...
     def put(self, content: bytes) -> str: ...
     def get(self, digest: str) -> bytes: ...
+    def predict(
+        self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str
+    ) -> Answer: ...
     def close(self) -> None: ...
 
 
@@ -64,6 +76,10 @@ class Client:
         """Run a verb; its answer as a `Record`. Lost connections are retried with the same idempotency key."""
         return record(self.home.call(op, request, self.workspace, self._ids.new()))
 
+    def once(self, key: str, op: str, /, **request: Any) -> Any:
+        """Run a verb under a key of your own: the same key and request again answer what they answered before."""
+        return record(self.home.call(op, request, self.workspace, key))
+
     def pages(self, op: str, /, **request: Any) -> Iterator[Any]:
         """Every item of a verb that answers in pages."""
         while True:
@@ -72,6 +88,10 @@ class Client:
             if page["next"] is None:
                 return
             request["after"] = page["next"]
+
+    def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str = "", version: int = 0) -> Answer:
+        """Ask an endpoint about rows, one list a column. Errors: those of `endpoint.predict`, `model.failed`."""
+        return self.home.predict(endpoint, columns, id, version, self.workspace)
 
     def close(self) -> None:
         self.home.close()
@@ -97,6 +117,13 @@ class Embedded:
     def get(self, digest: str) -> bytes:
         return self.platform.ground.blobs.get(digest)
 
+    def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
+        request = {"endpoint": endpoint, "columns": columns, "id": id, "version": version}
+        found = self.platform.call("endpoint.predict", request, workspace=workspace)
+        if len(found.faults) == len(found.ids):
+            raise MillraceError("model.failed", f"version {found.versions[0]}: {found.faults[0]}")
+        return Answer(found.ids, found.versions, found.scores, found.faults)
+
     def close(self) -> None:
         self.platform.close()
 
@@ -108,6 +135,7 @@ class Remote:
         import urllib3
 
         self.url = url.rstrip("/")
+        self._ids = Ids()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=900))
 
@@ -121,6 +149,24 @@ class Remote:
 
     def get(self, digest: str) -> bytes:
         return self._ask("GET", f"/api/v1/blobs/{digest}", None, {})
+
+    def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
+        """Over the prediction protocol; the request's id makes a repetition after a lost connection safe."""
+        inputs = [
+            {"name": name, "datatype": _datatype(values), "shape": [len(values)], "data": values}
+            for name, values in columns.items()
+        ]
+        path = f"/v2/models/{endpoint}{f'/versions/{version}' if version else ''}/infer"
+        body = msgspec.json.encode({"id": id or self._ids.new(), "inputs": inputs})
+        headers = {"Millrace-Workspace": workspace, "Content-Type": "application/json"}
+        answer = msgspec.json.decode(self._ask("POST", path, body, headers))
+        found = {output["name"]: output for output in answer["outputs"]}
+        scores, shape = found["score"]["data"], found["score"]["shape"]
+        if len(shape) == 2:
+            scores = [scores[place : place + shape[1]] for place in range(0, len(scores), shape[1])]
+        told = found["error"]["data"] if "error" in found else []
+        faults = {row: text for row, text in enumerate(told) if text}
+        return Answer(found["id"]["data"], found["version"]["data"], scores, faults)
 
     def close(self) -> None:
         self._pool.clear()
@@ -170,7 +216,8 @@ def told(body: bytes, status: int) -> MillraceError:
     """The error that a problem answer tells of."""
     try:
         problem = msgspec.json.decode(body)
-        code, detail, hint = problem["code"], problem["detail"], problem["hint"]
+        detail, hint = (problem["error"], "") if "error" in problem else (problem["detail"], problem["hint"])
+        code = problem["code"]
     except (msgspec.DecodeError, KeyError, TypeError):
         code, detail, hint = (
             "server.unreachable",
@@ -178,6 +225,14 @@ def told(body: bytes, status: int) -> MillraceError:
             "check the URL",
         )
     return MillraceError(code if code in CODES else "internal.fault", detail, hint)
+
+
+def _datatype(values: list[Any]) -> str:
+    """The protocol's name for what a column holds."""
+    kinds = {type(value) for value in values} - {type(None)}
+    if str in kinds:
+        return "BYTES"
+    return "BOOL" if kinds == {bool} else "INT64" if kinds == {int} else "FP64"
 
 
 def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") -> Client:

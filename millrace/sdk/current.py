@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 
+from millrace.base.errors import MillraceError
 from millrace.sdk import client
 from millrace.sdk.client import Client
 
@@ -13,7 +15,13 @@ _held: list[Client] = []
 
 
 def current() -> Client:
-    """The program's client; by default that of the configured home."""
+    """The program's client; by default that of the configured home. Errors: `step.client` in a step's process."""
+    if in_step() and not _held:
+        raise MillraceError(
+            "step.client",
+            "a step's process does not reach the platform",
+            "a step takes what it needs as arguments; what acts stands outside of what the pipeline needs",
+        )
     with _lock:
         return _held[0] if _held else _hold(client.connect())
 
@@ -31,6 +39,11 @@ def close() -> None:
         held, _held[:] = list(_held), []
     for one in held:
         one.close()
+
+
+def in_step() -> bool:
+    """Whether this process runs a step: then what a program declares is only named, and nothing of it acts."""
+    return "MILLRACE_STEP" in os.environ
 
 
 def _hold(made: Client) -> Client:

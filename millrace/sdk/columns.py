@@ -1,0 +1,76 @@
+"""Rows as people hold them (a mapping, a list of mappings, a frame) as the columns of plain lists that verbs take.
+
+Nothing heavy is loaded: a frame is asked by its own methods. NaN becomes None, stamps become microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from millrace.base.clock import from_datetime, from_iso
+from millrace.base.errors import MillraceError
+
+Listed = dict[str, list[Any]]
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
+
+def listed(rows: Any) -> tuple[Listed, bool]:
+    """(columns, whether one row came by itself, as a mapping of plain values). Errors: `request.invalid`."""
+    if isinstance(rows, Mapping):
+        alone = bool(rows) and not any(_is_column(value) for value in rows.values())
+        return {str(name): _column([value] if alone else value) for name, value in rows.items()}, alone
+    if isinstance(rows, Sequence) and not isinstance(rows, str | bytes) and rows and isinstance(rows[0], Mapping):
+        names = dict.fromkeys(str(name) for row in rows for name in row)
+        return {name: _column([row.get(name) for row in rows]) for name in names}, False
+    return _of_frame(rows), False
+
+
+def micros(time: Any) -> Any:
+    """ISO texts and datetimes as microseconds; anything else as it is. Errors: `request.invalid`."""
+    if isinstance(time, str):
+        return from_iso(time)
+    return from_datetime(time) if isinstance(time, datetime) else time
+
+
+def _of_frame(frame: Any) -> Listed:
+    kind = type(frame).__module__.partition(".")[0]
+    if hasattr(frame, "to_pydict"):
+        found = frame.to_pydict()
+    elif kind == "polars" and hasattr(frame, "to_dict"):
+        found = frame.to_dict(as_series=False)
+    elif kind == "pandas" and hasattr(frame, "to_dict"):
+        found = frame.to_dict("list")
+    else:
+        raise MillraceError(
+            "request.invalid", f"a {type(frame).__name__} holds no rows", "give a mapping, a list of them, or a frame"
+        )
+    return {str(name): _column(values) for name, values in found.items()}
+
+
+def _is_column(value: Any) -> bool:
+    if getattr(value, "ndim", 0):
+        return True
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _column(values: Any) -> list[Any]:
+    if getattr(getattr(values, "dtype", None), "kind", "") == "M":
+        values = [None if value is None else from_datetime(value) for value in _stamps(values)]
+    plain = values.tolist() if hasattr(values, "tolist") else list(values)
+    return [_cell(value) for value in plain]
+
+
+def _stamps(values: Any) -> list[Any]:
+    return list(values.astype("datetime64[us]").tolist())
+
+
+def _cell(value: Any) -> Any:
+    if value != value:
+        return None
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, datetime):
+        return from_datetime(value)
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,172 @@
+"""Datasets as handles: rows go in from files, frames and functions; versions come out.
+
+    rides = mr.dataset("rides", key="id", event="at").add("rides/*.parquet")
+
+In a step's process nothing acts: the same line only names the dataset there.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from millrace.base.errors import MillraceError
+from millrace.pipelines.frames import Dataset
+from millrace.sdk.client import Client, Record
+from millrace.sdk.columns import listed
+from millrace.sdk.current import current, in_step
+from millrace.sdk.show import Shown, count, day
+
+
+class DatasetHandle(Shown, Dataset):
+    """A dataset by its name, which need not be there yet; see `dataset`."""
+
+    def __init__(
+        self,
+        name: str,
+        key: Sequence[str] | str = (),
+        event: str = "",
+        arrived: str = "",
+        columns: Mapping[str, str] | None = None,
+        client: Client | None = None,
+    ) -> None:
+        super().__init__(name)
+        self._key = (key,) if isinstance(key, str) else tuple(key)
+        self._event, self._arrived = event, arrived
+        self._columns = dict(columns or {})
+        self._given = client
+
+    @property
+    def _client(self) -> Client:
+        return self._given or current()
+
+    def make(self) -> DatasetHandle:
+        """Make the dataset unless it is there; itself.
+
+        Errors: `dataset.schema` if it is there with another key or other times, `name.invalid`.
+        """
+        if in_step():
+            return self
+        try:
+            there = self._client.call("dataset.get", dataset=self.name)
+        except MillraceError as fault:
+            if fault.code != "dataset.unknown":
+                raise
+            self._client.call(
+                "dataset.make", name=self.name, key=list(self._key), event=self._event, arrived=self._arrived,
+                columns=self._columns,
+            )  # fmt: skip
+            return self
+        declared = (self._key, self._event, self._arrived)
+        found = (tuple(there["key"]), there["event"], there["arrived"])
+        if any(declared) and declared != found:
+            raise MillraceError(
+                "dataset.schema", f"{self.name!r} is there with key, event, arrived = {found}, not {declared}",
+                "say the same, leave them out, or choose another name",
+            )  # fmt: skip
+        return self
+
+    def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
+        """Add rows: a new version if the content is new; itself. The dataset is made if it is not there.
+
+        A source is a path (``*`` stands for several files), a mapping of columns, anything with
+        ``__arrow_c_stream__`` (pandas, Polars, Arrow), or a function that answers one of these and is called only
+        where rows are really added. ``mode="replace"`` begins the table anew.
+
+        Errors: those of `dataset.add`, `file.unknown`, `dataset.schema`.
+        """
+        if in_step():
+            return self
+        from millrace.data.frames import to_parquet
+
+        self.make()
+        digests = [self._client.home.put(to_parquet(one)) for source in sources for one in _each(source)]
+        self._client.call("dataset.add", dataset=self.name, files=digests, mode=mode)
+        return self
+
+    def push(self, rows: Any) -> int:
+        """Take in a small batch durably, visible to online features at once; the number of rows.
+
+        `rows` is a mapping of columns, one row, a list of rows or a frame. Errors: those of `dataset.push`.
+        """
+        if in_step():
+            return 0
+        self.make()
+        taken = self._client.call("dataset.push", tables={self.name: listed(rows)[0]})
+        return int(taken["rows"][self.name])
+
+    def seal(self) -> Record:
+        """Make what was pushed part of a new version; that version."""
+        return self._client.call("dataset.seal", dataset=self.name)  # type: ignore[no-any-return]  # a verb's answer
+
+    @property
+    def versions(self) -> list[Record]:
+        """Every version, oldest first: number, rows, columns, since, until, summary. Errors: `dataset.unknown`."""
+        return list(self._client.call("dataset.versions", dataset=self.name))
+
+    def preview(self, rows: int = 5, version: int = 0) -> dict[str, list[Any]]:
+        """The first rows of a version, the newest by default, as columns."""
+        found = self._client.call("dataset.preview", dataset=self.name, number=version, limit=rows)
+        return dict(found["columns"])
+
+    def diff(self, before: int, after: int = 0) -> Record:
+        """What changed between two versions: rows added, gone and changed by key."""
+        return self._client.call(  # type: ignore[no-any-return]  # a verb's answer
+            "dataset.diff", dataset=self.name, before=before, after=after
+        )
+
+    def _named(self) -> str:
+        return f"dataset {self.name}"
+
+    def _told(self) -> str:
+        found = self._client.call("dataset.get", dataset=self.name)
+        waiting = f", {count(found['waiting'], 'row')} pushed since" if found["waiting"] else ""
+        if not found["latest"]:
+            return f"{self._named()}: no version yet{waiting}"
+        newest = self.versions[-1]
+        return f"{self._named()}: version {newest['number']}, {count(newest['rows'], 'row')}{waiting}"
+
+    def _rows(self) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
+        heads = ("version", "rows", "added", "since", "until", "by")
+        return heads, (
+            (v["number"], v["rows"], v["added"], day(v["since"]), day(v["until"]), v["actor"])
+            for v in reversed(self.versions)
+        )
+
+
+def dataset(
+    name: str,
+    *,
+    key: Sequence[str] | str = (),
+    event: str = "",
+    arrived: str = "",
+    columns: Mapping[str, str] | None = None,
+    client: Client | None = None,
+) -> DatasetHandle:
+    """The dataset `name`; nothing is looked up yet, and it is made by the first rows that are added.
+
+    `key` are the columns that name a row, `event` is the column of event time, `arrived` the one that says when a row
+    was known (where it is empty, when it happened). `columns` (name to number, whole, text, bool or time) may be left
+    to the first rows.
+    """
+    return DatasetHandle(name, key, event, arrived, columns, client)
+
+
+def datasets(client: Client | None = None) -> list[DatasetHandle]:
+    """Every dataset of the workspace."""
+    used = client or current()
+    return [DatasetHandle(found["name"], client=client) for found in used.call("dataset.list")]
+
+
+def _each(source: Any) -> list[Any]:
+    """The frames or files of one source. Errors: `file.unknown` where a pattern fits nothing."""
+    if callable(source) and not hasattr(source, "__arrow_c_stream__"):
+        return _each(source())
+    if isinstance(source, str) and glob.has_magic(source) and not Path(source).exists():
+        found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  # a pattern may be absolute
+        if not found:
+            raise MillraceError("file.unknown", f"no file fits {source!r}", "give a path or a frame")
+        return list(found)
+    return [source]

@@ -1,0 +1,195 @@
+"""Models as handles: register what a run made, approve it, move a name to it.
+
+demand = mr.model("demand").register(nightly.run())
+demand.approve()        # by somebody else, with their token
+demand.move("champion")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from millrace.base.errors import MillraceError, nearest
+from millrace.sdk.client import Client, Record
+from millrace.sdk.current import current
+from millrace.sdk.show import Shown, count, day
+
+
+class ModelVersion(Shown):
+    """One immutable version of a model."""
+
+    def __init__(self, model: ModelHandle, record: Record) -> None:
+        self.model = model
+        self.record = record
+
+    @property
+    def number(self) -> int:
+        return int(self.record["number"])
+
+    @property
+    def title(self) -> str:
+        """``model@number``."""
+        return f"{self.model.name}@{self.number}"
+
+    @property
+    def run(self) -> str:
+        """The id of the run that made it, "" for an import."""
+        return str(self.record["run"])
+
+    @property
+    def lineage(self) -> Record:
+        """Its run with parameters and metrics, data, features, code, environment, approvals and names."""
+        return self.model._call("model.lineage", number=self.number)  # type: ignore[no-any-return]  # a verb's answer
+
+    @property
+    def approvals(self) -> list[Record]:
+        """The approvals that count for it."""
+        return list(self.lineage["approvals"])
+
+    def approve(self, note: str = "") -> ModelVersion:
+        """Approve it, as whoever's token this program shows; itself. Errors: `approval.own`, `access.denied`."""
+        self.model._call("model.approve", number=self.number, note=note)
+        return self
+
+    def move(self, alias: str) -> ModelVersion:
+        """Point a name such as ``champion`` at it; itself. Errors: `version.unapproved`, `name.invalid`."""
+        self.model._call("model.move", alias=alias, number=self.number)
+        return self
+
+    def _named(self) -> str:
+        return f"model {self.title}"
+
+    def _told(self) -> str:
+        lineage = self.lineage
+        names = [alias["name"] for alias in lineage["aliases"]]
+        run = lineage["run"]
+        scores = ", ".join(f"{key}={value:.4g}" for key, value in (run["metrics"] if run else {}).items() if value)
+        parts = [self._named() + (f" ({', '.join(names)})" if names else ""), self.record["format"]]
+        parts += [f"by run {run['name']}" if run else "imported", *([scores] if scores else [])]
+        return ", ".join(parts)
+
+
+class ModelHandle(Shown):
+    """A model by its name, which need not be there yet; see `model`."""
+
+    def __init__(self, name: str, approvals: int = 0, about: str = "", client: Client | None = None) -> None:
+        self.name = name
+        self._approvals, self._about = approvals, about
+        self._given = client
+
+    @property
+    def _client(self) -> Client:
+        return self._given or current()
+
+    def _call(self, op: str, **request: Any) -> Any:
+        return self._client.call(op, model=self.name, **request)
+
+    def make(self) -> ModelHandle:
+        """Make the model unless it is there; itself. Errors: `name.invalid`, `request.invalid`."""
+        if self.name not in {found["name"] for found in self._client.call("model.list")}:
+            self._client.call("model.make", name=self.name, approvals=self._approvals, about=self._about)
+        return self
+
+    def register(self, run: Any = None, output: str = "", *, tree: str = "") -> ModelVersion:
+        """Register what a finished run made (a handle or an id), or an imported tree; the version.
+
+        The model is made if it is not there. What a version holds already, by content, stays that version, so a run
+        that took its model from the cache makes no new one.
+
+        Errors: those of `model.register`.
+        """
+        self.make()
+        if run is None:
+            return ModelVersion(self, self._call("model.register", tree=tree))
+        id = run if isinstance(run, str) else str(run.id)
+        made = set(self._client.call("run.get", run=id)["outputs"].values()) if not output else set()
+        for known in reversed(self.versions):
+            if known.record["tree"] in made:
+                return known
+        return ModelVersion(self, self._call("model.register", run=id, output=output))
+
+    @property
+    def versions(self) -> list[ModelVersion]:
+        """Every version, oldest first; none while the model is not there."""
+        try:
+            return [ModelVersion(self, found) for found in self._call("model.versions")]
+        except MillraceError as fault:
+            if fault.code != "model.unknown":
+                raise
+            return []
+
+    @property
+    def newest(self) -> ModelVersion:
+        """The newest version. Errors: `version.unknown` where there is none."""
+        return self.version()
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """Each name and the number of the version that it points at."""
+        return {alias["name"]: alias["number"] for alias in self._call("model.get")["aliases"]}
+
+    def version(self, which: int | str = 0) -> ModelVersion:
+        """A version by its number or by a name that points at it; 0 is the newest. Errors: `version.unknown`."""
+        number = which
+        if isinstance(which, str):
+            known = self.aliases
+            if which not in known:
+                raise MillraceError("version.unknown", f"{self.name} has no {which!r}", nearest(which, known))
+            number = known[which]
+        every = self.versions
+        for found in reversed(every):
+            if number in (0, found.number):
+                return found
+        hint = f"there are 1 to {len(every)}" if every else f'register one: mr.model("{self.name}").register(run)'
+        raise MillraceError("version.unknown", f"{self.name} has no version {number or 'yet'}", hint)
+
+    def approve(self, which: Any = 0, *, note: str = "") -> ModelHandle:
+        """Approve a version by number (the newest by default), or every version that a pipeline makes; itself.
+
+        Who approves is whoever's token this program shows. Errors: `approval.own`, `access.denied`.
+        """
+        if isinstance(which, int):
+            self.version(which).approve(note)
+        else:
+            pipeline = which if isinstance(which, str) else which.name
+            self._call("model.approve", pipeline=pipeline, note=note)
+        return self
+
+    def move(self, alias: str, which: int | str = 0) -> ModelHandle:
+        """Point a name at a version, the newest by default; itself. Errors: `version.unapproved`, `name.invalid`."""
+        self.version(which).move(alias)
+        return self
+
+    def _named(self) -> str:
+        return f"model {self.name}"
+
+    def _told(self) -> str:
+        every = self.versions
+        if not every:
+            return f"{self._named()}: no version yet"
+        names = ", ".join(f"{name} is {number}" for name, number in self.aliases.items())
+        return f"{self._named()}: {count(len(every), 'version')}{'; ' + names if names else ''}"
+
+    def _rows(self) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
+        heads = ("version", "made", "from", "format", "authors")
+        return heads, (_row(version) for version in reversed(self.versions))
+
+
+def model(name: str, *, approvals: int = 0, about: str = "", client: Client | None = None) -> ModelHandle:
+    """The model `name`; nothing is looked up yet, and it is made when its first version is registered.
+
+    `approvals`: by how many others than its makers a version must be approved before it may serve.
+    """
+    return ModelHandle(name, approvals, about, client)
+
+
+def models(client: Client | None = None) -> list[ModelHandle]:
+    """Every model of the workspace."""
+    used = client or current()
+    return [ModelHandle(found["name"], client=client) for found in used.call("model.list")]
+
+
+def _row(version: ModelVersion) -> tuple[Any, ...]:
+    found = version.record
+    return version.number, day(found["made"]), found["pipeline"] or "–", found["format"], ", ".join(found["authors"])

@@ -1,0 +1,125 @@
+"""The nouns of the library do the same embedded and over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import millrace as mr
+from millrace.sdk.client import Client
+from tests.sdk.conftest import fitted
+
+RIDES = {"id": [1, 2, 3], "at": [10, 20, 30], "station": ["a", "b", "a"], "riders": [4.0, 5.0, None]}
+
+
+def test_rows_go_in_from_mappings_files_and_functions(home: Client, tmp_path: Path) -> None:
+    rides = mr.dataset("rides", key="id", event="at")
+    assert repr(rides).startswith("<dataset rides: there is no dataset 'rides'")
+    assert rides.add(RIDES) is rides
+    assert repr(rides) == "<dataset rides: version 1, 3 rows>"
+    assert len(rides.add(lambda: RIDES).versions) == 1
+    for number in (7, 8):
+        (tmp_path / f"part-{number}.csv").write_text(f"id,at,station,riders\n{number},{number}0,b,1.5\n")
+    assert [v.rows for v in rides.add(str(tmp_path / "part-*.csv")).versions] == [3, 5]
+    assert rides.push({"id": 9, "at": "1970-01-01T00:00:01Z", "station": "c", "riders": 2.0}) == 1
+    assert repr(rides) == "<dataset rides: version 2, 5 rows, 1 row pushed since>"
+    assert rides.seal().rows == 6
+    assert rides.preview(2, version=1) == {name: values[:2] for name, values in RIDES.items()}
+    assert rides.diff(1).added == 3
+    assert "<td" in rides._repr_html_() and [one.name for one in mr.datasets()] == ["rides"]
+
+
+def test_a_dataset_declared_otherwise_is_told(home: Client) -> None:
+    mr.dataset("rides", key="id", event="at").add(RIDES)
+    assert len(mr.dataset("rides").add(RIDES).versions) == 1
+    with pytest.raises(mr.MillraceError, match="not \\(\\('station',\\)") as caught:
+        mr.dataset("rides", key="station", event="at").add(RIDES)
+    assert caught.value.code == "dataset.schema"
+    with pytest.raises(mr.MillraceError, match="no file fits"):
+        mr.dataset("rides").add("/nowhere/*.csv")
+
+
+def test_a_feature_view_is_defined_and_read(home: Client) -> None:
+    rides = mr.dataset("rides", key="id", event="at").add(RIDES)
+    view = mr.feature_view("station", rides, keys="station", columns="riders", windows=[mr.window("1h")], ttl="1d")
+    assert view.features == ["station__riders", "station__count_1h"]
+    assert mr.feature_view("station").read(station=["a", "z"], at=25) == {
+        "station__riders": [4.0, None],
+        "station__count_1h": [1, 0],
+    }
+    assert repr(view) == "<feature view station of station: station__riders, station__count_1h>"
+    assert mr.window("15m", "share", "riders", above=2)["name"] == "share_riders_15m"
+    with pytest.raises(mr.MillraceError, match="not a span"):
+        mr.window("3 fortnights")
+
+
+def test_a_model_is_registered_once_and_named(home: Client) -> None:
+    late = mr.model("late")
+    assert (late.versions, repr(late)) == ([], "<model late: no version yet>")
+    first = late.register(fitted(home, auc=0.7))
+    assert (first.title, late.register(fitted(home)).number) == ("late@1", 1)
+    second = late.register(fitted(home, 2.0), output="train").move("champion")
+    assert (second.number, late.aliases, late.version("champion").number) == (2, {"champion": 2}, 2)
+    late.move("challenger", 1)
+    assert repr(late) == "<model late: 2 versions; challenger is 1, champion is 2>"
+    assert repr(late.version(1)).startswith("<model late@1 (challenger), onnx, by run run-")
+    assert late.newest.lineage.run.id == second.run
+    with pytest.raises(mr.MillraceError, match="there are 1 to 2"):
+        late.version(7)
+    with pytest.raises(mr.MillraceError, match="did you mean 'champion'"):
+        late.version("champoin")
+    with pytest.raises(mr.MillraceError) as caught:
+        late.approve()
+    assert caught.value.code == "approval.own"
+
+
+def test_an_endpoint_answers_and_is_labelled(home: Client) -> None:
+    version = mr.model("late").register(fitted(home, auc=0.7))
+    live = mr.deploy(version, "delays", key="tail", event="at", metric="auc", canary=[10, 50])
+    assert live.rollout.policy.steps == [1000, 5000]
+    assert repr(live) == "<endpoint delays: late@1 answers 100 %>"
+    assert mr.deploy(mr.model("late"), "delays").rollouts == live.rollouts
+    row = {"hour": 3, "dest": "LAX", "tail": "N1", "at": "2013-03-01T00:00:00Z"}
+    one = live.predict(row, id="mine")
+    assert repr(one).startswith("<prediction 0.") and repr(one).endswith(" by late@1, id mine:0>")
+    assert (one.score, one[0].event) == (live.predict([row], id="mine").scores[0], 1_362_096_000_000_000)
+    several = live.predict({"hour": [3, None], "dest": ["LAX", None], "tail": ["N1", "N2"], "at": [1, 2]})
+    assert (several[0].fault, several[1].score, several[1].event) == ("", None, 2)
+    assert several[1].fault and repr(several).endswith(", –, 1 failed>")
+    assert live.label(one, 1, arrived="2013-03-02T00:00:00Z") == 1
+    assert live.label(several.ids, [None, 0], states=["cancelled", ""]) == 2
+    told = live.prediction("mine:0")
+    assert (told.label.value, told.lineage.version.number, told.routing.arms[0].number) == (1.0, 1, 1)
+    assert live.prediction(several[0]).label.state == "cancelled"
+    with pytest.raises(mr.MillraceError) as caught:
+        live.predict({"hour": 3, "tail": "N1", "at": 1})
+    assert caught.value.code == "frame.column"
+    with pytest.raises(mr.MillraceError, match="2 values came for 1 predictions"):
+        live.label(one, [1, 0])
+
+
+def test_an_endpoint_is_watched(home: Client) -> None:
+    live = mr.deploy(mr.model("late").register(fitted(home, auc=0.7)), event="at", metric="auc")
+    assert live.name == "late"
+    live.watch(calendar_days=7, on_breach=False, rest_days=3)
+    plan = live.status.plan
+    assert (plan.metric, plan.calendar_days, plan.rest_days, plan.on_breach) == ("auc", 7, 3, False)
+    assert (live.status.incidents, live.versions, live.settle()) == ([], {1: 1.0}, live)
+    assert [decision.kind for decision in live.decisions][:1] == ["gate.passed"]
+
+    @mr.pipeline
+    def blind(depth: int = 3) -> None: ...
+
+    with pytest.raises(mr.MillraceError, match="takes no since and no until"):
+        live.watch(blind)
+
+
+def test_the_gate_says_no(home: Client) -> None:
+    version = mr.model("late").register(fitted(home, auc=0.4))
+    with pytest.raises(mr.MillraceError) as caught:
+        mr.deploy(version, "delays", event="at")
+    assert (caught.value.code, caught.value.exit_code) == ("gate.refused", 3)
+    assert mr.endpoint("delays").versions == {} and repr(mr.endpoint("delays")) == (
+        "<endpoint delays: nothing answers yet>"
+    )
