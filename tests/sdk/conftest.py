@@ -10,27 +10,20 @@ import pytest
 from millrace.sdk import current
 from millrace.sdk.client import Client
 from millrace.store.tree import Entry, encode
+from millrace.testing.server import serving
 from tests.registry.made import files
-from tests.serving.server import Server
 
 
 @pytest.fixture(params=["embedded", "remote"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """The program's client, embedded or over HTTP: whatever is tested with it holds for both."""
     if request.param == "embedded":
         yield current.connect(dir=str(tmp_path / "home"))
         current.close()
         return
-    with Server(tmp_path / "home") as server:
+    with serving(tmp_path / "home") as server:
         yield current.connect(url=server.url)
         current.close()
-
-
-@pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[Client]:
-    """The program's client on a platform inside this process."""
-    yield current.connect(dir=str(tmp_path / "home"))
-    current.close()
 
 
 def fitted(client: Client, slope: float = 1.0, **metrics: float) -> str:

@@ -13,7 +13,7 @@ from tests.sdk.conftest import fitted
 RIDES = {"id": [1, 2, 3], "at": [10, 20, 30], "station": ["a", "b", "a"], "riders": [4.0, 5.0, None]}
 
 
-def test_rows_go_in_from_mappings_files_and_functions(home: Client, tmp_path: Path) -> None:
+def test_rows_go_in_from_mappings_files_and_functions(client: Client, tmp_path: Path) -> None:
     rides = mr.dataset("rides", key="id", event="at")
     assert repr(rides).startswith("<dataset rides: there is no dataset 'rides'")
     assert rides.add(RIDES) is rides
@@ -30,7 +30,7 @@ def test_rows_go_in_from_mappings_files_and_functions(home: Client, tmp_path: Pa
     assert "<td" in rides._repr_html_() and [one.name for one in mr.datasets()] == ["rides"]
 
 
-def test_a_dataset_declared_otherwise_is_told(home: Client) -> None:
+def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add(RIDES)
     assert len(mr.dataset("rides").add(RIDES).versions) == 1
     with pytest.raises(mr.MillraceError, match="not \\(\\('station',\\)") as caught:
@@ -40,7 +40,7 @@ def test_a_dataset_declared_otherwise_is_told(home: Client) -> None:
         mr.dataset("rides").add("/nowhere/*.csv")
 
 
-def test_a_feature_view_is_defined_and_read(home: Client) -> None:
+def test_a_feature_view_is_defined_and_read(client: Client) -> None:
     rides = mr.dataset("rides", key="id", event="at").add(RIDES)
     view = mr.feature_view("station", rides, keys="station", columns="riders", windows=[mr.window("1h")], ttl="1d")
     assert view.features == ["station__riders", "station__count_1h"]
@@ -54,12 +54,12 @@ def test_a_feature_view_is_defined_and_read(home: Client) -> None:
         mr.window("3 fortnights")
 
 
-def test_a_model_is_registered_once_and_named(home: Client) -> None:
+def test_a_model_is_registered_once_and_named(client: Client) -> None:
     late = mr.model("late")
     assert (late.versions, repr(late)) == ([], "<model late: no version yet>")
-    first = late.register(fitted(home, auc=0.7))
-    assert (first.title, late.register(fitted(home)).number) == ("late@1", 1)
-    second = late.register(fitted(home, 2.0), output="train").move("champion")
+    first = late.register(fitted(client, auc=0.7))
+    assert (first.title, late.register(fitted(client)).number) == ("late@1", 1)
+    second = late.register(fitted(client, 2.0), output="train").move("champion")
     assert (second.number, late.aliases, late.version("champion").number) == (2, {"champion": 2}, 2)
     late.move("challenger", 1)
     assert repr(late) == "<model late: 2 versions; challenger is 1, champion is 2>"
@@ -74,8 +74,8 @@ def test_a_model_is_registered_once_and_named(home: Client) -> None:
     assert caught.value.code == "approval.own"
 
 
-def test_an_endpoint_answers_and_is_labelled(home: Client) -> None:
-    version = mr.model("late").register(fitted(home, auc=0.7))
+def test_an_endpoint_answers_and_is_labelled(client: Client) -> None:
+    version = mr.model("late").register(fitted(client, auc=0.7))
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc", canary=[10, 50])
     assert live.rollout.policy.steps == [1000, 5000]
     assert repr(live) == "<endpoint delays: late@1 answers 100 %>"
@@ -99,8 +99,8 @@ def test_an_endpoint_answers_and_is_labelled(home: Client) -> None:
         live.label(one, [1, 0])
 
 
-def test_an_endpoint_is_watched(home: Client) -> None:
-    live = mr.deploy(mr.model("late").register(fitted(home, auc=0.7)), event="at", metric="auc")
+def test_an_endpoint_is_watched(client: Client) -> None:
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), event="at", metric="auc")
     assert live.name == "late"
     live.watch(calendar_days=7, on_breach=False, rest_days=3)
     plan = live.status.plan
@@ -115,8 +115,8 @@ def test_an_endpoint_is_watched(home: Client) -> None:
         live.watch(blind)
 
 
-def test_the_gate_says_no(home: Client) -> None:
-    version = mr.model("late").register(fitted(home, auc=0.4))
+def test_the_gate_says_no(client: Client) -> None:
+    version = mr.model("late").register(fitted(client, auc=0.4))
     with pytest.raises(mr.MillraceError) as caught:
         mr.deploy(version, "delays", event="at")
     assert (caught.value.code, caught.value.exit_code) == ("gate.refused", 3)
