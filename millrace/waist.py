@@ -8,6 +8,7 @@ the same key with another request is refused.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,8 @@ from millrace.access import ops as access_ops
 from millrace.access import rules as access_rules
 from millrace.access import tables as access_tables
 from millrace.access.context import Context, Ground
-from millrace.access.records import LOCAL, Caller
+from millrace.access.records import LOCAL, LOOP, Caller
+from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
@@ -59,6 +61,8 @@ TABLE: dict[str, Op] = {op.name: op for op in OPS}
 assert len(TABLE) == len(OPS), "two ops share a name"
 
 _KEY = re.compile(r"[ -~]{1,300}")
+# A key makes a retry safe for a week. The loop's are kept: it may find a fact long after its call was made.
+_REMEMBERED, _FORGET_EVERY = 7 * DAY, 1_000
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`$")
 
 
@@ -199,6 +203,8 @@ def _remember(cx: Context, op: Op, key: str | None, digest: bytes, answer: Any) 
     if key:
         encoded = msgspec.json.encode(op.kept(answer))
         catalog_tables.answer(cx.tx, cx.workspace, cx.actor, key, op.name, digest, encoded, cx.now)
+        if next(cx.ground.memory.keep(itertools.count, "waist", "answers")) % _FORGET_EVERY == 0:
+            catalog_tables.forget_answers(cx.tx, cx.now - _REMEMBERED, LOOP.actor)
 
 
 def _fields(op: Op) -> str:

@@ -6,7 +6,7 @@ the room itself reads: the catalog never interprets a value, so nothing depends 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, LargeBinary, MetaData, Table, Text
 from sqlalchemy.sql.schema import SchemaItem
 
 metadata = MetaData(
@@ -60,4 +60,5 @@ idempotency = table(
     binary("request"),
     binary("answer"),
     integer("at"),
+    Index("ix_idempotency_at", "at"),
 )

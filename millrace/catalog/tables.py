@@ -36,6 +36,7 @@ _answered = select(_i.op, _i.request, _i.answer).where(
     _i.workspace == bindparam("place"), _i.actor == bindparam("who"), _i.key == bindparam("which")
 )
 _answer = insert_absent(schema.idempotency)
+_forget = schema.idempotency.delete().where(_i.at < bindparam("before"), _i.actor != bindparam("but"))
 _NOT_SCANNED = frozenset({"fact", "idempotency", "alembic_version"})
 
 
@@ -91,6 +92,11 @@ def answer(tx: Tx, workspace: str, actor: str, key: str, op: str, request: bytes
     """Remember an answer; False if another call with the key came first."""
     row = {"workspace": workspace, "actor": actor, "key": key, "op": op, "request": request, "answer": answer, "at": at}
     return tx.change(_answer, **row) == 1
+
+
+def forget_answers(tx: Tx, before: Micros, but: str) -> int:
+    """Drop the remembered answers of calls made before then, but for one actor's; how many."""
+    return tx.change(_forget, before=before, but=but)
 
 
 def named_digests(tx: Tx) -> Iterator[Digest]:

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from millrace import waist
-from millrace.access.records import Caller
+from millrace.access.records import LOOP, Caller
 from millrace.access.rules import may
-from millrace.assemble import Platform
+from millrace.assemble import Platform, open_platform
+from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError
 from millrace.base.op import Op, promised_errors
 from millrace.testing.blobs_suite import code_of
+from millrace.testing.clock import FakeClock
 
 
 def failing(home: Platform, *call: Any, **named: Any) -> str:
@@ -129,6 +131,25 @@ def test_keys_belong_to_an_actor_and_a_workspace(home: Platform) -> None:
     home.call("experiment.make", {"name": "e"}, key="k")
     assert home.call("experiment.make", {"name": "f"}, Caller("ann"), key="k").name == "f"
     assert home.call("experiment.make", {"name": "g"}, workspace="team", key="k").name == "g"
+
+
+def test_a_key_is_remembered_for_a_week_and_the_loops_for_ever(home: Platform) -> None:
+    clock = FakeClock(home.ground.clock.now())
+    platform = open_platform(home.ground.folder, clock)
+    try:
+        platform.call("experiment.make", {"name": "old"}, key="old")
+        platform.call("experiment.make", {"name": "loops"}, LOOP, key="rule:1:0")
+        clock.advance(7 * DAY)
+        platform.call("experiment.make", {"name": "new"}, key="new")
+        platform.close()
+        platform = open_platform(home.ground.folder, clock)
+        clock.advance(1)
+        platform.call("experiment.make", {"name": "newer"}, key="newer")
+        assert platform.call("experiment.make", {"name": "new"}, key="new").name == "new"
+        assert platform.call("experiment.make", {"name": "loops"}, LOOP, key="rule:1:0").name == "loops"
+        assert failing(platform, "experiment.make", {"name": "old"}, key="old") == "experiment.exists"
+    finally:
+        platform.close()
 
 
 @pytest.mark.parametrize("key", ["ä", "a\n", "x" * 301, "\x00"])
