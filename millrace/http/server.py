@@ -6,6 +6,7 @@ The first worker leads: it runs the platform's followers (loop, runner, sealing)
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -30,6 +31,7 @@ def up(config: Config) -> int:
     Errors: `server.held`, `server.folder`, `server.port`, `server.unsafe`, and what opening the platform may raise.
     """
     logs.start()
+    gc.disable()  # until it serves: nothing of what a start loads is garbage
     signal.signal(signal.SIGTERM, _leave)
     host, count = config["host"], config["workers"]
     lock = DirectoryLock(Path(config["dir"]).absolute())
@@ -124,6 +126,8 @@ def _serve(config: Config, listener: socket.socket, url: str, place: int, parent
             date_header=False,
         )
         server = Drained(settings)
+        gc.freeze()
+        gc.enable()
 
         async def serve() -> None:
             if parent >= 0:
