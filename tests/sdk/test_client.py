@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from millrace.base.errors import MillraceError
 from millrace.sdk import current
 from millrace.sdk.client import Client, Embedded, Record, Remote, connect, record, told
 from millrace.store.blobs import digest_of
-from millrace.testing.server import Server, fresh, serving
+from millrace.testing.server import Server, fresh
 
 
 def program(client: Client) -> list[Any]:
@@ -39,7 +38,6 @@ def program(client: Client) -> list[Any]:
     note(client.call("run.finish", run=run.id))
     note(client.call("run.metrics", run=run.id, key="loss"))
     note(list(client.pages("audit.facts", limit=2)))
-    note(client.call("actor.grants"))
     note(client.call("token.make", actor="local", scopes=("model:*",)).token.scopes)
     fails("experiment.make", name="flights")
     fails("experiment.make", name="a/b")
@@ -75,14 +73,19 @@ def embedded(home: Platform) -> Iterator[Client]:
     client.close()
 
 
-def test_both_homes_answer_the_same(embedded: Client, tmp_path: Path) -> None:
+def test_both_homes_answer_the_same(embedded: Client, server: Server) -> None:
+    """The same program twice, each in a workspace of its own of the same name."""
     assert isinstance(embedded.home, Embedded)
-    with serving(tmp_path / "server") as server:
-        remote = connect(url=server.url)
-        assert isinstance(remote.home, Remote)
-        here, there = program(embedded), program(remote)
-        remote.close()
-    assert here == there
+    remote = connect(url=server.url)
+    assert isinstance(remote.home, Remote)
+    place = fresh("same")
+    answers = []
+    for client in (embedded, remote):
+        client.call("workspace.make", name=place)
+        client.workspace = place
+        answers.append(program(client))
+    remote.close()
+    assert answers[0] == answers[1]
 
 
 def test_a_held_directory_is_reached_through_its_server(server: Server) -> None:
