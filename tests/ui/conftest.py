@@ -82,8 +82,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which an endpoint served 70 days: a promotion, drift, lost labels, a failed run."""
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
+    """An endpoint that served 70 days: a promotion, drift, lost labels, a failed run. It can go on beside a server."""
     folder = tmp_path_factory.mktemp("replayed")
     platform = open_platform(folder)
     replay = Replay(platform)
@@ -98,11 +98,11 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = platform.call("run.start", {"experiment": "late", "name": "nightly"})
     fault = {"code": "step.failed", "message": "train: y has one class", "hint": "widen the span"}
     platform.call("run.finish", {"run": run.id, "state": "failed", "fault": fault})
+    yield replay
     platform.close()
-    return folder
 
 
 @pytest.fixture(scope="session")
-def turning(replayed: Path) -> Iterator[Server]:
-    with Server(replayed) as server:
+def turning(replay: Replay) -> Iterator[Server]:
+    with Server(replay.platform.ground.folder) as server:
         yield server

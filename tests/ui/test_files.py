@@ -56,6 +56,21 @@ def test_no_module_is_imported_that_is_not_there() -> None:
             assert (path.parent / target).is_file(), f"{path.name} imports {target}"
 
 
+def test_what_the_page_offers_to_copy_is_what_the_command_line_takes() -> None:
+    table = dict(json.loads((UI.parent / "cli" / "ops.json").read_text("utf-8")))
+    given = re.search(r"GIVEN = \{(.*?)\};", (UI / "parts" / "code.js").read_text("utf-8"), re.DOTALL)
+    assert given
+    listed = {op: json.loads(names) for op, names in re.findall(r'"([a-z.]+)": (\[.*?\])', given[1])}
+    offered = {
+        op
+        for path in UI.rglob("*.js")
+        for op in re.findall(r'(?:op: |op=|asCode\()"([a-z.]+)", ?ask', path.read_text("utf-8"))
+    }
+    for op, names in listed.items():
+        assert names == [field[0] for field in table[op]["fields"] if field[2]], op
+    assert {op for op in offered if table[op]["kind"] != "read"} <= set(listed)
+
+
 def test_the_document_allows_its_import_map_and_nothing_else_inline() -> None:
     answer = Page().answer("/", HTML)
     assert answer is not None

@@ -10,6 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
+from millrace.base.clock import DAY
+from tests.monitoring.days import ORIGIN
+from tests.rollout.replay import Replay
 from tests.serving.server import Server
 from tests.ui.conftest import SIZES, Visit
 
@@ -150,6 +153,22 @@ def test_what_happens_appears_and_histories_are_not_read_again(browser: Browser,
     assert "monitor.series" not in asked and "rollout.decisions" not in asked
 
 
+def test_a_day_that_is_judged_brings_its_own_points_alone(browser: Browser, turning: Server, replay: Replay) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    monitoring = page.locator(".station").filter(has_text="days judged")
+    before = int(re.findall(r"(\d+) days judged", monitoring.inner_text())[0])
+    held = len(visit.bodies)
+    replay.answer()
+    replay.advance()
+    expect(monitoring).to_contain_text(f"{before + 1} days judged")
+    asked = [
+        read for body in visit.bodies[held:] for read in json.loads(body or "[]") if read["op"] == "monitor.series"
+    ]
+    assert asked and all(read["ask"]["since"] > ORIGIN + 60 * DAY for read in asked)
+    assert visit.errors == []
+
+
 def test_a_lost_server_is_said(browser: Browser, empty: Server) -> None:
     visit = Visit(browser, empty.url)
     page = visit.open()
@@ -171,7 +190,7 @@ def test_a_page_that_is_not_there_says_so(browser: Browser, empty: Server) -> No
 
 def call(server: Server, op: str, ask: dict[str, str], after: str) -> None:
     """Start a run over HTTP, as any program would, and let it fail."""
-    started = httpx.post(f"{server.url}/api/v1/{op}", content=json.dumps(ask)).raise_for_status().json()
+    started = httpx.post(f"{server.url}/api/v1/{op}", json=ask).raise_for_status().json()
     fault = {"code": "step.failed", "message": "out of memory", "hint": ""}
     over = {"run": started["id"], "state": "failed", "fault": fault}
-    httpx.post(f"{server.url}/api/v1/{after}", content=json.dumps(over)).raise_for_status()
+    httpx.post(f"{server.url}/api/v1/{after}", json=over).raise_for_status()

@@ -7,7 +7,9 @@ import { makeAxis } from "../parts/axis.js";
 import { Chart, nearest } from "../parts/chart.js";
 import { Figure } from "../parts/figure.js";
 import { Timeline } from "../parts/timeline.js";
+import { Empty } from "../parts/states.js";
 import { Badge } from "../parts/verdict.js";
+import { serving } from "./home-start.js";
 import * as story from "./home-story.js";
 
 export function Endpoint({ watched, decisions, incidents, plan }) {
@@ -26,11 +28,14 @@ export function Endpoint({ watched, decisions, incidents, plan }) {
       <${Facts} watched=${watched} losses=${losses} coverages=${coverages} plan=${plan} table=${watched.shown?.table} />
     </header>
     <${Traffic} table=${watched.shown?.table} />
-    <${Span} axis=${axis} />
-    <${Served} ...${parts} lanes=${lanes} decisions=${decisions} incidents=${incidents} />
-    <${Loss} ...${parts} rows=${losses} />
-    <${Drift} ...${parts} rows=${drifts} />
-    <${Coverage} ...${parts} rows=${coverages} />
+    ${watched.judgements.length || lanes.length
+      ? html`<${Span} axis=${axis} />
+        <${Served} ...${parts} lanes=${lanes} decisions=${decisions} incidents=${incidents} />
+        <${Loss} ...${parts} rows=${losses} />
+        <${Drift} ...${parts} rows=${drifts} />
+        <${Coverage} ...${parts} rows=${coverages} />`
+      : html`<div class="pad ruled"><${Empty} level="h3" title="No version has served yet" code=${serving(watched.endpoint)}>
+          A rollout brings the first version past the gate; answers, outcomes, loss and drift then appear here, day by day.<//></div>`}
   </section>`;
 }
 
@@ -135,14 +140,14 @@ function Loss({ axis, rows, plan, watched }) {
   const legend = html`<${Key} color="--ink">champion<//>${versions.slice(-4).map((version) => html`<${Key} ...${story.look(version)} >v${version} beside<//>`)}
     <${Key} color="--bad" dash=${[3, 3]}>bound<//><${Key} color="--ink-2" band=${true}>mean, confidence<//>`;
   const reading = row && html`<strong>${day(row.at)}</strong> ${versions.filter((version) => row.versions[version] !== null && row.versions[version] !== undefined).map((version) => html`<span class="read">v${version} <b>${digits(row.versions[version])}</b>${version === row.champion ? " champion" : ""}</span>`)}
-    <span class="read">bound <b>${digits(row.limit)}</b></span>${row.low !== null && html`<span class="read">mean <b>${digits(row.mean)}</b> (${digits(row.low)} to ${digits(row.high)})</span>`}
+    <span class="read">bound <b>${digits(row.limit)}</b></span>${row.auc !== null && html`<span class="read">AUC <b>${digits(row.auc)}</b></span>`}${row.low !== null && html`<span class="read">mean <b>${digits(row.mean)}</b> (${digits(row.low)} to ${digits(row.high)})</span>`}
     ${row.verdict?.decision === "alarm" && html`<${Badge} tone="bad">alarm<//>`}`;
   const spoken = row ? `${day(row.at)}: v${row.champion} ${digits(row.loss)}, bound ${digits(row.limit)}` : "";
   const table = {
     columns: [
       { label: "day", cell: (one) => day(one.at), text: true }, { label: "champion", cell: (one) => `v${one.champion}`, text: true },
       { label: "loss", cell: (one) => digits(one.loss) }, { label: "bound", cell: (one) => digits(one.limit) }, { label: "mean", cell: (one) => digits(one.mean) },
-      { label: "from", cell: (one) => digits(one.low) }, { label: "to", cell: (one) => digits(one.high) },
+      { label: "from", cell: (one) => digits(one.low) }, { label: "to", cell: (one) => digits(one.high) }, { label: "AUC", cell: (one) => digits(one.auc) },
       ...versions.map((version) => ({ label: `v${version}`, cell: (one) => digits(one.versions[version]) })),
     ],
     rows,

@@ -44,7 +44,7 @@ function waiting({ model, newest, missing }) {
 
 export function Needs() {
   const all = needs();
-  const newest = home.decisions.value.filter((one) => !NOT_NEWS.includes(one.kind)).slice(-3).reverse();
+  const newest = home.decisions.value.filter((one) => !NOT_NEWS.includes(one.kind)).slice(all.length > 2 ? -3 : -5).reverse();
   return html`<section class="card needs" aria-labelledby="needs-title">
     <h2 id="needs-title">Needs you ${all.length > 0 && html`<span class="count">${all.length}</span>`}</h2>
     ${all.length

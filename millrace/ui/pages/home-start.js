@@ -1,4 +1,9 @@
-/** The code that fills an empty Home. */
+/** The code that fills an empty Home, and an endpoint that has not served. */
+import { asCode } from "../parts/code.js";
+
+/** How the first version comes to serve. @param {{name: string}} endpoint */
+export const serving = ({ name }) => asCode("rollout.start", { endpoint: name, number: 1 });
+
 export const START = {
   all: {
     Demo: "millrace demo",

@@ -96,7 +96,7 @@ const MARKS = {
   "rollout.started": ["calm", "rollout started"],
   "rollout.stepped": ["wait", "canary"],
   "rollout.promoted": ["good", "promoted"],
-  "rollout.forced": ["wait", "forced by an operator"],
+  "rollout.forced": ["wait", "forced"],
   "rollout.confirmed": ["good", "confirmed"],
   "rollout.ended": ["calm", "ended"],
   "rollout.rolled_back": ["bad", "rolled back"],
@@ -114,7 +114,7 @@ export function telling(decision) {
   const { data } = decision;
   const whom = data.number && !decision.kind.startsWith("incident.") ? `v${data.number}` : "";
   const share = decision.kind === "rollout.stepped" ? ` ${percent(data.weight / 10_000)}` : "";
-  const cause = decision.kind.startsWith("incident.") || decision.kind.startsWith("monitor.") ? data.cause || "" : "";
+  const cause = decision.kind.startsWith("incident.") || decision.kind === "monitor.breached" ? data.cause || "" : "";
   return { tone, word: `${word}${share}`, whom: whom || cause, because: because(decision), at: moment(decision), verdicts: verdicts(decision) };
 }
 
@@ -164,13 +164,14 @@ export const lossTitle = (plan) => LOSS[lossName(plan)];
 export function losses(watched, plan) {
   const name = lossName(plan);
   const byVersion = new Map(watched.curves.filter((one) => one.version).map((curve) => [curve.version, at(curve, curve.measures[name] || [])]));
+  const aucs = new Map(watched.curves.filter((one) => one.version).map((curve) => [curve.version, at(curve, curve.auc)]));
   return watched.judgements.map((one) => {
     const limit = bound(watched, plan, one);
     const verdict = one.verdicts.loss;
     const [low, high] = limit !== null && verdict?.interval ? verdict.interval.map((end) => end + limit) : [null, null];
     const mean = limit !== null && verdict?.effect !== null && verdict?.n ? verdict.effect + limit : null;
     const versions = Object.fromEntries([...byVersion].map(([version, known]) => [version, known.get(one.since) ?? null]));
-    return { at: one.since, champion: one.champion, loss: versions[one.champion] ?? null, limit, mean, low, high, verdict, versions };
+    return { at: one.since, champion: one.champion, loss: versions[one.champion] ?? null, limit, mean, low, high, verdict, versions, auc: aucs.get(one.champion)?.get(one.since) ?? null };
   });
 }
 

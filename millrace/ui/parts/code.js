@@ -2,11 +2,25 @@
 import { html } from "../lib/html.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+/** What the command line takes without a flag, of the verbs that pages offer: the fields that must be given, in order. */
+export const GIVEN = {
+  "incident.close": ["endpoint", "number", "reason"],
+  "model.approve": ["model"],
+  "rollout.decisions": [],
+  "rollout.resume": ["endpoint"],
+  "rollout.start": ["endpoint", "number"],
+  "run.get": ["run"],
+};
+
 /** A verb as programs call it. @param {string} op @param {object} ask @returns {Record<string, string>} */
 export function asCode(op, ask) {
   const given = Object.entries(ask).map(([name, value]) => `, ${name}=${python(value)}`).join("");
   const [noun, verb] = op.split(".");
-  const flags = Object.entries(ask).map(([name, value]) => ` --${name} ${shell(value)}`).join("");
+  const bare = GIVEN[op] || [];
+  const flags = [
+    ...bare.map((name) => ` ${shell(ask[name])}`),
+    ...Object.entries(ask).filter(([name]) => !bare.includes(name)).map(([name, value]) => ` --${name} ${shell(value)}`),
+  ].join("");
   return {
     Python: `import millrace as mr\n\nmillrace = mr.connect("${location.origin}")\nmillrace.call("${op}"${given})`,
     curl: `curl -s ${location.origin}/api/v1/${op} \\\n  -H 'Content-Type: application/json' -d '${JSON.stringify(ask)}'`,
@@ -20,7 +34,10 @@ function python(value) {
   return JSON.stringify(value);
 }
 
-const shell = (value) => (typeof value === "string" && /^[\w@./-]+$/.test(value) ? value : `'${JSON.stringify(value)}'`);
+const shell = (value) => {
+  if (typeof value === "number" || (typeof value === "string" && /^[\w@./-]+$/.test(value))) return String(value);
+  return `'${(typeof value === "string" ? value : JSON.stringify(value)).replaceAll("'", "'\\''")}'`;
+};
 
 /** Tabs of code with one button that copies. @param {{texts: Record<string, string>}} props */
 export function Code({ texts }) {

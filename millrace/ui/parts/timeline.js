@@ -13,7 +13,7 @@ const LANE = 26;
 const MARKS = 26;
 const MARK = { good: "M0-6L6 5H-6Z", bad: "M0 6L6-5H-6Z", wait: "M0-6L6 0L0 6L-6 0Z", calm: "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0" };
 
-/** The width of an element, as it changes. @returns {[import("preact/hooks").RefObject<any>, number]} */
+/** The width of an element, as it changes. @returns {[import("preact").RefObject<any>, number]} */
 export function useWidth() {
   const box = useRef(null);
   const [width, setWidth] = useState(0);
