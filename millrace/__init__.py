@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from millrace.sdk.endpoints import deploy, endpoint, endpoints
     from millrace.sdk.features import feature_view, window
     from millrace.sdk.models import model, models
+    from millrace.sdk.tracking import experiment, run
     from millrace.sdk.tuning import choice, floats, ints, tune
 
 __version__ = "0.1.0"
@@ -38,6 +39,8 @@ _PLACES = {
     "choice": "millrace.sdk.tuning",
     "floats": "millrace.sdk.tuning",
     "ints": "millrace.sdk.tuning",
+    "experiment": "millrace.sdk.tracking",
+    "run": "millrace.sdk.tracking",
     "tune": "millrace.sdk.tuning",
     "MillraceError": "millrace.base.errors",
 }
@@ -51,6 +54,7 @@ __all__ = [
     "deploy",
     "endpoint",
     "endpoints",
+    "experiment",
     "feature_view",
     "floats",
     "ints",
@@ -58,6 +62,7 @@ __all__ = [
     "model",
     "models",
     "pipeline",
+    "run",
     "stats",
     "step",
     "tune",

@@ -131,6 +131,15 @@ def weather() -> Columns:
     }
 
 
+def known(name: str, until: Micros | str) -> Columns:
+    """The rows of a table (flights, departures, landings or weather) that were known before `until`, micros or ISO."""
+    make, stamp = {
+        "flights": (flights, "asked_at"), "departures": (departures, "departed"), "landings": (landings, "known_at"),
+        "weather": (weather, "known_at"),
+    }[name]  # fmt: skip
+    return between(make(), stamp, 0, from_iso(until) if isinstance(until, str) else until)
+
+
 class Hour(NamedTuple):
     """What arrives in one hour of event time, and the flights that are asked about in it."""
 

@@ -126,7 +126,7 @@ def register(pipeline: Pipeline[Any, Any], client: Client | None = None) -> Reco
     code = client.home.put(archive.tree_of(digests, sizes))
     return client.call(  # type: ignore[no-any-return]  # a verb's answer
         "pipeline.register", name=pipeline.name, code=code, entry=packed.entry, defaults=pipeline.defaults,
-        required=list(pipeline.required), script=packed.script, git=_git(packed.place),
+        required=list(pipeline.required), script=packed.script, git=git_of(packed.place),
     )  # fmt: skip
 
 
@@ -172,7 +172,7 @@ class _Progress:
         self._shown = text
 
 
-def _git(place: Path) -> dict[str, Any]:
+def git_of(place: Path) -> dict[str, Any]:
     """The state of the repository that holds `place`; empty without one, or without git."""
     command = ["git", "-C", str(place.parent), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:

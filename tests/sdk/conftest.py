@@ -26,6 +26,13 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
         current.close()
 
 
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Client]:
+    """The program's client on a platform inside this process."""
+    yield current.connect(dir=str(tmp_path / "home"))
+    current.close()
+
+
 def fitted(client: Client, slope: float = 1.0, **metrics: float) -> str:
     """The id of a finished run whose output is a model of the columns hour and dest, with these metrics."""
     stored = {path: (client.home.put(data), len(data)) for path, data in files(slope).items()}

@@ -1,0 +1,330 @@
+"""Runs that your own program makes: start, log, finish.
+
+    with mr.run("demand", params={"depth": 6}) as run:
+        for epoch in range(100):
+            mr.log(epoch, loss=...)      # or run.log(epoch, loss=...)
+
+Logging never slows training: a point goes into memory, and a thread of its own sends batches. What a lost server could
+not take is sent again, by the same key, until the run is finished; what is still left then is told as an error.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import platform
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from millrace.base.errors import MillraceError
+from millrace.base.ids import Ids
+from millrace.sdk.client import Client, Record
+from millrace.sdk.current import current
+from millrace.sdk.show import Shown, cell, count, day
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_log = logging.getLogger("millrace.sdk")
+_EVERY_S = 0.5
+_BATCH = 5_000
+_MOST = 2_000_000
+_PASSING = frozenset({"server.unreachable", "server.busy", "server.stopping", "catalog.busy", "catalog.unreachable"})
+Point = tuple[str, float | None, int, int]
+
+
+class RunLog(Shown):
+    """A run that this program logs to; see `run`. Safe from any thread."""
+
+    def __init__(self, client: Client, started: Record) -> None:
+        self.id = str(started["id"])
+        self.experiment = str(started["experiment"])
+        self.name = str(started["name"])
+        self._client = client
+        self._sender = _Sender(client, self.id)
+        self._steps: dict[str, int] = {}
+        self._outputs: dict[str, str] = {}
+        self._open = ExitStack()
+        self._over = False
+        atexit.register(self._leave)
+
+    def log(self, step: int | None = None, /, **metrics: Any) -> None:
+        """Log metrics, ``run.log(loss=0.3)``, or of a step, ``run.log(7, loss=0.3)``; steps count by themselves else.
+
+        It returns at once. None and NaN are kept as "not a number". Errors: `run.over`.
+        """
+        self._record(metrics, step)
+
+    def _record(self, values: Mapping[str, Any], step: int | None) -> None:
+        self._check()
+        at = time.time_ns() // 1_000
+        for key, value in values.items():
+            place = self._steps.get(key, 0) if step is None else step
+            self._steps[key] = place + 1
+            number = None if value is None else float(value)
+            self._sender.put((key, None if number != number else number, place, at))
+
+    def params(self, **params: Any) -> RunLog:
+        """Say parameters, once each; itself. Errors: `run.param` for one that has another value already."""
+        self._check()
+        self._client.call("run.log", run=self.id, params=params)
+        return self
+
+    def tag(self, **tags: Any) -> RunLog:
+        """Set tags; itself."""
+        self._check()
+        self._client.call("run.log", run=self.id, tags={key: str(value) for key, value in tags.items()})
+        return self
+
+    def output(self, name: str, content: bytes | str | Path) -> str:
+        """Store bytes, or a file by its path, as an output; its digest. It belongs to the run once that is finished.
+
+        Errors: `file.unknown`, `store.full`.
+        """
+        self._check()
+        if not isinstance(content, bytes):
+            try:
+                content = Path(content).read_bytes()
+            except OSError as fault:
+                raise MillraceError("file.unknown", f"{str(content)!r} cannot be read: {fault}", "check it") from fault
+        self._outputs[name] = self._client.home.put(content)
+        return self._outputs[name]
+
+    def flush(self) -> None:
+        """Wait until everything that was logged is written. Errors: what writing it raised last."""
+        self._sender.flush()
+
+    def finish(self, state: str = "finished", because: str = "") -> RunLog:
+        """End the run as finished, failed (`because` of what) or cancelled; itself.
+
+        Errors: `run.over`, and what writing raised last: then points are lost, and the run says how many.
+        """
+        self._check()
+        self._over = True
+        atexit.unregister(self._leave)
+        lost: MillraceError | None = None
+        try:
+            self._sender.close()
+        except MillraceError as fault:
+            lost = fault
+        told = {"code": "step.raised", "message": because, "hint": ""} if because else None
+        self._client.call("run.finish", run=self.id, state=state, outputs=self._outputs, fault=told)
+        if lost is not None:
+            raise lost
+        return self
+
+    @property
+    def record(self) -> Record:
+        """The run whole, as `run.get` tells it."""
+        return self._client.call("run.get", run=self.id)  # type: ignore[no-any-return]  # a verb's answer
+
+    def __enter__(self) -> RunLog:
+        from millrace.pipelines.definition import Recorder, recording
+
+        class Here(Recorder):
+            """What `mr.log` writes to inside the block."""
+
+            def log(inner, values: Mapping[str, Any], step: int | None) -> None:
+                self._record(values, step)
+
+        self._open.enter_context(recording(Here()))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+        if self._over:
+            return
+        if kind is None:
+            self.finish()
+        elif issubclass(kind, KeyboardInterrupt):
+            self.finish("cancelled")
+        else:
+            self.finish("failed", f"{kind.__name__}: {fault}")
+
+    def _leave(self) -> None:
+        """The program ends: nothing that was logged is lost."""
+        try:
+            self.finish("failed" if hasattr(sys, "last_value") else "finished")
+        except MillraceError as fault:
+            _log.error("run %s: %s", self.id, fault)
+
+    def _check(self) -> None:
+        if self._over:
+            raise MillraceError("run.over", f"run {self.id} was finished by this program", "start another")
+
+    def _named(self) -> str:
+        return f"run {self.name}"
+
+    def _told(self) -> str:
+        found = self.record
+        shown = ", ".join(f"{key}={cell(value)}" for key, value in found["metrics"].items())
+        return f"{self._named()} of {self.experiment}, {found['state']}{': ' + shown if shown else ''}"
+
+
+class _Sender:
+    """Points in memory and the thread that writes them, in batches and in order."""
+
+    def __init__(self, client: Client, run: str) -> None:
+        self._client, self._run = client, run
+        self._ids = Ids()
+        self._change = threading.Condition()
+        self._waiting: list[Point] = []
+        self._going: tuple[str, list[Point]] | None = None
+        self._closing = False
+        self._asked = False
+        self._dropped = 0
+        self._fault: MillraceError | None = None
+        self._thread: threading.Thread | None = None
+
+    def put(self, point: Point) -> None:
+        with self._change:
+            if len(self._waiting) >= _MOST:
+                self._dropped += 1
+                return
+            self._waiting.append(point)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="millrace-log", daemon=True)
+                self._thread.start()
+            if len(self._waiting) == _BATCH:
+                self._change.notify_all()
+
+    def flush(self) -> None:
+        with self._change:
+            self._fault = None
+            while (self._waiting or self._going) and self._fault is None:
+                self._asked = True
+                self._change.notify_all()
+                self._change.wait(_EVERY_S)
+            self._tell()
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            with self._change:
+                self._closing = True
+                self._change.notify_all()
+
+    def _tell(self) -> None:
+        lost = len(self._waiting) + len(self._going[1] if self._going else ()) + self._dropped
+        if lost:
+            fault = self._fault or MillraceError("server.busy", "more was logged than could be written")
+            raise MillraceError(fault.code, f"{count(lost, 'point')} not written: {fault.message}", fault.hint)
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                if not self._asked and not self._closing and len(self._waiting) < _BATCH:
+                    self._change.wait(_EVERY_S)
+                self._asked = False
+                if self._going is None and self._waiting:
+                    self._going = (self._ids.new(), self._waiting[:_BATCH])
+                    del self._waiting[:_BATCH]
+                if self._going is None and self._closing:
+                    return
+                going = self._going
+            if going is not None:
+                self._write(*going)
+
+    def _write(self, key: str, points: list[Point]) -> None:
+        fault: MillraceError | None = None
+        try:
+            self._client.once(key, "run.log", run=self._run, points=points)
+        except MillraceError as raised:
+            fault = raised
+        except Exception as raised:  # a client that was closed under it, above all
+            fault = MillraceError("server.unreachable", f"the points were not taken: {raised}")
+        with self._change:
+            self._fault = fault
+            if fault is None or fault.code not in _PASSING or self._closing:
+                self._dropped += len(points) if fault is not None else 0
+                self._going = None
+            self._change.notify_all()
+
+
+class ExperimentHandle(Shown):
+    """A named set of runs; see `experiment`."""
+
+    def __init__(self, name: str, client: Client | None = None) -> None:
+        self.name = name
+        self._given = client
+
+    @property
+    def _client(self) -> Client:
+        return self._given or current()
+
+    def run(self, name: str = "", **more: Any) -> RunLog:
+        """Start a run of it; see `run`."""
+        return run(self.name, name, client=self._client, **more)
+
+    def runs(self, where: str = "", order: str = "", limit: int = 100) -> list[Record]:
+        """Runs such as ``metrics.rmse < .2 and params.depth > 6``, newest first or in `order` ("metrics.rmse").
+
+        Errors: `search.invalid`.
+        """
+        found = self._client.call("run.search", experiment=self.name, where=where, order=order, limit=limit)
+        return list(found["items"])
+
+    def best(self, *, minimize: str = "", maximize: str = "", where: str = "") -> Record:
+        """The finished run with the smallest or largest value of a metric. Errors: `run.unknown` without any."""
+        if bool(minimize) == bool(maximize):
+            raise MillraceError("request.invalid", "say what is best by one metric", 'minimize="rmse"')
+        order = f"metrics.{minimize}" if minimize else f"metrics.{maximize} desc"
+        for found in self.runs(where, order, 1):
+            if found["metrics"].get(minimize or maximize) is not None:
+                return found
+        raise MillraceError("run.unknown", f"no run of {self.name!r} has {minimize or maximize!r}", "log it first")
+
+    def _named(self) -> str:
+        return f"experiment {self.name}"
+
+    def _told(self) -> str:
+        found = self.runs(limit=1_000)
+        return f"{self._named()}: {count(len(found), 'run')}"
+
+    def _rows(self) -> tuple[Sequence[str], Iterator[Sequence[Any]]]:
+        found = self.runs(limit=20)
+        metrics = list(dict.fromkeys(key for one in found for key in one["metrics"]))[:6]
+        heads = ("run", "state", "started", *metrics)
+        return heads, (
+            (one["name"], one["state"], day(one["started"]), *(one["metrics"].get(key) for key in metrics))
+            for one in found
+        )
+
+
+def run(
+    experiment: str,
+    name: str = "",
+    *,
+    params: Mapping[str, Any] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    parent: str | None = None,
+    client: Client | None = None,
+) -> RunLog:
+    """Start a run of an experiment, which is made if it is not there. Use it as a context manager, or call `finish`.
+
+    Inside the block, `mr.log` logs to it. What raises in the block makes it a failed run. At the end of the program an
+    open run is finished, and nothing that was logged is lost. Errors: `name.invalid`, `run.unknown` for the parent.
+    """
+    from millrace.sdk.pipelines import git_of
+
+    used = client or current()
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    origin = {"git": git_of(Path(main).resolve()) if main else {}, "host": platform.node()}
+    started = used.call(
+        "run.start", experiment=experiment, name=name, params=dict(params or {}), parent=parent, origin=origin,
+        tags={key: str(value) for key, value in (tags or {}).items()},
+    )  # fmt: skip
+    return RunLog(used, started)
+
+
+def experiment(name: str, *, client: Client | None = None) -> ExperimentHandle:
+    """The experiment `name`; nothing is looked up yet, and it is made by its first run."""
+    return ExperimentHandle(name, client)

@@ -1,0 +1,37 @@
+"""The examples of docs/sdk.md do what the page says, and the map of the pages knows every page."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.tidy.source import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def test_the_page_s_examples_print_what_it_shows(tmp_path: Path) -> None:
+    blocks = re.findall(r"```(python|text)\n(.*?)```", (DOCS / "sdk.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "program.py").write_text("\n".join(text for kind, text in blocks if kind == "python"))
+    shown = "".join(text for kind, text in blocks if kind == "text")
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (re.sub(r"run crowded-\w+", "run nightly", done.stdout), done.stderr) == (shown, "")
+
+
+def test_the_map_knows_every_page() -> None:
+    text = (DOCS / "index.md").read_text("utf-8")
+    pages = {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+    unknown = sorted(page for page in pages if f"]({page})" not in text)
+    assert not unknown, f"add a line to docs/index.md for {', '.join(unknown)}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in (*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([\w./-]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"

@@ -1,0 +1,131 @@
+"""A program's own runs: what is logged is written, in batches, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import millrace as mr
+from millrace.sdk import tracking
+from millrace.sdk.client import Client, Embedded
+from millrace.testing.server import until
+from tests.tidy.source import ROOT
+
+
+def test_a_run_is_logged_and_found(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "plot.svg").write_text("<svg/>")
+    with mr.run("demand", "first", params={"depth": 6}, tags={"team": "rides"}) as run:
+        for epoch in range(3):
+            mr.log(rmse=1 / (epoch + 1))
+        run.log(7, rmse=float("nan"), loss=None)
+        run.params(rate=0.1).tag(kind="test")
+        run.output("plot", tmp_path / "plot.svg")
+        run.flush()
+        found = client.call("run.metrics", run=run.id, key="rmse")
+        assert (found.step, found.value) == ([0, 1, 2, 7], [1.0, 0.5, 1 / 3, None])
+    mr.log(rmse=5.0)
+    record = run.record
+    assert (record.state, record.params, record.tags) == (
+        "finished", {"depth": 6, "rate": 0.1}, {"team": "rides", "kind": "test"},
+    )  # fmt: skip
+    assert client.home.get(record.outputs["plot"]) == b"<svg/>"
+    assert repr(run) == "<run first of demand, finished: loss=–, rmse=–>"
+    with pytest.raises(mr.MillraceError) as caught:
+        run.log(rmse=1.0)
+    assert caught.value.code == "run.over"
+
+
+def test_runs_are_searched_and_the_best_is_found(embedded: Client) -> None:
+    demand = mr.experiment("demand")
+    for depth in (2, 4, 8):
+        with demand.run(params={"depth": depth}):
+            mr.log(rmse=abs(depth - 4) + 0.5)
+    assert demand.best(minimize="rmse").params == {"depth": 4}
+    assert demand.best(maximize="rmse").params == {"depth": 8}
+    assert [run.params.depth for run in demand.runs("metrics.rmse > 1", "metrics.rmse")] == [2, 8]
+    assert repr(demand) == "<experiment demand: 3 runs>" and "<td" in demand._repr_html_()
+    with pytest.raises(mr.MillraceError):
+        demand.best(minimize="mae")
+
+
+def test_what_raises_fails_the_run(embedded: Client) -> None:
+    with pytest.raises(ValueError), mr.run("demand") as run:
+        raise ValueError("no good")
+    assert (run.record.state, run.record.fault.message) == ("failed", "ValueError: no good")
+    with pytest.raises(KeyboardInterrupt), mr.run("demand") as run:
+        raise KeyboardInterrupt
+    assert run.record.state == "cancelled"
+
+
+class Flaky:
+    """A client whose first writes are lost, some after they were done."""
+
+    def __init__(self, client: Client, lose: int) -> None:
+        self._client, self.lose, self.asked = client, lose, 0
+        self.home = client.home
+
+    def call(self, op: str, /, **request: Any) -> Any:
+        return self._client.call(op, **request)
+
+    def once(self, key: str, op: str, /, **request: Any) -> Any:
+        self.asked += 1
+        if self.asked > self.lose:
+            return self._client.once(key, op, **request)
+        if self.asked % 2:
+            self._client.once(key, op, **request)
+        raise mr.MillraceError("server.unreachable", "gone")
+
+
+def test_points_that_a_lost_server_did_not_take_are_sent_again_once(
+    embedded: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_EVERY_S", 0.01)
+    flaky: Any = Flaky(embedded, 3)
+    run = mr.run("demand", client=flaky)
+    for step in range(10):
+        run.log(step, loss=step)
+    with pytest.raises(mr.MillraceError, match="10 points not written: gone"):
+        run.flush()
+    until(lambda: flaky.asked > 3, "another try")
+    run.finish()
+    assert embedded.call("run.metrics", run=run.id, key="loss").step == list(range(10))
+
+
+def test_what_is_lost_is_told(embedded: Client) -> None:
+    flaky: Any = Flaky(embedded, 10**9)
+    run = mr.run("demand", client=flaky)
+    run.log(loss=1.0)
+    with pytest.raises(mr.MillraceError, match="1 point not written: gone"):
+        run.finish()
+    assert run.record.state == "finished"
+    other = mr.run("demand")
+    other.log(**{"no good\n": 1.0})
+    with pytest.raises(mr.MillraceError, match="1 point not written"):
+        other.finish()
+
+
+def test_the_end_of_a_program_finishes_its_run(tmp_path: Path) -> None:
+    program = """
+        import millrace as mr
+        run = mr.run("demand")
+        for step in range(2_000):
+            run.log(step, loss=1 / (step + 1))
+        print(run.id)
+    """
+    (tmp_path / "program.py").write_text(dedent(program))
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    client = mr.connect(dir=str(tmp_path / ".millrace"))
+    assert isinstance(client.home, Embedded)
+    assert client.call("run.get", run=done.stdout.strip()).state == "finished"
+    assert client.call("run.metrics", run=done.stdout.strip(), key="loss").count == 2_000
+    client.close()
