@@ -20,6 +20,7 @@ _card = table(
 )
 _c = _card.c
 _add = insert_absent(_card)
+_all = select(_c.spec)
 _newest = (
     select(_c.spec)
     .where(_c.workspace == bindparam("place"), _c.model == bindparam("which"), _c.number == bindparam("number"))
@@ -39,3 +40,8 @@ def newest(tx: Tx, workspace: str, model: str, number: int) -> Edition | None:
     """The newest card of a version."""
     row = tx.one(_newest, place=workspace, which=model, number=number)
     return msgspec.json.decode(row[0], type=Edition) if row else None
+
+
+def roots(tx: Tx) -> list[str]:
+    """The kept cards of every workspace: what garbage collection must keep."""
+    return [msgspec.json.decode(row[0], type=Edition).digest for row in tx.run(_all)]

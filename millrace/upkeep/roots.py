@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.data import tables as data_tables
+from millrace.governance import tables as governance_tables
 from millrace.pipelines import tables as pipelines_tables
 from millrace.registry import tables as registry_tables
 from millrace.serving import tables as serving_tables
@@ -14,7 +15,7 @@ from millrace.store.blobs import Digest
 from millrace.store.collect import NAMED
 from millrace.tracking import tables as tracking_tables
 
-_ROOMS = (data_tables, tracking_tables, pipelines_tables, registry_tables, serving_tables)
+_ROOMS = (data_tables, tracking_tables, pipelines_tables, registry_tables, serving_tables, governance_tables)
 
 
 def of_rooms(tx: Tx) -> set[Digest]:

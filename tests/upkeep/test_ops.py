@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from millrace.access.records import Caller
 from millrace.assemble import Platform
+from millrace.catalog.schema import metadata
 from millrace.store import tree
 from millrace.store.local import LocalBlobs
 from millrace.testing.blobs_suite import code_of
@@ -72,3 +73,18 @@ def test_what_is_newer_than_the_grace_stays(home: Platform) -> None:
     assert home.call("store.collect", {"delete": True}).young == 1
     assert home.call("store.collect", {"delete": True, "grace_s": 3_600}).gone == 1
     assert not blobs.exists(digest)
+
+
+def test_every_room_that_stores_bytes_tells_its_roots(home: Platform) -> None:
+    """A column that is called a digest, a tree or code names bytes: its room must be asked."""
+    told = {room.__name__.split(".")[1] for room in roots._ROOMS}
+    names = ("digest", "tree", "code", "outputs")
+    tables = {table.name: [c.name for c in table.columns] for table in metadata.tables.values()}
+    holding = {name for name, columns in tables.items() if set(columns) & set(names)}
+    known = {
+        "dataset_version": "data", "run": "tracking", "pipeline": "pipelines", "step_output": "pipelines",
+        "step_run": "pipelines", "model_version": "registry", "model_source": "registry", "log_segment": "serving",
+        "feature_view": "a definition's hash, no bytes",
+    }  # fmt: skip
+    assert holding <= set(known), f"{holding - set(known)}: give its room roots(tx), and list it in upkeep/roots.py"
+    assert set(known.values()) - {"a definition's hash, no bytes"} <= told
