@@ -11,7 +11,7 @@ Strata are what is known of a row before its label, such as the score's confiden
 model was sure weighs more than one where it was not.
 
 Measured on Tornado's sine1 and mixed, five streams of 100,000 rows each, a model that begins anew at an alarm: mean
-delay 33 and 34 rows, and one alarm without a drift in a million rows (a burst of 16 errors in 21 rows); HDDM_W 34 and
+delay 31 and 32 rows, and one alarm without a drift in a million rows (a burst of 16 errors in 21 rows); HDDM_W 34 and
 33 with 13 such alarms, ADWIN 61 and 65 with none (`bench/concept.py`).
 What breaks it: rows that share a day's weather (take blocks: `block_verdicts.py`), losses outside [0, 1], strata that
 depend on the label. A slow rise moves its own past: blocks against a fixed reference see that.
@@ -44,7 +44,7 @@ from millrace.stats.verdict import (
 
 RISES: Floats = np.array([0.1, 0.2, 0.4, 0.6, 0.8])  # q = p̄ + (1 − p̄)·rise
 DELTA = 0.01
-BETWEEN = 50_000.0
+BETWEEN = 20_000.0
 CHUNK = 4096
 
 
@@ -73,7 +73,7 @@ def concept_start(between: float = BETWEEN, strata: int = 1) -> Concept:
     Start anew when a new model serves: its losses are another stream. Errors: stats.alpha, stats.shape.
     """
     if not (isinstance(between, (int, float)) and 2 <= between <= 1e15):
-        hint = "say how many rows may pass from one false alarm to the next, such as 50000"
+        hint = "say how many rows may pass from one false alarm to the next, such as 20000"
         raise MillraceError("stats.alpha", f"{between!r} rows between false alarms", hint)
     if strata < 1:
         raise MillraceError("stats.shape", f"{strata} strata", "there is at least one stratum")

@@ -41,6 +41,7 @@ from millrace.stats.verdict import (
 )
 
 RATIOS: Floats = np.geomspace(1.05, 20.0, 40)
+LOG_RATIOS: Floats = np.log(RATIOS)
 EVERY = 10  # errors between two start times
 SPELL = 1000  # start times that share a γ
 
@@ -139,7 +140,7 @@ def advance(
     base = r0 * odds
     moved = base * RATIOS
     miss = np.log1p(base) - np.log1p(moved)  # ln (1−θ_δ)/(1−θ_r0)
-    hit = miss + np.log(RATIOS)  # ln θ_δ/θ_r0
+    hit = miss + LOG_RATIOS  # ln θ_δ/θ_r0
     before = np.asarray(seen)
     after = before + (canary + control).sum(axis=-1)
     log_s = log_s + (canary[..., None] * hit + control[..., None] * miss).sum(axis=-2)

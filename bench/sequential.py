@@ -1,0 +1,283 @@
+"""What the guards and the promotion promise, measured beside the rules of Flagger and Argo Rollouts, and their cost.
+
+    python bench/sequential.py [--paths 1000] [--seed 1] [--only falsely,hour,detection,promotion,blocks,cost]
+
+The rivals' rules, from their published descriptions:
+- Flagger: every minute the canary's success rate of that minute is checked against 99 %; the 5th failed check rolls
+  back.
+- Argo Rollouts: every minute an analysis with successCondition "≥ 0.99" and failureLimit 0; the first failure aborts.
+Both look at the canary alone. Ours: the error guard at α = .025 (half of 5 %), a look every second. Two binomial
+standard deviations are printed as the slack of a share. Costs are CPU; the floor is the same arithmetic on bare arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millrace import stats
+from millrace.stats import betting
+from millrace.stats.guard import RATIOS, advance
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ALPHA = 0.025
+R0 = 1.5
+LADDER = np.array([0.01, 0.05, 0.25, 0.5])
+
+
+class Guards:
+    """One error guard a path, all advanced at once."""
+
+    def __init__(self, paths: int, r0: float = R0, alpha: float = ALPHA) -> None:
+        self.r0, self.edge = r0, math.log(1 / alpha)
+        self.log_s = np.full((paths, len(RATIOS)), math.log(0.5))
+        self.seen = np.zeros(paths, np.int64)
+        self.alarmed = np.zeros(paths, bool)
+
+    def see(self, weight: Floats | float, canary: Ints, control: Ints) -> NDArray[np.bool_]:
+        """Errors of one look; the paths that alarm now for the first time."""
+        w = np.broadcast_to(np.asarray(weight, np.float64), self.seen.shape)[:, None]
+        self.log_s, log_e = advance(self.log_s, self.seen, self.r0, w, canary[:, None], control[:, None])
+        self.seen = self.seen + canary + control
+        new = (log_e >= self.edge) & ~self.alarmed
+        self.alarmed |= new
+        return new
+
+
+def slack(share: float, paths: int) -> float:
+    return 2 * math.sqrt(max(share * (1 - share), 0) / paths)
+
+
+def falsely(paths: int, rng: np.random.Generator) -> None:
+    """Error by error, 600 errors, canaries at control's own rate and at the edge of the null (1.5 times)."""
+    print(f"\nfalse alarms of the error guard, α = {ALPHA:.1%}, {paths} paths of 600 errors, a look after each error")
+    print(f"slack of a share at α: {slack(ALPHA, paths):.2%}")
+    print(f"{'':44}{'equal':>9}{'1.5 ×':>9}")
+
+    def ladder(n: int, guards: Guards) -> Floats:
+        return np.full(paths, LADDER[n // 150])
+
+    def swings(n: int, guards: Guards) -> Floats:
+        return np.full(paths, 0.02 + 0.48 * (1 + math.sin(n / 9)) / 2)
+
+    def reacts(n: int, guards: Guards) -> Floats:
+        # the better the canary looks, the more it gets: a weight that depends on the errors so far
+        return np.where(guards.log_s.mean(axis=1) < math.log(0.5), 0.5, 0.05)
+
+    kinds: dict[str, Callable[[int, Guards], Floats]] = {
+        "flat, w = 10 %": lambda n, g: np.full(paths, 0.1),
+        "ramp 1 → 5 → 25 → 50 %": ladder,
+        "weight swings 2 … 50 %": swings,
+        "weight reacts to errors": reacts,
+    }
+    for name, weigh in kinds.items():
+        shares = []
+        for ratio in (1.0, R0):
+            guards = Guards(paths)
+            for n in range(600):
+                w = weigh(n, guards)
+                hit = (rng.random(paths) < w * ratio / (w * ratio + 1 - w)).astype(np.int64)
+                guards.see(w, hit, 1 - hit)
+            shares.append(float(guards.alarmed.mean()))
+        print(f"{name:44}{shares[0]:9.2%}{shares[1]:9.2%}")
+
+
+def hour(paths: int, rng: np.random.Generator) -> None:
+    """One hour at 200 and at 5 requests a second, w = 10 %."""
+    paths = min(paths, 300)
+    print(f"\none hour, w = 10 %, {paths} paths: share rolled back, median time to it")
+    print(f"{'':46}{'ours':>16}{'Flagger':>16}{'Argo':>16}")
+    flat = np.ones(3600)
+    incident = np.where((np.arange(3600) >= 1200) & (np.arange(3600) < 1500), 10.0, 1.0)
+    season = 1 + 0.9 * np.sin(np.arange(3600) / 3600 * 2 * math.pi)
+    cases: list[tuple[str, float, float, float, Floats]] = [
+        ("equal, 0.5 %", 200, 0.005, 0.005, flat),
+        ("equal, 1 %", 200, 0.01, 0.01, flat),
+        ("equal, 0.5 %, both × 10 for 5 minutes", 200, 0.005, 0.005, incident),
+        ("equal, 0.5 % ± 90 % in the hour", 200, 0.005, 0.005, season),
+        ("equal, 0.5 %, 5 requests/s", 5, 0.005, 0.005, flat),
+        ("canary 1 % against 0.5 %", 200, 0.01, 0.005, flat),
+        ("canary 2 % against 0.5 %", 200, 0.02, 0.005, flat),
+        ("canary 5 % against 0.5 %", 200, 0.05, 0.005, flat),
+        ("canary 50 % against 0.5 %", 200, 0.5, 0.005, flat),
+        ("canary 5 % against 0.5 %, 5 requests/s", 5, 0.05, 0.005, flat),
+    ]
+    for name, rate, p1, p0, wave in cases:
+        requests = rng.poisson(0.1 * rate, (paths, 3600))
+        canary = rng.binomial(requests, np.minimum(p1 * wave, 1))
+        control = rng.poisson(0.9 * rate * p0 * wave, (paths, 3600))
+        guards, ours = Guards(paths), np.full(paths, np.inf)
+        for second in range(3600):
+            busy = (canary[:, second] + control[:, second]).any()
+            if busy:
+                ours[guards.see(0.1, canary[:, second], control[:, second])] = second + 1
+        minutes = canary.reshape(paths, 60, 60).sum(axis=2), requests.reshape(paths, 60, 60).sum(axis=2)
+        failed = np.cumsum(minutes[0] > 0.01 * np.maximum(minutes[1], 1), axis=1)
+        rules = [ours, *(first_minute(failed >= k) for k in (5, 1))]
+        print(f"{name:46}" + "".join(f"{told(times):>16}" for times in rules))
+
+
+def first_minute(over: NDArray[np.bool_]) -> Floats:
+    return np.where(over.any(axis=1), (np.argmax(over, axis=1) + 1) * 60.0, np.inf)
+
+
+def told(times: Floats) -> str:
+    share = float(np.isfinite(times).mean())
+    if share < 0.5:
+        return f"{share:.1%}"
+    middle = float(np.median(times))
+    return f"{share:.1%}, {middle:.0f} s" if middle < 120 else f"{share:.1%}, {middle / 60:.0f} min"
+
+
+def detection(paths: int, rng: np.random.Generator) -> None:
+    """Canary requests to the alarm, error by error, control 0.5 %, w = 10 %.
+
+    The bars were set at r0 = 1 and α = 5 %; a rollout runs r0 = 1.5 (a canary inside half its margin is left alone) at
+    2.5 %, which costs most where the canary is near r0.
+    """
+    w, p0 = 0.1, 0.005
+    bars = {0.01: (2900, 0), 0.02: (400, 1150), 0.05: (88, 260), 0.5: (8, 17)}
+    for r0, alpha in ((1.0, 0.05), (R0, ALPHA)):
+        print(f"\nmedian canary requests to the alarm, r0 = {r0:g}, α = {alpha:.1%}, {paths} paths")
+        print(f"{'canary':>10}{'from the start':>22}{'after 3,600 healthy errors':>30}")
+        healthy = Guards(paths, r0, alpha)
+        for _ in range(360):
+            hit = rng.binomial(10, w, paths)
+            healthy.see(w, hit, 10 - hit)
+        for p1, limits in bars.items():
+            cells = []
+            for debt, limit in zip((False, True), limits, strict=True):
+                guards = Guards(paths, r0, alpha)
+                if debt:
+                    guards.log_s, guards.seen = healthy.log_s.copy(), healthy.seen.copy()
+                cell = f"{requests_to_alarm(guards, w, p1, p0, rng):.0f}" if limit else ""
+                cells.append(f"{cell} (≤ {limit})" if limit and r0 == 1 else cell)
+            print(f"{p1:>10.1%}{cells[0]:>22}{cells[1]:>30}")
+
+
+def requests_to_alarm(guards: Guards, w: float, p1: float, p0: float, rng: np.random.Generator) -> float:
+    paths = len(guards.seen)
+    any_error = w * p1 + (1 - w) * p0
+    used, done = np.zeros(paths), np.full(paths, np.inf)
+    for _ in range(3000):
+        used += rng.binomial(rng.geometric(any_error, paths) - 1, w * (1 - p1) / (1 - any_error))
+        hit = rng.random(paths) < w * p1 / any_error
+        used += hit
+        new = guards.see(w, hit.astype(np.int64), 1 - hit.astype(np.int64))
+        done[new] = used[new]
+        if guards.alarmed.mean() > 0.6:
+            break
+    return float(np.median(done))
+
+
+def promotion(paths: int, rng: np.random.Generator) -> None:
+    """Promotion by betting, a look every 500 requests, beside an asymptotic sequence and a z-test."""
+    w, margin, looks, size = 0.25, 0.005, 400, 500
+    print(f"\npromoted within {looks * size:,} requests, margin +0.5 points, control 0.5 %, w = 25 %, {paths} paths")
+    print(f"{'canary':>10}{'betting':>10}{'median requests':>18}{'asymptotic':>12}{'z-test peeked at':>18}")
+    x = np.array([0.0, 1 / w, -1 / (1 - w)])
+    wins = betting.log_wins(margin, np.full(3, w), x)
+    for p1 in (0.005, 0.0075, 0.01, 0.015):
+        on = rng.binomial(size, w, (paths, looks))
+        bad, miss = rng.binomial(on, p1), rng.binomial(size - on, 0.005)
+        n1, n0, b1, b0 = (np.cumsum(a, axis=1).astype(np.float64) for a in (on, size - on, bad, miss))
+        capital = (n1 + n0 - b1 - b0)[..., None] * wins[0] + b1[..., None] * wins[1] + b0[..., None] * wins[2]
+        over = betting.log_capital(capital) >= math.log(20)
+        r1, r0 = b1 / np.maximum(n1, 1), b0 / n0
+        variance = r1 * (1 - r1) / np.maximum(n1, 1) + r0 * (1 - r0) / n0
+        n = n1 + n0
+        half = stats.asymptotic_margin(n, np.sqrt(n * variance), 0.05, best_at=10_000.0, sides=1)
+        loose = (r1 - r0 + half < margin) & (variance > 0)
+        peeked = (r1 - r0 + 1.645 * np.sqrt(variance) < margin) & (variance > 0)
+        first = np.where(over.any(axis=1), (np.argmax(over, axis=1) + 1) * size, np.inf)
+        middle = "" if np.isinf(np.median(first)) else f"{np.median(first):,.0f}"
+        shares = [float(a.any(axis=1).mean()) for a in (over, loose, peeked)]
+        print(f"{p1:>10.2%}{shares[0]:>10.1%}{middle:>18}{shares[1]:>12.1%}{shares[2]:>18.1%}")
+    print("the 1.00 % canary lies on the margin: promoting it is false, bar ≤ 5 %; 0.75 %: bar ≥ 90 %")
+
+
+def blocks(paths: int, rng: np.random.Generator) -> None:
+    """Rows that share their days: row-wise rules against the block test, 120 days of 200 rows, nothing to be found."""
+    paths = min(paths, 200)
+    print(f"\nfalse in 120 days of 200 rows, α = 5 %, {paths} series, a look a day")
+    print(f"{'day sd over row sd, memory':34}{'blocks':>10}{'rows, sequence':>16}{'rows, t-test':>14}")
+    for sd, memory in ((0.0, 0.0), (0.2, 0.0), (0.2, 0.2), (0.2, 0.4)):
+        found = np.zeros(3)
+        for _ in range(paths):
+            day = rng.standard_normal(120)
+            for k in range(1, 120):
+                day[k] = memory * day[k - 1] + math.sqrt(1 - memory**2) * day[k]
+            means = sd * day + rng.standard_normal(120) / math.sqrt(200)
+            found[0] += stats.block_evidence(means).max() >= math.log(20)
+            rows = 200.0 * np.arange(1, 121)
+            centre = np.cumsum(means) / np.arange(1, 121)
+            row_sd = math.sqrt(1 + sd * sd)
+            found[1] += bool((np.abs(centre) > stats.asymptotic_margin(rows, row_sd, 0.05)).any())
+            found[2] += bool((np.abs(centre) > 1.96 * row_sd / np.sqrt(rows)).any())
+        shares = found / paths
+        print(f"{f'{sd:.1f}, {memory:.1f}':34}{shares[0]:>10.1%}{shares[1]:>16.1%}{shares[2]:>14.1%}")
+
+
+def cost() -> None:
+    """CPU of one batch, beside the bare arithmetic of the same shapes."""
+    guard = stats.guard_start()
+    batch = stats.errors_by_weight([0.1] * 12, [True] * 2 + [False] * 10)
+    latency = stats.latency_start([10.0, 20.0, 40.0, 80.0])
+    rng = np.random.default_rng(0)
+    slow = stats.slow_by_weight(
+        rng.exponential(20, 200), rng.random(200) < 0.1, np.full(200, 0.1), latency.thresholds_ms
+    )
+    bet, check = stats.bet_start(0.005), stats.assignment_start()
+    steps, log_s = np.ones((1, 40)), np.zeros(40)
+
+    def bare() -> Any:
+        moved = log_s + (2.0 * steps + 10.0 * steps).sum(axis=0)
+        return np.log(np.exp(moved - moved.max()).mean())
+
+    print("\nCPU a batch, bar ≤ 100 µs")
+    floor = timed(bare)
+    calls: dict[str, Callable[[], Any]] = {
+        "floor: 40 sums, exponentials and a logarithm": bare,
+        "error guard, 12 errors": lambda: stats.guard_update(guard, batch),
+        "latency guard, 4 thresholds, counted": lambda: stats.latency_update(latency, slow),
+        "promotion bet, 200 requests, counted": lambda: stats.bet_counts(bet, [0.1], [200], [1], [3]),
+        "assignment check": lambda: stats.assignment_update(check, [[0.9, 0.1]], [[180, 20]]),
+    }
+    for name, call in calls.items():
+        took = timed(call)
+        print(f"{name:48}{took * 1e6:8.1f} µs{took / floor:8.1f} × the floor")
+
+
+def timed(call: Callable[[], Any], repeat: int = 2000) -> float:
+    call()
+    began = time.process_time()
+    for _ in range(repeat):
+        call()
+    return (time.process_time() - began) / repeat
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--paths", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="falsely,hour,detection,promotion,blocks,cost")
+    given = parser.parse_args()
+    rng = np.random.default_rng(given.seed)
+    parts = {"falsely": falsely, "hour": hour, "detection": detection, "promotion": promotion, "blocks": blocks}
+    for name in given.only.split(","):
+        if name == "cost":
+            cost()
+        else:
+            parts[name](given.paths, rng)
+
+
+if __name__ == "__main__":
+    main()
