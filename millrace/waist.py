@@ -63,6 +63,7 @@ assert len(TABLE) == len(OPS), "two ops share a name"
 _KEY = re.compile(r"[ -~]{1,300}")
 # A key makes a retry safe for a week. The loop's are kept: it may find a fact long after its call was made.
 _REMEMBERED, _FORGET_EVERY = 7 * DAY, 1_000
+_DIGITS = re.compile(rb"[0-9]{19}")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`$")
 
 
@@ -116,9 +117,12 @@ def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
         return request
     strict, decoder = _strict(op)
     try:
-        if isinstance(request, bytes):
-            return decoder.decode(request or b"{}")
-        return msgspec.convert(request, strict, str_keys=True)
+        if not isinstance(request, bytes):
+            return msgspec.convert(request, strict, str_keys=True)
+        ask = decoder.decode(request or b"{}")
+        if _DIGITS.search(request) and _beyond(msgspec.to_builtins(ask)):
+            raise MillraceError("request.invalid", f"{op.name}: a whole number has more than 64 bits", _fields(op))
+        return ask
     except msgspec.ValidationError as fault:
         foreign = _UNKNOWN_FIELD.fullmatch(str(fault))
         if foreign:
@@ -129,6 +133,15 @@ def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
         raise MillraceError("request.invalid", f"{op.name}: the request is not JSON: {fault}", _fields(op)) from fault
     except RecursionError as fault:
         raise MillraceError("request.invalid", f"{op.name}: the request is nested too deeply", _fields(op)) from fault
+
+
+def _beyond(value: Any) -> bool:
+    """Whether a whole number in JSON-like `value` has more than 64 bits: no catalog and no array can hold it."""
+    if isinstance(value, int):
+        return not -(2**63) <= value < 2**63
+    if isinstance(value, dict):
+        return any(_beyond(item) for item in value.values())
+    return isinstance(value, list | tuple) and any(_beyond(item) for item in value)
 
 
 @functools.cache
