@@ -16,7 +16,7 @@ import click
 
 from millrace.base.codes import CODES
 from millrace.base.config import SETTINGS
-from millrace.cli import optable
+from millrace.cli import files, optable
 from millrace.cli.main import cli
 from millrace.waist import OPS
 
@@ -76,7 +76,8 @@ def commands() -> str:
     parts = [
         f"# Commands\n\n{_NOTE}\n"
         "`millrace NOUN VERB` runs a verb of [operations](operations.md). Standard output is data, standard error is\n"
-        "progress; `--json` answers in JSON everywhere. Beside the verbs there are these:\n"
+        "progress; `--json` answers in JSON everywhere. `--dry-run` shows the call of a verb that writes, and makes\n"
+        "none. Beside the verbs there are these:\n"
     ]
     for name, command in sorted(cli.commands.items()):
         parts.append(f"\n## `{name}`\n\n{inspect.cleandoc(command.help or '')}\n")
@@ -85,9 +86,16 @@ def commands() -> str:
         options = [_option(option) for option in command.params if isinstance(option, click.Option)]
         if options:
             parts.append("\n" + table(("option", "meaning"), options))
+    for name, command in sorted(files.INSTEAD.items()):
+        noun, _, verb = name.partition(".")
+        arguments = " ".join(p.make_metavar(_AT) for p in command.params if isinstance(p, click.Argument))
+        parts.append(f"\n## `{noun} {verb} {arguments}`\n\n{inspect.cleandoc(command.help or '')}\n")
+        options = [_option(option) for option in command.params if isinstance(option, click.Option)]
+        parts.append("\n" + table(("option", "meaning"), options))
     return "".join(parts)
 
 
+_AT = click.Context(cli)
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors,
     "settings.md": settings,

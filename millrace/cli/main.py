@@ -13,7 +13,7 @@ import click
 
 from millrace import __version__
 from millrace.base.errors import MillraceError, nearest
-from millrace.cli import optable, show
+from millrace.cli import files, optable, show
 from millrace.cli.optable import Field, Verb
 
 
@@ -69,7 +69,7 @@ def noun(name: str) -> click.Group | None:
         return None
     group = Noun(name, help=f"Verbs of {name}.")
     for verb in verbs:
-        group.add_command(command(verb))
+        group.add_command(files.INSTEAD.get(verb.name) or command(verb))
     return group
 
 
@@ -83,14 +83,17 @@ def command(verb: Verb) -> click.Command:
         else:
             flag = f"--{field.name.replace('_', '-')}"
             parameters.append(click.Option([flag, field.name], type=kind, default=None, help=_default(field)))
+    if verb.kind != "read":
+        parameters.append(click.Option(["--dry-run", "dry"], is_flag=True, help="Show the call, and make none."))
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON."))
 
     @click.pass_context
     def run(ctx: click.Context, /, **given: Any) -> None:
         settings = dict(ctx.obj)
         in_json = given.pop("as_json") or settings["json"]
+        dry = given.pop("dry", False)
         request = {f.name: _value(f, given[f.name]) for f in verb.fields if given.get(f.name) is not None}
-        answer = _call(settings, verb.name, request)
+        answer = files.shown(verb.name, request, settings) if dry else _call(settings, verb.name, request)
         click.echo(show.as_json(answer) if in_json else show.as_text(answer))
 
     return click.Command(verb.name.partition(".")[2], callback=run, params=parameters, help=verb.doc)
@@ -144,6 +147,53 @@ def up(ctx: click.Context, dir_: str | None, host: str | None, port: int | None,
 
     config = load({"dir": dir_ or ctx.obj["dir"], "host": host, "port": port, "workers": workers})
     sys.exit(serve(config))
+
+
+@cli.command("open")
+@click.option("--print", "only", is_flag=True, help="Print the address, and open nothing.")
+@click.pass_context
+def open_(ctx: click.Context, only: bool) -> None:
+    """Open the page of the server, and print its address."""
+    import webbrowser
+    from pathlib import Path
+
+    from millrace.base.config import load
+    from millrace.http.holder import holder
+
+    config = load({name: ctx.obj[name] for name in ("dir", "url")})
+    held = None if config["url"] else holder(Path(config["dir"]).absolute())
+    url = config["url"] or (held.url if held else "")
+    if not url:
+        told = f"no server holds {config['dir']}"
+        raise MillraceError("server.unreachable", told, f"start one: millrace up --dir {config['dir']}")
+    click.echo(url)
+    if not only:
+        webbrowser.open(url)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Look what stands in the way on this machine."""
+    from millrace.base.config import load
+    from millrace.cli.doctor import looks
+
+    found = list(looks(load({name: ctx.obj[name] for name in ("dir", "url", "token", "workspace")})))
+    if as_json or ctx.obj["json"]:
+        click.echo(show.as_json([look._asdict() for look in found]))
+    else:
+        rows = [
+            {
+                "look": look.look,
+                "": "–" if look.good is None else "ok" if look.good else "no",
+                "told": look.told,
+                "hint": look.hint if look.good is False else "",
+            }
+            for look in found
+        ]
+        click.echo(show.table(rows))
+    sys.exit(1 if any(look.good is False for look in found) else 0)
 
 
 @cli.group()

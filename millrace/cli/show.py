@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+_WIDEST = 40
+
 
 def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
@@ -26,11 +28,17 @@ def as_text(value: Any) -> str:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[cell(row.get(name)) for name in names] for row in rows]
+    cells = [[_narrow(row.get(name)) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
     lines = [names, *cells]
     padded = ([f"{text:<{width}}" for text, width in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def _narrow(value: Any) -> str:
+    """A cell of a table; of long nested values the beginning, because a line of a table is read whole."""
+    text = cell(value)
+    return text if len(text) <= _WIDEST or not isinstance(value, dict | list) else text[: _WIDEST - 1] + "…"
 
 
 def cell(value: Any) -> str:

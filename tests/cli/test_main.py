@@ -6,47 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
 
-from millrace.assemble import Platform
 from millrace.cli import main as cli_main
 from millrace.cli.optable import Field, verbs, written
 from millrace.testing.server import Server, command, fresh
 from tests.snapshots import assert_same
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def millrace(home: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """`millrace("experiment", "list")` in this process, on an embedded platform in `home`."""
-    folder = str(home.ground.folder)
-    home.close()
-    for name in [name for name in os.environ if name.startswith("MILLRACE_") and name != "MILLRACE_SNAPSHOTS"]:
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str, where: tuple[str, ...] = ("--dir", folder)) -> Done:
-        monkeypatch.setattr(sys, "argv", ["millrace", *where, *arguments])
-        runner = CliRunner()
-        code = 0
-        with runner.isolation() as (out, err, *_):
-            try:
-                cli_main.main()
-            except SystemExit as leave:
-                code = int(leave.code or 0)
-            return Done(code, out.getvalue().decode(), err.getvalue().decode())
-
-    yield run
 
 
 def test_the_help_of_the_whole(millrace: Any) -> None:
