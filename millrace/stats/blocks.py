@@ -41,8 +41,8 @@ def blocks_by_time(values: ArrayLike, times_us: ArrayLike, length_us: int = DAY_
     if length_us < 1:
         raise MillraceError("stats.blocks", f"a block of {length_us} µs", "give a block's length, such as a day")
     times = numbers(times_us, "event times", code="stats.time")
-    if times.size and float(times.min()) < 0:
-        raise MillraceError("stats.time", "an event time is negative", "give microseconds since 1970, UTC")
+    if times.size and not 0 <= float(times.min()) <= float(times.max()) <= 2.0**62:
+        raise MillraceError("stats.time", "an event time is negative or no time", "give microseconds since 1970, UTC")
     return blocks_by_entity(values, np.asarray(times_us, dtype=np.int64) // length_us * length_us)
 
 
@@ -51,6 +51,8 @@ def blocks_by_entity(values: ArrayLike, entities: ArrayLike) -> Blocks:
     x = column(values, "values")
     names = np.asarray(entities)
     names = names if names.dtype == np.int64 else check_counts(entities, "entity numbers")
+    if names.ndim != 1:
+        raise MillraceError("stats.shape", f"blocks of shape {names.shape}", "give one block a row")
     same_length("values and blocks", x, names)
     keys, inverse = np.unique(names, return_inverse=True)
     rows = np.bincount(inverse, minlength=len(keys)).astype(np.int64)

@@ -17,6 +17,7 @@ discovery rate control with e-values" (JRSS-B 2022): e-BH.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detecto
 
     Errors: stats.data, stats.shape.
     """
-    values, tau = column(e, "e-values"), column(memory, "memories")
+    values, tau = column(e, "e-values", most=math.inf), column(memory, "memories")
     same_length("detectors, e-values and memories", state.own, values, tau)
     if not len(values):
         return state._replace(windows=state.windows + 1)
@@ -136,7 +137,7 @@ def e_bh(e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
     Errors: stats.alpha, stats.data, stats.shape.
     """
     check_alpha(alpha)
-    values = column(e, "e-values")
+    values = column(e, "e-values", most=math.inf)
     order = np.argsort(-values, kind="stable")
     passes = np.flatnonzero(values[order] * np.arange(1, len(values) + 1) * alpha >= len(values))
     named = np.zeros(len(values), bool)

@@ -35,9 +35,9 @@ def inverse_propensity(values: ArrayLike, served: ArrayLike, propensities: Array
     None when the arm served nothing. Errors: stats.data, stats.shape; stats.weight for a served row of propensity 0.
     """
     z = np.asarray(served, dtype=bool)
-    y = column(np.where(z, np.asarray(values, dtype=np.float64), 0.0) if len(z) else [], "values")
-    p = check_shares(propensities, "propensities")
-    n = same_length("values, arms and propensities", y, z, p)
+    raw, p = np.asarray(values, dtype=np.float64), check_shares(propensities, "propensities")
+    n = same_length("values, arms and propensities", raw, z, p)
+    y = column(np.where(z, raw, 0.0), "values")
     if bool((p[z] <= 0).any()):
         hint = "log the chance that the request had when it was routed; a floor keeps it above 0"
         raise MillraceError("stats.weight", "a row was served with propensity 0", hint)

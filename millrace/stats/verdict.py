@@ -27,6 +27,8 @@ QUIET = "quiet"  # enough was seen, and nothing is shown; this is no proof of he
 UNDECIDED = "undecided"  # not enough evidence yet
 
 LARGEST = 1e300  # evidence beyond this is reported as this: a verdict holds finite numbers only
+_LARGEST_VALUE = 1e100  # of data: squares and sums of squares stay finite
+_LARGEST_WHOLE = 2.0**62  # of counts and times, which become int64
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -129,11 +131,15 @@ def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats
     return array
 
 
-def column(values: ArrayLike, what: str) -> Floats:
-    """`values` as a one-dimensional finite float64 array. Errors: stats.data, stats.shape."""
+def column(values: ArrayLike, what: str, *, most: float = _LARGEST_VALUE) -> Floats:
+    """`values` as a one-dimensional float64 array, all within ±`most`. Errors: stats.data, stats.shape."""
     array = numbers(values, what)
     if array.ndim != 1:
         raise MillraceError("stats.shape", f"{what} have shape {array.shape}", "give one dimension: a value a row")
+    if array.size and float(np.abs(array).max()) > most:
+        raise MillraceError(
+            "stats.data", f"one of the {what} is beyond ±{most:g}", "look for a fill value; choose other units"
+        )
     return array
 
 
@@ -149,7 +155,8 @@ def check_losses(values: ArrayLike, what: str = "losses") -> Floats:
 def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
     """An array of counts ≥ 0, any shape, as int64. Errors: stats.data."""
     array = numbers(values, what)
-    if array.size and (float(array.min()) < 0 or bool((array != np.floor(array)).any())):
+    whole = bool((array == np.floor(array)).all())
+    if array.size and not (whole and float(array.min()) >= 0 and float(array.max()) <= _LARGEST_WHOLE):
         raise MillraceError("stats.data", f"the {what} are not whole numbers ≥ 0", "give plain counts")
     return array.astype(np.int64)
 
@@ -157,7 +164,8 @@ def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
 def check_rising(times: ArrayLike, what: str = "timestamps") -> Ints:
     """Times that are ≥ 0 and strictly rising, as int64 microseconds. Errors: stats.time."""
     array = numbers(times, what, code="stats.time")
-    if array.ndim != 1 or (array.size and float(array.min()) < 0) or bool((np.diff(array) <= 0).any()):
+    bad = array.ndim != 1 or (array.size and not (float(array.min()) >= 0 and float(array.max()) <= _LARGEST_WHOLE))
+    if bad or bool((np.diff(array) <= 0).any()):
         hint = "give each block or window once, in the order of event time, in microseconds since 1970"
         raise MillraceError("stats.time", f"the {what} are negative, repeated or out of order", hint)
     return array.astype(np.int64)
