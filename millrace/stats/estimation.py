@@ -13,7 +13,9 @@ the window. The band is Student's quantile times the root of three parts, shown 
 before), `doubt` (how far the two sources of the blend lie apart). Labels that come late always update `history`, and
 recalibrate (ridge-logistic) only when their windows' error over luck exceeds the reference's.
 What breaks it: **it is blind to concept drift**: when the relation of label to features changed, no formula over
-features can know. It says so in every answer.
+features can know. It says so in every answer. And a learner that jumps where rows are few: on car loan the blend's mean
+error is .0025 with a logistic regression on splines, .0037 with boosted trees, .0027 without a learner
+(`bench/estimation.py`).
 Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking; Platt 1999 for the logistic recalibration.
 """
 

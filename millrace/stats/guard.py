@@ -136,17 +136,15 @@ def advance(
     `log_s`: (…, 40); `seen`: (…) errors before; `weights`, `canary`, `control`: (…, b), weights in (0, 1).
     Answers the new ln S (…, 40) and ln E (…).
     """
-    odds = (weights / (1 - weights))[..., None]
-    base = r0 * odds
-    moved = base * RATIOS
-    miss = np.log1p(base) - np.log1p(moved)  # ln (1−θ_δ)/(1−θ_r0)
-    hit = miss + LOG_RATIOS  # ln θ_δ/θ_r0
-    before = np.asarray(seen)
-    after = before + (canary + control).sum(axis=-1)
-    log_s = log_s + (canary[..., None] * hit + control[..., None] * miss).sum(axis=-2)
-    reserve = unstarted(after // EVERY)
-    started = unstarted(before // EVERY) - reserve
-    if np.any(started > 0):
+    base = r0 * (weights / (1 - weights))[..., None]
+    miss = np.log1p(base) - np.log1p(base * RATIOS)  # ln (1−θ_δ)/(1−θ_r0); ln θ_δ/θ_r0 is that and ln δ/r0
+    errors = canary + control
+    before, new = np.asarray(seen), errors.sum(axis=-1)
+    log_s = log_s + np.matmul(errors[..., None, :], miss)[..., 0, :] + canary.sum(axis=-1)[..., None] * LOG_RATIOS
+    after = (before + new) // EVERY
+    reserve = unstarted(after)
+    if np.any(after > before // EVERY):
+        started = unstarted(before // EVERY) - reserve
         with np.errstate(divide="ignore"):
             log_s = np.logaddexp(log_s, np.log(started)[..., None])
     top = np.maximum(log_s.max(axis=-1), 0.0)
