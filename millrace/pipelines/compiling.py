@@ -30,7 +30,7 @@ def compile(estimator: Any, signature: Signature) -> tuple[bytes | None, str]:
     options = {id(estimator): {"zipmap": False}} if signature.task != "regression" else None
     shape = [("X", FloatTensorType([None, len(signature.inputs)]))]
     try:
-        made = convert_sklearn(estimator, initial_types=shape, options=options, target_opset=_OPSET)
+        made = convert_sklearn(estimator, "model", initial_types=shape, options=options, target_opset=_OPSET)
         mend(made, estimator)
     except Exception as fault:  # the converter raises what it likes; the reason is recorded with the model
         return None, f"{type(fault).__name__}: {str(fault).strip().splitlines()[0][:300] if str(fault) else ''}"

@@ -12,6 +12,7 @@ from typing import Any
 
 from millrace.base.errors import MillraceError, nearest
 from millrace.sdk.client import Client, Record
+from millrace.sdk.columns import listed
 from millrace.sdk.current import current
 from millrace.sdk.show import Shown, count, day
 
@@ -91,15 +92,19 @@ class ModelHandle(Shown):
             self._client.call("model.make", name=self.name, approvals=self._approvals, about=self._about)
         return self
 
-    def register(self, run: Any = None, output: str = "", *, tree: str = "") -> ModelVersion:
-        """Register what a finished run made (a handle or an id), or an imported tree; the version.
+    def register(self, run: Any = None, output: str = "", *, sample: Any = None, tree: str = "") -> ModelVersion:
+        """Register what a finished run made (a handle or an id), a fitted estimator, or an imported tree; the version.
 
-        The model is made if it is not there. What a version holds already, by content, stays that version, so a run
-        that took its model from the cache makes no new one.
+        An estimator is compiled here, and compared with itself on the `sample`: rows of the columns that it was fitted
+        on, in their order, all of numbers (a mapping of columns or a frame). The model is made if it is not there. What
+        a version holds already, by content, stays that version: a run that took its model from the cache makes no new
+        one.
 
-        Errors: those of `model.register`.
+        Errors: those of `model.register`; `model.sample`, `model.unsafe` for an estimator.
         """
         self.make()
+        if hasattr(run, "predict"):
+            run, tree = None, _packed(self._client, run, sample)
         if run is None:
             return ModelVersion(self, self._call("model.register", tree=tree))
         id = run if isinstance(run, str) else str(run.id)
@@ -188,6 +193,26 @@ def models(client: Client | None = None) -> list[ModelHandle]:
     """Every model of the workspace."""
     used = client or current()
     return [ModelHandle(found["name"], client=client) for found in used.call("model.list")]
+
+
+def _packed(client: Client, estimator: Any, sample: Any) -> str:
+    """The digest of an estimator's tree, stored. Errors: `model.sample`, `model.unsafe`."""
+    import numpy as np
+
+    from millrace.pipelines import archive, models, signature
+
+    columns = {} if sample is None else listed(sample)[0]
+    texts = [name for name, values in columns.items() if any(isinstance(value, str) for value in values)]
+    if texts or not columns:
+        told = f"the column {texts[0]!r} is text" if texts else "a model came without rows of its columns"
+        raise MillraceError(
+            "model.sample", told, "give sample=… of numbers, or fit it in a step, which learns vocabularies"
+        )
+    arrays = {name: np.array(values, np.float64) for name, values in columns.items()}
+    inputs = signature.learn(arrays, arrays)
+    files = models.pack_matrix(estimator, models.signature_of(estimator, inputs), signature.encode(inputs, arrays))
+    digests = {path: client.home.put(data) for path, data in files.items()}
+    return client.home.put(archive.tree_of(digests, {path: len(data) for path, data in files.items()}))
 
 
 def _row(version: ModelVersion) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,12 @@ class RunHandle:
         if self.state == "cancelled":
             raise MillraceError("run.over", f"run {self.id} was cancelled", "run it again")
         return self
+
+    def _repr_html_(self) -> str:
+        from millrace.sdk.show import table
+
+        rows = ((s["step"], s["state"], "; ".join(map(str, s.get("changed") or ()))) for s in self.steps)
+        return f"<p><code>{escape(repr(self))}</code></p>" + table(("step", "state", "changed"), rows)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value:.4g}" for key, value in self.metrics.items() if value is not None)

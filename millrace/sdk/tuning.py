@@ -5,6 +5,7 @@ best = tune(nightly, depth=ints(3, 12), minimize="rmse", trials=40).best
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
@@ -54,6 +55,14 @@ class StudyHandle:
         if best is None:
             raise MillraceError("study.trial", f"no trial of {self.name!r} has a value", "look at its runs: why?")
         return RunHandle(self._client, best["run"])
+
+    def _repr_html_(self) -> str:
+        from millrace.sdk.show import table
+
+        trials = sorted(self.trials, key=lambda trial: trial["number"])
+        names = list(dict.fromkeys(name for trial in trials for name in trial["params"]))
+        rows = ((t["number"], t["state"], t["value"], *(t["params"].get(name) for name in names)) for t in trials)
+        return f"<p><code>{escape(repr(self))}</code></p>" + table(("trial", "state", "value", *names), rows)
 
     def __repr__(self) -> str:
         return f"<study {self.name}: {len(self.trials)} trials>"

@@ -158,3 +158,10 @@ def test_loading_needs_onnxruntime_alone(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["onnxruntime"]
+
+
+def test_the_same_estimator_packs_to_the_same_bytes() -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    fitted = HistGradientBoostingClassifier(max_iter=3, random_state=0).fit(rows, [0, 1] * 10)
+    signature = models.signature_of(fitted, [Input("wind", "number"), Input("load", "number")])
+    assert models.pack_matrix(fitted, signature, rows) == models.pack_matrix(fitted, signature, rows)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
 import millrace as mr
+from millrace.sdk import current
 from millrace.sdk.client import Client
 from tests.sdk.conftest import fitted
 
@@ -74,6 +76,20 @@ def test_a_model_is_registered_once_and_named(client: Client) -> None:
     assert caught.value.code == "approval.own"
 
 
+def test_a_fitted_estimator_is_registered(client: Client) -> None:
+    rows = {"hour": list(range(24)), "wind": [float(n % 5) for n in range(24)]}
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(list(zip(*rows.values(), strict=True)), [0, 1] * 12)
+    version = mr.model("late").register(tree, sample=rows)
+    assert repr(version) == "<model late@1, onnx, imported>"
+    assert mr.model("late").register(tree, sample=rows).number == 1
+    live = mr.deploy(version)
+    assert live.predict({"hour": 3, "wind": 2.0}).score == pytest.approx(tree.predict_proba([[3, 2.0]])[0][1], abs=1e-6)
+    with pytest.raises(mr.MillraceError, match="without rows of its columns"):
+        mr.model("late").register(tree)
+    with pytest.raises(mr.MillraceError, match="'wind' is text"):
+        mr.model("late").register(tree, sample={"hour": [1], "wind": ["strong"]})
+
+
 def test_an_endpoint_answers_and_is_labelled(client: Client) -> None:
     version = mr.model("late").register(fitted(client, auc=0.7))
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc", canary=[10, 50])
@@ -123,3 +139,23 @@ def test_the_gate_says_no(client: Client) -> None:
     assert mr.endpoint("delays").versions == {} and repr(mr.endpoint("delays")) == (
         "<endpoint delays: nothing answers yet>"
     )
+
+
+def test_in_a_step_s_process_nothing_acts(monkeypatch: pytest.MonkeyPatch) -> None:
+    current.close()
+    monkeypatch.setenv("MILLRACE_STEP", "1")
+    rides = mr.dataset("rides", key="id", event="at").add(lambda: pytest.fail("rows were made"))
+    assert (rides.push(RIDES), repr(rides)) == (0, "<dataset rides>")
+    assert mr.feature_view("station", rides, keys="station", columns="riders").name == "station"
+    with pytest.raises(mr.MillraceError, match="a step's process does not reach the platform") as caught:
+        mr.model("late").register("a-run")
+    assert caught.value.code == "step.client"
+
+
+def test_a_notebook_gets_tables_and_nothing_of_them_is_markup(client: Client) -> None:
+    mr.dataset("rides", key="id", event="at").add({"id": ["<b>"], "at": [1], "x": [1.0]})
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", reason="<i>first</i>")
+    answer = live.predict({"hour": 3, "dest": "LAX", "at": 1}, id="<u>")
+    for shown in (mr.dataset("rides"), mr.model("late"), live, answer):
+        html = shown._repr_html_()
+        assert "<table>" in html and not any(tag in html for tag in ("<b>", "<i>", "<u>"))
