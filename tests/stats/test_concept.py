@@ -180,7 +180,7 @@ def test_strata_tell_an_error_where_the_model_was_sure():
     assert d.concept_verdict(among_sure).decision == "alarm"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(0, 12, 2))
 def test_moving_average_alarms_at_rivers_row(seed):
     rng = np.random.default_rng(seed)
     x = np.concatenate([rng.random(600) < 0.2, rng.random(200) < 0.2 + 0.06 * seed])

@@ -56,7 +56,7 @@ def sound(verdict):
 
 
 @given(column, column, counts, counts, counts, alpha, odd)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_sequential_verdicts(x, w, n, a, b, rate, margin):
     arms = [value > 0.5 for value in x]
     for first, then in (
@@ -87,7 +87,7 @@ def test_sequential_verdicts(x, w, n, a, b, rate, margin):
 
 
 @given(column, st.lists(st.integers(-2, 5), max_size=40), alpha, odd)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_block_and_stream_verdicts(x, days, rate, margin):
     times = [d * 86_400_000_000 for d in days][: len(x)]
     for gather in (lambda: stats.blocks_by_time(x, times), lambda: stats.blocks_by_entity(x, np.arange(len(x)))):
@@ -101,7 +101,7 @@ def test_block_and_stream_verdicts(x, days, rate, margin):
 
 
 @given(column, column, alpha)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_numbers_that_are_no_verdicts(x, w, rate):
     """Sequences, bands, influences, adjustments: finite, or ±inf where a bound says that nothing is known yet."""
     for sequence in (stats.bernstein_sequence, stats.asymptotic_sequence):
@@ -125,7 +125,7 @@ def test_numbers_that_are_no_verdicts(x, w, rate):
 
 
 @given(column, column, st.lists(st.integers(0, 2), max_size=40), alpha, odd)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_metrics_gaps_and_burns(x, w, groups, rate, limit):
     labels = [float(value > 0.5) for value in w]
     for name in ("auc", "f1", "brier", "rmse", "precision"):
