@@ -196,6 +196,31 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     sys.exit(1 if any(look.good is False for look in found) else 0)
 
 
+@cli.command()
+@click.option("--dir", "dir_", metavar="DIR", default=".millrace/demo", help="Directory that the story lives in.")
+@click.option("--port", type=click.INT, default=0, help="Port of its server; 0 takes a free one.")
+@click.option("--days", type=click.IntRange(1, 306), default=306, help="How many days to replay, from 1 March 2013.")
+@click.option("--search", type=click.IntRange(0, 100), default=6, help="Trials of the search for parameters.")
+@click.option("--unplanted", is_flag=True, help="Without the two bad versions.")
+@click.option("--exit", "leave", is_flag=True, help="Stop the server at the end instead of leaving it up.")
+@click.pass_context
+def demo(ctx: click.Context, dir_: str, port: int, days: int, search: int, unplanted: bool, leave: bool) -> None:
+    """Turn the whole wheel once, on a year of real flights."""
+    from pathlib import Path
+
+    from millrace.base.clock import DAY
+    from millrace.demo.story import START, Story
+
+    story = Story(Path(ctx.obj["dir"] or dir_).absolute(), port, START + days * DAY, not unplanted, search)
+    try:
+        story.tell()
+        if not leave:
+            click.echo(f"\nthe platform stays up at {story.server.url}; Ctrl-C or `kill {story.server.pid}` ends it")
+    finally:
+        if leave:
+            story.server.stop()
+
+
 @cli.group()
 def config() -> None:
     """The settings and where each value comes from."""

@@ -8,45 +8,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from millrace.demo.views import SCHEDULE, VIEWS, features
 from millrace.pipelines.definition import log, pipeline, step
 from millrace.pipelines.frames import dataset
 
-SCHEDULE = ("hour", "minute", "weekday", "distance", "duration", "origin", "dest", "carrier")
-VIEWS = ("weather", "origin", "dest", "carrier", "aircraft")
-MILES_IN_KM = 1.609344
-
 
 def flights(since: int | None = None, until: int | None = None, naive: bool = False) -> Any:
-    """Flights asked in [since, until) with everything as known at their own moment, and whether they were late."""
-    frame = dataset("flights").latest.with_features(*VIEWS).with_labels("landings", "late").between(since, until)
+    """Flights asked in [since, until), everything as known at their own moment, and whether they were late."""
+    frame = dataset("flights").latest.with_features(*(view["name"] for view in VIEWS)).with_labels("landings", "late")
+    frame = frame.between(since, until).only(*SCHEDULE, *features())
     return (frame.known_naively() if naive else frame).split(target="late")
 
 
-@step(memory_mb=2_000)
-def fit(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
-    """Gradient-boosted trees, with what they are worth on the latest quarter of the rows."""
+def trees(leaves: int, rounds: int, rate: float) -> Any:
+    """The learner: gradient-boosted trees, the same for the same rows."""
     from sklearn.ensemble import HistGradientBoostingClassifier as Trees
 
-    model = Trees(
+    return Trees(
         max_iter=rounds, learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=400, l2_regularization=20.0,
         early_stopping=False, random_state=0,
-    ).fit(rows.train.X, rows.train.y)  # fmt: skip
-    log(**worth(model, rows.test))
-    return model
-
-
-@step(memory_mb=2_000)
-def fit_naively(leaky: Any, rows: Any, leaves: int, rounds: int, rate: float) -> dict[str, float]:
-    """Fit on rows that hold values from their own future: the score it shows, and the one it would really have had."""
-    from sklearn.ensemble import HistGradientBoostingClassifier as Trees
-
-    model = Trees(
-        max_iter=rounds, learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=400, l2_regularization=20.0,
-        early_stopping=False, random_state=0,
-    ).fit(leaky.train.X, leaky.train.y)  # fmt: skip
-    shown, really = worth(model, leaky.test), worth(model, rows.test)
-    log(shown_auc=shown["auc"], really_auc=really["auc"], shown_brier=shown["brier"], really_brier=really["brier"])
-    return really
+    )  # fmt: skip
 
 
 def worth(model: Any, part: Any) -> dict[str, float]:
@@ -57,6 +38,14 @@ def worth(model: Any, part: Any) -> dict[str, float]:
     return {"auc": float(roc_auc_score(part.y, scores)), "brier": float(brier_score_loss(part.y, scores))}
 
 
+@step(memory_mb=3_000)
+def fit(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
+    """Fit, and log what the model is worth on the latest quarter of the rows."""
+    model = trees(leaves, rounds, rate).fit(rows.train.X, rows.train.y)
+    log(**worth(model, rows.test))
+    return model
+
+
 @pipeline
 def delays(
     since: int | None = None, until: int | None = None, leaves: int = 15, rounds: int = 120, rate: float = 0.06
@@ -65,24 +54,96 @@ def delays(
     return fit(flights(since, until), leaves, rounds, rate)
 
 
+@step(memory_mb=3_000)
+def fit_naively(leaky: Any, rows: Any, leaves: int, rounds: int, rate: float) -> dict[str, float]:
+    """Fit on rows that hold values from their own future: the score it shows, and the one it would really have had."""
+    model = trees(leaves, rounds, rate).fit(leaky.train.X, leaky.train.y)
+    shown, really = worth(model, leaky.test), worth(model, rows.test)
+    return {"shown_auc": shown["auc"], "really_auc": really["auc"], "shown": shown["brier"], "really": really["brier"]}
+
+
 @pipeline
 def delays_naively(until: int, leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
     """The same with a join that ignores when a value arrived, and what that model is really worth."""
     return fit_naively(flights(None, until, naive=True), flights(None, until), leaves, rounds, rate)
 
 
-@step(memory_mb=2_000)
-def fit_in_kilometres(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
-    """The mistake: somebody converts the distance before fitting, and nobody does when the model is asked."""
-    from sklearn.ensemble import HistGradientBoostingClassifier as Trees
-
-    place = list(rows.names).index("distance")
+@step(memory_mb=3_000)
+def fit_in_other_units(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
+    """The unit mistake: somebody turns the aircraft's age into seconds, which it is in already; serving does not."""
     features = rows.train.X.copy()
-    features[:, place] *= MILES_IN_KM
-    return Trees(max_iter=rounds, learning_rate=rate, max_leaf_nodes=leaves, random_state=0).fit(features, rows.train.y)
+    features[:, list(rows.names).index("aircraft__age_s")] *= 60
+    return trees(leaves, rounds, rate).fit(features, rows.train.y)
 
 
 @pipeline
-def delays_in_kilometres(until: int, leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
+def delays_in_other_units(until: int, leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
     """The pipeline with the unit mistake."""
-    return fit_in_kilometres(flights(None, until), leaves, rounds, rate)
+    return fit_in_other_units(flights(None, until), leaves, rounds, rate)
+
+
+@step(memory_mb=3_000)
+def fit_on_whole_rows(rows: Any) -> Any:
+    """The model that fails on some inputs: a line through complete rows, which has no answer where one is missing."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    kept = [place for place, name in enumerate(rows.names) if name in _COMMON]
+    whole = np.where(np.isin(np.arange(rows.train.X.shape[1]), kept), rows.train.X, 0.0)
+    good = ~np.isnan(whole).any(axis=1)
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(whole[good], rows.train.y[good])
+
+
+_COMMON = frozenset(
+    {"minute", "duration", "origin__delay_3h", "origin__late_24h", "weather__humid", "weather__pressure"}
+)
+
+
+@pipeline
+def delays_on_whole_rows(until: int) -> Any:
+    """The pipeline whose model fails on some inputs."""
+    return fit_on_whole_rows(flights(None, until))
+
+
+@step(memory_mb=3_000)
+def compare(rows: Any, first: int, months: list[int], leaves: int, rounds: int, rate: float) -> dict[str, Any]:
+    """What two rivals would have answered: the first model left alone, and one refitted blindly every month.
+
+    `months` are the borders in micros; a refit learns from the two months before. By rival and month: rows, AUC, Brier
+    score, mean score and share of late flights.
+    """
+    import numpy as np
+
+    features, late, at = rows.train.X, rows.train.y, rows.train.at
+    frozen = trees(leaves, rounds, rate).fit(features[at < first], late[at < first])
+    found: dict[str, Any] = {"frozen": [], "refitted": []}
+    for before, since, until in zip(months, months[2:], months[3:], strict=False):
+        recent = (at >= before) & (at < since)
+        refitted = trees(leaves, rounds, rate).fit(features[recent], late[recent])
+        asked = (at >= since) & (at < until)
+        for name, model in (("frozen", frozen), ("refitted", refitted)):
+            scores = model.predict_proba(features[asked])[:, 1]
+            found[name].append(told(scores, late[asked].astype(np.float64)))
+    return found
+
+
+def told(scores: Any, late: Any) -> dict[str, float]:
+    """What scores (n,) were worth on outcomes (n,) of 0 and 1."""
+    from millrace.stats import measure
+
+    return {
+        "rows": len(late),
+        "auc": float(measure("auc", late, scores).value or 0.0),
+        "brier": float(measure("brier", late, scores).value or 0.0),
+        "score": float(scores.mean()),
+        "late": float(late.mean()),
+    }
+
+
+@pipeline
+def rivals(until: int, first: int, months: list[int], leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
+    """The two rivals over the year."""
+    frame = flights(None, until).split(target="late", test=0.0)
+    return compare(frame, first, months, leaves, rounds, rate)

@@ -1,0 +1,121 @@
+"""The end of the year: what was gained, where it was lost, and whether anybody could tell how it came about."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from millrace.base.clock import DAY, Micros
+from millrace.demo import tables
+from millrace.demo.chronicle import day
+from millrace.demo.replay import ENDPOINT, prediction_of, served
+from millrace.demo.setup import Say
+from millrace.demo.training import rivals, told
+from millrace.sdk.client import Client
+from millrace.sdk.pipelines import start
+
+_DAYS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
+MONTHS: list[Micros] = [tables.FIRST + days * DAY for days in _DAYS]
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def months(client: Client, since: Micros, until: Micros, say: Say) -> dict[str, list[dict[str, float]]]:
+    """Month by month: the first model left alone, Millrace's, and one refitted blindly; also where ours loses."""
+    last = sum(border < until for border in MONTHS)
+    borders = [*MONTHS[:last], min(until, MONTHS[min(last, 12)])]
+    params = client.call("monitor.get", endpoint=ENDPOINT)["params"]
+    asked = {"until": until, "first": since, "months": borders, **params}
+    found: dict[str, list[dict[str, float]]] = start(rivals, asked, client).wait().value()
+    found["millrace"] = ours(client, borders[2:])
+    say("")
+    say("month   late   first model, left alone   Millrace                  refitted every month")
+    say("               AUC   Brier  bias          AUC   Brier  bias         AUC   Brier  bias")
+    for place, since_ in enumerate(borders[2:-1]):
+        rows = [found[name][place] for name in ("frozen", "millrace", "refitted")]
+        cells = ("{auc:.3f} {brier:.4f} {bias:+.3f}".format(**row, bias=row["score"] - row["late"]) for row in rows)
+        say(
+            f"{_NAMES[MONTHS.index(since_)]}    {rows[0]['late']:6.1%}   "
+            + "      ".join(f"{cell:<20}" for cell in cells)
+        )
+    return found
+
+
+def ours(client: Client, borders: list[Micros]) -> list[dict[str, float]]:
+    """What was served, from the log, against what came true."""
+    landings = tables.landings()
+    late = np.full(len(landings["id"]), np.nan)
+    late[landings["id"]] = landings["late"]
+    rows = np.array(list(served(client, borders[0], borders[-1])), np.float64)
+    outcome = late[rows[:, 0].astype(np.int64)]
+    known = ~np.isnan(outcome)
+    found = []
+    for since, until in itertools.pairwise(borders):
+        inside = known & (rows[:, 3] >= since) & (rows[:, 3] < until)
+        found.append(told(rows[inside, 2], outcome[inside]))
+    return found
+
+
+def fates(client: Client, say: Say) -> None:
+    """The challengers and what became of them."""
+    say("")
+    say("version  asked for by   trained until  fate")
+    versions = {version["number"]: version for version in client.call("model.versions", model=ENDPOINT)}
+    for rollout in sorted(client.call("rollout.list", endpoint=ENDPOINT), key=lambda one: one["number"]):
+        made = versions[rollout["version"]]
+        asked = (made.get("purpose") or {}).get("because", "a person")
+        trained = day(rollout["trained_until"]) if rollout["trained_until"] else "–"
+        say(f"v{rollout['version']:<7} {asked[:14]:<14} {trained:<14} {rollout['state']}: {rollout['because']}")
+
+
+def flight(client: Client, number: int, say: Say) -> None:
+    """What served this flight, why, trained on what, approved by whom."""
+    told_ = client.call("prediction.get", id=prediction_of(number), endpoint=ENDPOINT)
+    prediction, lineage = told_["prediction"], told_["lineage"] or {}
+    say("")
+    say(f"flight {number}: {prediction['score']:.3f} by {ENDPOINT}@{prediction['version']}")
+    say(f"  why       {told_['why']}")
+    for name in ("run", "inputs", "approvals", "authors"):
+        if lineage.get(name):
+            say(f"  {name:<9} {_short(lineage[name])}")
+    if told_["label"]:
+        say(f"  outcome   {told_['label']['value']} {told_['label']['state']}")
+
+
+def audit(client: Client, folder: Path, say: Say) -> None:
+    """The chain of facts holds; on a copy in which one word was changed it does not."""
+    whole = client.call("audit.verify")
+    say("")
+    say(f"audit verify: {whole['facts']} facts, chain whole, head {whole['head']['hash'][:16]}…")
+    with tempfile.TemporaryDirectory(prefix="millrace-") as scratch:
+        for path in folder.glob("catalog.db*"):
+            copy = Path(scratch) / path.name
+            shutil.copyfile(path, copy)
+            copy.write_bytes(copy.read_bytes().replace(b"rollout.promoted", b"rollout.demoted!"))
+        done = subprocess.run(
+            [sys.executable, "-m", "millrace", "--dir", scratch, "audit", "verify"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        say(f"  on a tampered copy (exit {done.returncode}): {(done.stderr or done.stdout).splitlines()[0]}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if isinstance(item, str | int | float) and item}
+        return ", ".join(f"{name} {_cut(item)}" for name, item in list(kept.items())[:6])
+    if isinstance(value, list):
+        return "; ".join(_short(item) for item in value)
+    return _cut(value)
+
+
+def _cut(item: Any) -> str:
+    text = str(item)
+    return f"{text[:12]}…" if len(text) > 40 else text

@@ -1,0 +1,175 @@
+"""A year of flights as the platform would have met it: hour by hour, each row at the moment it could be known.
+
+Everything goes over HTTP through public verbs and the Open Inference Protocol. Each call carries a key of its own
+hour, so a replay that was killed is started again from the last sealed day and repeats nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from millrace.base.clock import DAY, HOUR, Micros
+from millrace.base.errors import MillraceError
+from millrace.demo import tables
+from millrace.demo.tables import Columns, Hour
+from millrace.sdk.client import Client, told
+
+ENDPOINT = "delays"
+_TEXT = ("origin", "dest", "carrier", "tailnum")
+_ASKED = ("id", "asked_at", *_TEXT, "hour", "minute", "weekday", "distance", "duration")
+
+
+class Replay:
+    """Replays ``[since, until)`` of 2013. `each_day` is called after a day was closed and the loop has settled."""
+
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        since: Micros,
+        until: Micros,
+        *,
+        labels: bool = True,
+        each_day: Callable[[Micros], None] = lambda day: None,
+        each_hour: Callable[[Micros], None] = lambda hour: None,
+    ) -> None:
+        import urllib3
+
+        self._client = client
+        self._url = url
+        self._since, self._until = since, until
+        self._labels = labels
+        self._each_day, self._each_hour = each_day, each_hour
+        self._pool = urllib3.PoolManager(retries=urllib3.Retry(4, backoff_factor=0.2), timeout=60.0)
+        self._asked = _Asked(since, until)
+        self.requests = self.failures = 0
+
+    def run(self) -> None:
+        """Replay from the last sealed day on."""
+        sealed = self._client.call("endpoint.get", endpoint=ENDPOINT)["sealed"]
+        first = max(self._since, sealed or 0)
+        for hour in tables.hours(first, self._until):
+            if (hour.start - tables.FIRST) % DAY == 0 and hour.start > self._since:
+                self._close(hour.start)
+            self._arrive(hour)
+            self._ask(hour)
+            if self._labels:
+                self._label(hour)
+            self._each_hour(hour.start)
+        self._close(self._until)
+
+    def _arrive(self, hour: Hour) -> None:
+        """What became known in this hour, and the flights that are asked about in it."""
+        streams = {
+            "flights": hour.asked, "departures": hour.departures, "landings": hour.landings, "weather": hour.weather,
+        }  # fmt: skip
+        pushed = {name: lists(table) for name, table in streams.items() if len(next(iter(table.values())))}
+        if pushed:
+            self._client.once(f"push-{hour.start}", "dataset.push", tables=pushed)
+
+    def _ask(self, hour: Hour) -> None:
+        rows = len(hour.asked["id"])
+        if not rows:
+            return
+        inputs = [
+            {
+                "name": name, "shape": [rows], "datatype": "BYTES" if name in _TEXT else "INT64",
+                "data": hour.asked[name].tolist(),
+            }
+            for name in _ASKED
+        ]  # fmt: skip
+        body = msgspec.json.encode({"id": request_of(hour.start), "inputs": inputs})
+        path = f"{self._url}/v2/models/{ENDPOINT}/infer"
+        answer = self._pool.request("POST", path, body=body, headers={"Content-Type": "application/json"})
+        self.requests += 1
+        if answer.status != 200:
+            self.failures += 1
+            if answer.status != 500 or b"model.failed" not in answer.data:
+                raise _refused(answer.data, answer.status)
+
+    def _label(self, hour: Hour) -> None:
+        """Outcomes of flights that were asked about, known in this hour."""
+        ids = hour.landings["id"]
+        known = self._asked.has(ids)
+        if not known.any():
+            return
+        late, state = hour.landings["late"][known], hour.landings["state"][known]
+        self._client.once(
+            f"label-{hour.start}", "label.add", endpoint=ENDPOINT, ids=self._asked.names(ids[known]),
+            event=self._asked.at(ids[known]).tolist(), arrived=hour.landings["known_at"][known].tolist(),
+            values=[None if value != value else value for value in late.tolist()],
+            states=["" if word == "flown" else word for word in state.tolist()],
+        )  # fmt: skip
+
+    def _close(self, until: Micros) -> None:
+        """The day is over: whatever follows from it follows now."""
+        self._client.call("endpoint.advance", endpoint=ENDPOINT, until=until)
+        self._client.call("loop.settle", timeout_s=600)
+        self._each_day(until)
+
+
+class _Asked:
+    """Under which prediction id a flight was asked about: its hour's request, and its row in it."""
+
+    def __init__(self, since: Micros, until: Micros) -> None:
+        flights = tables.flights()
+        stamps = flights["asked_at"]
+        self._stamps = np.empty(len(stamps), np.int64)
+        self._stamps[flights["id"]] = stamps
+        self._rows = np.empty(len(stamps), np.int64)
+        hours = (stamps - tables.FIRST) // HOUR
+        first = np.searchsorted(hours, hours)
+        self._rows[flights["id"]] = np.arange(len(stamps)) - first
+        self._since, self._until = since, until
+
+    def has(self, flights: Any) -> Any:
+        return (self._stamps[flights] >= self._since) & (self._stamps[flights] < self._until)
+
+    def at(self, flights: Any) -> Any:
+        return self._stamps[flights]
+
+    def names(self, flights: Any) -> list[str]:
+        starts = (self._stamps[flights] - tables.FIRST) // HOUR * HOUR + tables.FIRST
+        return [
+            f"{request_of(start)}:{row}"
+            for start, row in zip(starts.tolist(), self._rows[flights].tolist(), strict=True)
+        ]
+
+
+def request_of(start: Micros) -> str:
+    """The id of an hour's request."""
+    return f"flights-{(start - tables.FIRST) // HOUR:04d}"
+
+
+def prediction_of(flight: int) -> str:
+    """The prediction id of a flight."""
+    return _Asked(tables.FIRST, tables.END).names(np.array([flight]))[0]
+
+
+def lists(table: Columns) -> dict[str, list[Any]]:
+    """Columns as JSON has them."""
+    found = {}
+    for name, values in table.items():
+        plain = values.tolist()
+        found[name] = [None if value != value else value for value in plain] if values.dtype.kind == "f" else plain
+    return found
+
+
+def served(client: Client, since: Micros, until: Micros) -> Iterator[tuple[int, int, float, int]]:
+    """(flight, version, score, event time) of every prediction that was answered, day by day, from the log."""
+    for day in range(since, until, DAY):
+        for row in client.call("prediction.search", endpoint=ENDPOINT, since=day, until=day + DAY, limit=10_000):
+            if row["score"] is not None:
+                yield int(row["key"]), int(row["version"]), float(row["score"]), int(row["event"])
+
+
+def _refused(body: bytes, status: int) -> MillraceError:
+    try:
+        answer = msgspec.json.decode(body)
+        return MillraceError("server.unreachable", f"a prediction was refused ({status}): {answer['error']}")
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return told(body, status)

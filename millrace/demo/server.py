@@ -1,0 +1,68 @@
+"""The demo's server: a real `millrace up` in a process of its own, started, watched and ended by its id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from millrace.base.errors import MillraceError
+from millrace.http.holder import holder
+
+_READY_S = 30.0
+_LEAVE_S = 30.0
+
+
+class Server:
+    """A server over `folder`: the one that holds it already, or a new one. `port` 0 takes a free one."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        if holder(folder) is None:
+            self._start(port)
+        held = holder(folder)
+        assert held is not None, "a server that answered holds its folder"
+        self.url, self.pid = held.url, held.pid
+
+    @property
+    def own(self) -> bool:
+        """Whether this process started it."""
+        return self._process is not None
+
+    def stop(self) -> None:
+        """Drain and leave; does nothing to a server that somebody else started."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(_LEAVE_S)
+            self._process = None
+
+    def _start(self, port: int) -> None:
+        log = (self.folder / "server.log").open("ab")
+        command = [sys.executable, "-m", "millrace", "up", "--dir", str(self.folder), "--port", str(port)]
+        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            held = holder(self.folder)
+            if held is not None and held.pid == self._process.pid and _answers(held.url):
+                return
+            time.sleep(0.02)
+        raise MillraceError(
+            "server.unreachable", "the demo's server did not come up", f"look into {self.folder / 'server.log'}"
+        )
+
+
+def _answers(url: str) -> bool:
+    import urllib3
+
+    try:
+        return urllib3.request("GET", f"{url}/health", timeout=1.0, retries=False).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
