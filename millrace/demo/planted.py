@@ -36,14 +36,13 @@ class Planted:
     def each_hour(self, now: Micros) -> None:
         """Ask the guard for its word after every hour of the canary, so that no hour more than needed is replayed."""
         if self._failing:
-            self._people[OPERATOR].call("rollout.guard")
+            self._client.call("rollout.guard")
             shown = self._client.call("rollout.get", endpoint=ENDPOINT, number=self._failing)["rollout"]
             if shown["state"] == "rolled_back":
                 self._failing = 0
 
     def plant_failing(self) -> None:
         number = self._register(delays_on_whole_rows)
-        self._gate(number)
         forced = self._people[OPERATOR].call(
             "rollout.force", endpoint=ENDPOINT, number=number, weight=1_000, policy=POLICY,
             reason="a simpler model, tried on a tenth of the flights",

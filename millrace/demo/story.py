@@ -18,7 +18,7 @@ _FLIGHT = 200_000
 
 
 class Story:
-    """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts the trials of tuning."""
+    """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts trials of tuning."""
 
     def __init__(
         self, folder: Path, port: int = 0, until: Micros = tables.END, planted: bool = True, search: int = 6,

@@ -162,6 +162,7 @@ def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32
         raise MillraceError("model.sample", "there is no row to compare a compiled model on", "give at least one")
     chosen = sample[:: max(1, len(sample) // _SAMPLE)][:_SAMPLE]
     native = compiling.native(estimator, signature)
+    chosen = _answered(native, chosen)
     parity: Parity | None = None
     compiled, why = compiling.compile(estimator, signature)
     if compiled is not None:
@@ -188,6 +189,20 @@ def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32
     if parity is not None:
         files["parity.json"] = msgspec.json.encode(parity)
     return files
+
+
+def _answered(native: Callable[[Any], Any], sample: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows of a sample that the estimator itself answers: the whole ones, if it refuses unknown values."""
+    import numpy as np
+
+    whole = sample[~np.isnan(sample).any(axis=1)]
+    if len(whole) == len(sample) or not len(whole):
+        return sample
+    try:
+        native(sample)
+    except ValueError:
+        return whole
+    return sample
 
 
 def compare(

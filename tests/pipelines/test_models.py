@@ -165,3 +165,16 @@ def test_the_same_estimator_packs_to_the_same_bytes() -> None:
     fitted = HistGradientBoostingClassifier(max_iter=3, random_state=0).fit(rows, [0, 1] * 10)
     signature = models.signature_of(fitted, [Input("wind", "number"), Input("load", "number")])
     assert models.pack_matrix(fitted, signature, rows) == models.pack_matrix(fitted, signature, rows)
+
+
+def test_an_estimator_that_refuses_unknown_values_is_compared_on_whole_rows() -> None:
+    random = np.random.default_rng(5)
+    matrix = random.normal(size=(60, 2)).astype(np.float32)
+    line = LogisticRegression().fit(matrix, matrix[:, 0] > 0)
+    matrix[::3, 1] = np.nan
+    inputs = (Input("a", "number"), Input("b", "number"))
+    files = models.pack_matrix(line, models.signature_of(line, inputs), matrix)
+    manifest = msgspec.json.decode(files["model.json"], type=models.Manifest)
+    assert manifest.format == "onnx"
+    assert manifest.parity is not None
+    assert manifest.parity.rows == 40
