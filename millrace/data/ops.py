@@ -126,7 +126,7 @@ def add(ask: AddRows, cx: Context) -> Version:
     def write(within: Context) -> Version:
         now = life.find(within.tx, within.workspace, ask.dataset)
         rules.schema(ask.dataset, now.columns, fitted)
-        if ask.mode == "append" and now.waiting:
+        if ask.mode == "append" and tables.pushes(within.tx, within.workspace, ask.dataset):
             life.seal(within, ask.dataset)
         return life.cut(within, now, fitted, parts, anew=ask.mode == "replace")
 
@@ -157,7 +157,7 @@ def get(ask: WhichDataset, cx: Context) -> Dataset:
 
     Errors: dataset.unknown.
     """
-    return life.find(cx.tx, cx.workspace, ask.dataset)
+    return tables.counted(cx.tx, cx.workspace, ask.dataset) or life.find(cx.tx, cx.workspace, ask.dataset)
 
 
 @op("dataset.list", permission="dataset:read", kind="read")

@@ -50,12 +50,10 @@ _waiting = (
     .where(_p.workspace == _d.workspace, _p.dataset == _d.name)
     .scalar_subquery()
 )
-_all = (
-    select(_d.name, _d.key, _d.event, _d.arrived, _d.columns, _d.made, _d.latest, _waiting)
-    .where(_d.workspace == _place)
-    .order_by(_d.name)
-)
-_one = _all.where(_d.name == _which)
+_shape = _d.name, _d.key, _d.event, _d.arrived, _d.columns, _d.made, _d.latest
+_one = select(*_shape).where(_d.workspace == _place, _d.name == _which)
+_counted = select(*_shape, _waiting).where(_d.workspace == _place).order_by(_d.name)
+_one_counted = _counted.where(_d.name == _which)
 _names = select(_d.name).where(_d.workspace == _place)
 _settle = (
     update(_dataset)
@@ -90,12 +88,19 @@ def add(tx: Tx, workspace: str, made: Dataset) -> bool:
 
 
 def dataset(tx: Tx, workspace: str, name: str) -> Dataset | None:
+    """A dataset; the rows that wait are not counted."""
     row = tx.one(_one, place=workspace, which=name)
+    return _whole((*row, 0)) if row else None
+
+
+def counted(tx: Tx, workspace: str, name: str) -> Dataset | None:
+    """A dataset with the number of rows that wait."""
+    row = tx.one(_one_counted, place=workspace, which=name)
     return _whole(row) if row else None
 
 
 def datasets(tx: Tx, workspace: str) -> list[Dataset]:
-    return [_whole(row) for row in tx.run(_all, place=workspace)]
+    return [_whole(row) for row in tx.run(_counted, place=workspace)]
 
 
 def names(tx: Tx, workspace: str) -> list[str]:

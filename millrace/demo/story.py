@@ -14,7 +14,7 @@ from millrace.demo.server import Server
 from millrace.sdk.client import Client, connect
 
 START: Micros = tables.FIRST + 59 * DAY
-_FLIGHT = 200_000
+_FLIGHT = 60_000
 
 
 class Story:

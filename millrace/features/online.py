@@ -23,7 +23,7 @@ from millrace.data.records import Dataset, Version
 from millrace.features import rules, tables
 from millrace.features.join import Columns, asked_codes, coded, decoded, listed, needed, source_rows
 from millrace.features.records import View
-from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, Floats, Ints, Shelf, fold, is_plain, order
+from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, Floats, Ints, Shelf, axis, fold, is_plain, order
 
 SLACK_S = 7_200
 _SECOND = 1_000_000
@@ -43,11 +43,11 @@ class Live:
         self._words: dict[str, dict[float, str]] = {}
         self._newest = -np.inf
         self._version, self._sealed, self._push = 0, 0, 0
-        self._seen, self._checked = -1, -np.inf
+        self._source: Dataset | None = None
         span = rules.horizon_s(view)
         self._horizon = float((span + SLACK_S) * _SECOND) if span else np.inf
 
-    def read(self, ground: Ground, workspace: str, asked: Mapping[str, Sequence[Any]], at: Ints) -> Columns:
+    def read(self, asked: Mapping[str, Sequence[Any]], at: Ints) -> Columns:
         """The view's features for rows that bring its keys. Errors: `frame.column`."""
         for key in self.view.keys:
             if key not in asked:
@@ -59,7 +59,6 @@ class Live:
             if None not in name:
                 names.setdefault(name, len(names))
         with self._lock:
-            self._keep_up(ground, workspace)
             found = [self._shelves.get(name) for name in names]
         there = [rows for rows in found if rows is not None]
         rows = np.concatenate(there) if there else np.empty((0, 3 + len(self.view.reads)))
@@ -67,18 +66,16 @@ class Live:
         question = asked_codes(asked, self.view.keys, names)
         return decoded(self.view, fold(self.view, Shelf(rows, start, is_plain(rows)), question, at), self._words)
 
-    def _keep_up(self, ground: Ground, workspace: str) -> None:
-        """Take in what came since the last look, which is left out while nothing was committed: it costs a query."""
-        commits, now = ground.catalog.wait(-1, 0), ground.clock.monotonic()
-        if commits == self._seen and now - self._checked < _STALE_S:
+    def keep_up(self, ground: Ground, tx: Tx, workspace: str) -> None:
+        """Take in what came since the last look."""
+        version, push = data_tables.standing(tx, workspace, self.view.source)
+        if version == self._version and push == self._push:
             return
-        with ground.catalog.read() as tx:
-            version, push = data_tables.standing(tx, workspace, self.view.source)
+        with self._lock:
             if version != self._version:
                 self._take_version(ground, tx, workspace)
             if push > self._push:
                 self._take_pushes(tx, workspace)
-        self._seen, self._checked = commits, now
 
     def _take_version(self, ground: Ground, tx: Tx, workspace: str) -> None:
         newest = data_tables.version(tx, workspace, self.view.source)
@@ -91,9 +88,10 @@ class Live:
         self._version, self._sealed = newest.number, newest.pushed
 
     def _take_pushes(self, tx: Tx, workspace: str) -> None:
-        dataset = life.find(tx, workspace, self.view.source)
+        if self._source is None or not self._source.columns:
+            self._source = life.find(tx, workspace, self.view.source)
         for number, packed in data_tables.pushes(tx, workspace, self.view.source, self._push):
-            self._take(life.unpack(packed), dataset)
+            self._take(life.unpack(packed), self._source)
             self._push = number
 
     def _take(self, columns: Columns, source: Version | Dataset) -> None:
@@ -129,8 +127,10 @@ class Live:
 
     def _put(self, name: Key, fresh: Floats) -> None:
         held = self._shelves.get(name)
+        if len(fresh) > 1:
+            fresh = fresh[order(fresh, self.view.over)]
         rows = fresh if held is None else np.concatenate([held, fresh])
-        if held is not None or len(rows) > 1:
+        if held is not None and axis(held[-1:], self.view.over) >= axis(fresh[:1], self.view.over):
             rows = rows[order(rows, self.view.over)]
         if len(rows) > _TRIM_FROM and np.isfinite(self._horizon):
             young = _known(rows) >= self._newest - self._horizon
@@ -187,7 +187,7 @@ def read(
     views = ground.memory.keep(Views, "features", workspace)
     found: Columns = {}
     for live in views.live(ground, workspace, names):
-        found.update(live.read(ground, workspace, columns, at))
+        found.update(live.read(columns, at))
     return found
 
 
@@ -214,7 +214,8 @@ class Views:
                             view = tables.view(tx, workspace, name)
                             assert view is not None, "its digest was read in this snapshot"
                             self._live[name] = Live(view)
-                self._seen, self._checked = commits, now
+                        self._live[name].keep_up(ground, tx, workspace)
+                self._seen, self._checked = (commits, now) if set(names) >= set(self._live) else (-1, -np.inf)
             return [self._live[name] for name in names]
 
 
