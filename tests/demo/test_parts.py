@@ -1,0 +1,59 @@
+"""The demo's parts that need no server."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from millrace.base.clock import DAY, HOUR
+from millrace.demo import chronicle, tables, views
+from millrace.demo.replay import lists, prediction_of, request_of
+from millrace.demo.training import delays, rivals, told
+
+
+def test_a_flight_knows_the_row_of_its_request() -> None:
+    flights = tables.flights()
+    for number in (0, 60_000, 200_000, 336_775):
+        place = int(np.flatnonzero(flights["id"] == number)[0])
+        start = (int(flights["asked_at"][place]) - tables.FIRST) // HOUR * HOUR + tables.FIRST
+        hour = next(tables.hours(start, start + HOUR))
+        row = int(np.flatnonzero(hour.asked["id"] == number)[0])
+        assert prediction_of(number) == f"{request_of(start)}:{row}"
+
+
+def test_columns_are_sent_without_what_is_not_known() -> None:
+    assert lists({"a": np.array([1.0, np.nan]), "b": np.array(["x", None], object)}) == {
+        "a": [1.0, None],
+        "b": ["x", None],
+    }
+
+
+def test_every_feature_that_the_pipelines_name_is_one_of_a_view() -> None:
+    frame = delays.trace({"until": tables.FIRST + DAY}).nodes[0].arguments["rows"].frame  # type: ignore[union-attr]
+    assert set(views.features()) <= set(frame.columns)
+    assert len(views.features()) == len(set(views.features())) == 36
+    assert frame.target == "late"
+
+
+def test_the_rivals_look_at_the_whole_span() -> None:
+    months = [tables.FIRST + days * DAY for days in (0, 31, 59, 90)]
+    graph = rivals.trace({"until": months[-1], "first": months[2], "months": months})
+    assert graph.nodes[0].arguments["rows"].frame.test == 0.0  # type: ignore[union-attr]
+
+
+def test_what_scores_were_worth() -> None:
+    found = told(np.array([0.1, 0.4, 0.8]), np.array([0.0, 0.0, 1.0]))
+    assert found["auc"] == 1.0
+    assert found["brier"] == np.mean([0.01, 0.16, 0.04])
+
+
+def test_a_decision_is_a_line_with_its_verdict_and_anything_else_is_none() -> None:
+    verdict = {
+        "claim": "it is better", "n": 9, "unit": "block", "statistic": 44.0, "bound": 40.0, "alpha": 0.025,
+        "decision": "proven",
+    }  # fmt: skip
+    data = {"at": tables.FIRST, "number": 2, "because": "better", "verdicts": {"better": verdict}}
+    line = chronicle.line({"kind": "rollout.stepped", "subject": "delays-2", "data": data})
+    assert line is not None
+    assert line.startswith("2013-01-01  rollout.stepped")
+    assert "it is better · 9 blocks · 44 against 40 · α 0.025 · proven" in line
+    assert chronicle.line({"kind": "run.started", "subject": "x", "data": {}}) is None
