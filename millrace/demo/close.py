@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from millrace.base.clock import DAY, Micros
 from millrace.demo import tables
 from millrace.demo.chronicle import day
@@ -49,6 +47,8 @@ def months(client: Client, since: Micros, until: Micros, say: Say) -> dict[str, 
 
 def ours(client: Client, borders: list[Micros]) -> list[dict[str, float]]:
     """What was served, from the log, against what came true."""
+    import numpy as np
+
     landings = tables.landings()
     late = np.full(len(landings["id"]), np.nan)
     late[landings["id"]] = landings["late"]

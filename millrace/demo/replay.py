@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from millrace.base.clock import DAY, HOUR, Micros
 from millrace.base.errors import MillraceError
@@ -116,6 +115,8 @@ class _Asked:
     """Under which prediction id a flight was asked about: its hour's request, and its row in it."""
 
     def __init__(self, since: Micros, until: Micros) -> None:
+        import numpy as np
+
         flights = tables.flights()
         stamps = flights["asked_at"]
         self._stamps = np.empty(len(stamps), np.int64)
@@ -147,6 +148,8 @@ def request_of(start: Micros) -> str:
 
 def prediction_of(flight: int) -> str:
     """The prediction id of a flight."""
+    import numpy as np
+
     return _Asked(tables.FIRST, tables.END).names(np.array([flight]))[0]
 
 
