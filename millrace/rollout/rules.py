@@ -184,16 +184,25 @@ def canary(rollout: Rollout, evidence: Sequence[Evidence], guards: Mapping[str, 
 
 
 def watching(rollout: Rollout, evidence: Sequence[Evidence], now: Micros) -> Decision:
-    """A version that serves everybody, with the one before as its shadow: go back, be done with it, or wait."""
+    """A version that serves everybody, with the one before as its shadow: go back, be done with it, or wait.
+
+    Harm is looked for in the Brier score and, where versions are compared on AUC, in their ranking too, each at half
+    of the share of α: a bad ranking shows within days where the Brier score takes weeks.
+    """
     policy = rollout.policy
-    alpha = split_alpha(policy.alpha)["label loss"]
-    harm = harms([e for e in evidence if e.phase == "watching"])
-    worse = worse_by_blocks(harm, 0.0, policy.watch_tolerance, alpha)
-    if worse.decision == ALARM:
-        return Decision("rollback", f"worse than the version before: {worse.because}", {"loss": worse})
+    share = split_alpha(policy.alpha)["label loss"]
+    own = [e for e in evidence if e.phase == "watching"]
+    ranked = policy.metric == "auc"
+    alpha = share / 2 if ranked else share
+    found = {"loss": worse_by_blocks(harms(own), 0.0, policy.watch_tolerance, alpha)}
+    if ranked:
+        found["ranking"] = worse_by_blocks(differences(own), 0.0, policy.watch_tolerance, alpha)
+    for name, worse in found.items():
+        if worse.decision == ALARM:
+            return Decision("rollback", f"{name}: worse than the version before: {worse.because}", found)
     if now - rollout.phase_since >= policy.watch_days * DAY:
-        return Decision("finish", f"{policy.watch_days} days without harm shown", {"loss": worse})
-    return Decision("hold", worse.because, {"loss": worse})
+        return Decision("finish", f"{policy.watch_days} days without harm shown", found)
+    return Decision("hold", found["loss"].because, found)
 
 
 def live(errors: Verdict, rate: Verdict) -> Decision:
