@@ -7,6 +7,7 @@ hour, so a replay that was killed is started again from the last sealed day and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -51,15 +52,17 @@ class Replay:
         """Replay from the last sealed day on."""
         sealed = self._client.call("endpoint.get", endpoint=ENDPOINT)["sealed"]
         first = max(self._since, sealed or 0)
-        for hour in tables.hours(first, self._until):
-            if (hour.start - tables.FIRST) % DAY == 0 and hour.start > self._since:
-                self._close(hour.start)
-            self._arrive(hour)
-            self._ask(hour)
-            if self._labels:
-                self._label(hour)
-            self._each_hour(hour.start)
-        self._close(self._until)
+        with ThreadPoolExecutor(1) as beside:
+            labelled: list[Future[None]] = []
+            for hour in tables.hours(first, self._until):
+                if (hour.start - tables.FIRST) % DAY == 0 and hour.start > self._since:
+                    self._close(hour.start, labelled)
+                self._arrive(hour)
+                self._ask(hour)
+                if self._labels:  # outcomes come on a connection of their own, while the next hour is asked about
+                    labelled.append(beside.submit(self._label, hour))
+                self._each_hour(hour.start)
+            self._close(self._until, labelled)
 
     def _arrive(self, hour: Hour) -> None:
         """What became known in this hour, and the flights that are asked about in it."""
@@ -104,8 +107,10 @@ class Replay:
             states=["" if word == "flown" else word for word in state.tolist()],
         )  # fmt: skip
 
-    def _close(self, until: Micros) -> None:
-        """The day is over: whatever follows from it follows now."""
+    def _close(self, until: Micros, labelled: list[Future[None]]) -> None:
+        """The day is over, and what came of it is known here: whatever follows from it follows now."""
+        while labelled:
+            labelled.pop().result()
         self._client.call("endpoint.advance", endpoint=ENDPOINT, until=until)
         self._client.call("loop.settle", timeout_s=600)
         self._each_day(until)
