@@ -170,7 +170,7 @@ CODES: dict[str, Code] = {
     "log.advanced": _conflict("another call sealed the prediction log meanwhile"),
     "log.full": Code(507, 1, "no room is left to log predictions"),
     "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
-    "model.failed": Code(500, 1, "the model failed on every row of a request"),
+    "model.failed": Code(422, 1, "the model has no answer to any row of a request"),
     "prediction.unknown": _unknown("prediction"),
     "view.changed": _conflict("a feature view is not what the model was fitted with"),
     "route.invalid": _bad("a routing table that cannot be"),

@@ -74,8 +74,10 @@ def fates(client: Client, say: Say) -> None:
         say(f"v{rollout['version']:<7} {asked[:14]:<14} {trained:<14} {rollout['state']}: {rollout['because']}")
 
 
-def flight(client: Client, number: int, say: Say) -> None:
-    """What served this flight, why, trained on what, approved by whom."""
+def flight(client: Client, until: Micros, say: Say) -> None:
+    """What served one of the last flights, why, trained on what, approved by whom."""
+    flights = tables.between(tables.flights(), "asked_at", until - DAY, until)
+    number = int(flights["id"][len(flights["id"]) // 2])
     told_ = client.call("prediction.get", id=prediction_of(number), endpoint=ENDPOINT)
     prediction, lineage = told_["prediction"], told_["lineage"] or {}
     say("")

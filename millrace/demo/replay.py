@@ -90,7 +90,7 @@ class Replay:
         self.requests += 1
         if answer.status != 200:
             self.failures += 1
-            if answer.status != 500 or b"model.failed" not in answer.data:
+            if b"model.failed" not in answer.data:
                 raise _refused(answer.data, answer.status)
 
     def _label(self, hour: Hour) -> None:

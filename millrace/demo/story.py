@@ -14,7 +14,6 @@ from millrace.demo.server import Server
 from millrace.sdk.client import Client, connect
 
 START: Micros = tables.FIRST + 59 * DAY
-_FLIGHT = 60_000
 
 
 class Story:
@@ -70,7 +69,7 @@ class Story:
         self.heading("The close")
         close.months(self.client, START, self.until, self.say)
         close.fates(self.client, self.say)
-        close.flight(self.client, _FLIGHT, self.say)
+        close.flight(self.client, self.until, self.say)
         close.audit(self.client, self.folder, self.say)
         decisions = self.client.call("rollout.decisions", endpoint=ENDPOINT)
         self.say(f"{len(decisions['items'])} decisions, digest {decisions['digest'][:16]}…")
