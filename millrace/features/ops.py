@@ -14,6 +14,7 @@ from millrace.base.errors import MillraceError, unknown
 from millrace.base.op import Nothing, op, record_of
 from millrace.data import life
 from millrace.features import online, rules, tables
+from millrace.features.join import listed
 from millrace.features.records import View, Window
 
 
@@ -91,7 +92,7 @@ def read(ask: ReadViews, cx: Context) -> dict[str, list[Any]]:
     at = cx.now if ask.at == "" else from_iso(ask.at) if isinstance(ask.at, str) else ask.at
     moments = np.full(lengths.pop(), at, np.int64)
     found = online.read(cx.ground, cx.workspace, ask.views, ask.keys, moments)
-    return {name: [None if value != value else value for value in values.tolist()] for name, values in found.items()}
+    return {name: listed(values) for name, values in found.items()}
 
 
 OPS = tuple(record_of(verb) for verb in (apply, get, list_all, read))
