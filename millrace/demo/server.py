@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -44,8 +43,7 @@ class Server:
     def _start(self, port: int) -> None:
         log = (self.folder / "server.log").open("ab")
         command = [sys.executable, "-m", "millrace", "up", "--dir", str(self.folder), "--port", str(port)]
-        environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

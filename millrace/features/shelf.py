@@ -149,26 +149,59 @@ def _windows(
     view: View, shelf: Shelf, key: Ints, there: NDArray[np.bool_], at: Floats, exact: Ints, naive: bool
 ) -> dict[str, Floats]:
     rows = shelf.rows
-    times = axis(rows, view.over)
-    start = np.where(there, shelf.start[key] if len(shelf.start) > 1 else 0, 0)
-    stop = np.where(there, shelf.start[key + 1] if len(shelf.start) > 1 else 0, 0)
-    last = _bisect(times, start, stop, at)
+    places = _Places(axis(rows, view.over), shelf.start, key, there, at)
+    last = places.after(at)
     column = {name: VALUES + place for place, name in enumerate(view.reads)}
     hidden = not naive and not shelf.plain
+    masked = hidden and (view.over == "event" or bool(np.isfinite(rows[:, CORRECTED]).any()))
+    folded: dict[str, _Values] = {}
     found: dict[str, Floats] = {}
     firsts: dict[int, Ints] = {}
     for window in view.windows:
         if window.span_s not in firsts:
             old = (exact - window.span_s * _SECOND) // (view.hop_s * _SECOND) * (view.hop_s * _SECOND)
-            firsts[window.span_s] = _bisect(times, start, last, old.astype(np.float64))
+            firsts[window.span_s] = np.minimum(places.after(old.astype(np.float64)), last)
         first = firsts[window.span_s]
-        values = rows[:, column[window.column]] if window.column else np.zeros(len(rows))
         name = f"{view.name}__{window.name}"
-        if hidden and (view.over == "event" or np.isfinite(rows[:, CORRECTED]).any()):
+        if masked:
+            values = rows[:, column[window.column]] if window.column else np.zeros(len(rows))
             found[name] = _masked(window, rows, values, first, last, at)
+        elif window.how == "count" and not window.column:
+            found[name] = (last - first).astype(np.float64)
         else:
-            found[name] = _sliced(window, values, first, last)
+            if window.column not in folded:
+                folded[window.column] = _Values(rows[:, column[window.column]])
+            found[name] = folded[window.column].fold(window, first, last)
     return found
+
+
+class _Places:
+    """Where moments fall among the rows of each question's key.
+
+    Key and time make one number where it stays whole in a float64, so that one search serves all keys; otherwise each
+    key's rows are halved, all questions in step.
+    """
+
+    def __init__(self, times: Floats, start: Ints, key: Ints, there: NDArray[np.bool_], at: Floats) -> None:
+        self._times = times
+        known = len(start) > 1
+        self._start = np.where(there, start[key] if known else 0, 0)
+        self._stop = np.where(there, start[key + 1] if known else 0, 0)
+        self._line: Floats | None = None
+        if not len(times) or not len(at):
+            return
+        self._base = float(min(times.min(), at.min()))
+        step = float(max(times.max(), at.max())) - self._base + 1.0
+        if step * (len(start) + 1) < 2**53:
+            self._line = np.repeat(np.arange(len(start) - 1) * step, np.diff(start)) + (times - self._base)
+            self._offset = key * step - self._base
+
+    def after(self, moment: Floats) -> Ints:
+        """For each question the place of the first row of its key that is later than `moment` (m,) micros."""
+        if self._line is None:
+            return _bisect(self._times, self._start, self._stop, moment)
+        found = self._line.searchsorted(self._offset + moment, "right")
+        return np.minimum(np.maximum(found, self._start), self._stop)
 
 
 def _masked(window: Window, rows: Floats, values: Floats, first: Ints, last: Ints, at: Floats) -> Floats:
@@ -195,42 +228,76 @@ def _masked(window: Window, rows: Floats, values: Floats, first: Ints, last: Int
 
 def _sliced(window: Window, values: Floats, first: Ints, last: Ints) -> Floats:
     """The window's fold over values[first:last] of each question, in order."""
-    sizes = last - first
     if window.how == "count" and not window.column:
-        return sizes.astype(np.float64)
-    missing = np.isnan(values)
-    if missing.any():
-        gone = np.concatenate([[0], np.cumsum(missing)])
-        values, first, last = values[~missing], first - gone[first], last - gone[last]
+        return (last - first).astype(np.float64)
+    return _Values(values).fold(window, first, last)
+
+
+class _Values:
+    """A column's values, folded over slices of it; what several windows need is made once."""
+
+    def __init__(self, values: Floats) -> None:
+        missing = np.isnan(values)
+        self._gone: Ints | None = None
+        if missing.any():
+            self._gone = _prefix(missing)
+            values = values[~missing]
+        self._values = values
+        self._sums: Floats | None = None
+        self._whole: bool | None = None
+        self._above: dict[float, Ints] = {}
+
+    def fold(self, window: Window, first: Ints, last: Ints) -> Floats:
+        if self._gone is not None:
+            first, last = first - self._gone[first], last - self._gone[last]
         sizes = last - first
-    if window.how == "count":
-        return sizes.astype(np.float64)
-    found = np.full(len(first), np.nan)
-    some = np.flatnonzero(sizes > 0)
-    if not len(some):
+        if window.how == "count":
+            return sizes.astype(np.float64)
+        found = np.full(len(first), np.nan)
+        some = sizes > 0
+        if not some.any():
+            return found
+        every = bool(some.all())
+        low, high = (first, last) if every else (first[some], last[some])
+        found[... if every else some] = self._folded(window, low, high)
         return found
-    low, high = first[some], last[some]
-    if window.how == "last":
-        found[some] = values[high - 1]
-    elif window.how in ("min", "max"):
-        found[some] = _reduced(np.minimum if window.how == "min" else np.maximum, values, low, high)
-    elif window.how == "share":
-        above = np.concatenate([[0], np.cumsum(values > window.above)])
-        found[some] = (above[high] - above[low]) / (high - low)
-    else:
-        sums = _sums(values, low, high)
-        found[some] = sums if window.how == "sum" else sums / (high - low)
-    return found
+
+    def _folded(self, window: Window, low: Ints, high: Ints) -> Floats:
+        """Of slices that are not empty."""
+        values = self._values
+        if window.how == "last":
+            return values[high - 1]
+        if window.how in ("min", "max"):
+            return _reduced(np.minimum if window.how == "min" else np.maximum, values, low, high)
+        if window.how == "share":
+            if window.above not in self._above:
+                self._above[window.above] = _prefix(values > window.above)
+            above = self._above[window.above]
+            shares: Floats = (above[high] - above[low]) / (high - low)
+            return shares
+        sums = self._sum(low, high)
+        return sums if window.how == "sum" else sums / (high - low)
+
+    def _sum(self, low: Ints, high: Ints) -> Floats:
+        """Whole numbers are exact by prefixes; others are added up slice by slice, never subtracted."""
+        values = self._values
+        if self._whole is None:
+            self._whole = bool((values == np.floor(values)).all()) and float(np.abs(values).sum()) < 2**53
+            if self._whole:
+                self._sums = np.empty(len(values) + 1)
+                self._sums[0] = 0.0
+                np.cumsum(values, out=self._sums[1:])
+        if self._sums is None:
+            return _reduced(np.add, values, low, high)
+        sums: Floats = self._sums[high] - self._sums[low]
+        return sums
 
 
-def _sums(values: Floats, low: Ints, high: Ints) -> Floats:
-    """Sums of slices. Whole numbers are exact by prefixes; others are added up slice by slice, never subtracted."""
-    whole = bool((values == np.floor(values)).all()) and float(np.abs(values).sum()) < 2**53
-    if whole:
-        prefix: Floats = np.concatenate([[0.0], np.cumsum(values)])
-        exact: Floats = prefix[high] - prefix[low]
-        return exact
-    return _reduced(np.add, values, low, high)
+def _prefix(marks: NDArray[np.bool_]) -> Ints:
+    """How many marks lie before each place, (n + 1,)."""
+    counts = np.zeros(len(marks) + 1, np.int64)
+    np.cumsum(marks, out=counts[1:])
+    return counts
 
 
 def _reduced(how: np.ufunc, values: Floats, low: Ints, high: Ints) -> Floats:
