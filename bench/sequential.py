@@ -1,6 +1,8 @@
 """What the guards and the promotion promise, measured beside the rules of Flagger and Argo Rollouts, and their cost.
 
-    python bench/sequential.py [--paths 1000] [--seed 1] [--only falsely,hour,detection,promotion,blocks,cost]
+    python bench/sequential.py [--paths 1000] [--seed 1] [--only falsely,sticky]
+
+Parts: falsely, sticky, hour, detection, inside, promotion, blocks, cost; without --only all of them.
 
 The rivals' rules, from their published descriptions:
 - Flagger: every minute the canary's success rate of that minute is checked against 99 %; the 5th failed check rolls
@@ -90,6 +92,44 @@ def falsely(paths: int, rng: np.random.Generator) -> None:
         print(f"{name:44}{shares[0]:9.2%}{shares[1]:9.2%}")
 
 
+def sticky(paths: int, rng: np.random.Generator) -> None:
+    """One hour of 20,000 sticky units, two requests a minute each; for 0.5 % of them every second request fails."""
+    paths = min(paths, 400)
+    units, minutes, broken = 20_000, 60, 0.005
+    print(f"\nsticky units, false alarms in an hour at α = {ALPHA:.1%}, {paths} paths, slack {slack(ALPHA, paths):.2%}")
+    print(f"{'':44}{'every error':>14}{'one a 10 min':>14}{'one a rollout':>14}")
+    flat, ramp = np.full(minutes, 0.1), np.repeat(LADDER, 15)
+    for name, weights, ratio in (
+        ("flat, w = 10 %, equal", flat, 1.0),
+        ("flat, w = 10 %, 1.5 × as many broken", flat, R0),
+        ("ramp 1 → 5 → 25 → 50 %, equal", ramp, 1.0),
+        ("ramp 1 → 5 → 25 → 50 %, 1.5 × as many broken", ramp, R0),
+    ):
+        alarms = np.zeros(3)
+        for _ in range(paths):
+            ill = np.flatnonzero(rng.random(units) < broken * ratio)  # broken on the canary; on control fewer are
+            as_control = rng.random(len(ill)) < 1 / ratio
+            drawn = rng.random(len(ill))
+            guards = [stats.guard_start(2 * (R0 - 1)) for _ in range(3)]
+            spell: dict[str, float] = {}
+            whole: dict[str, float] = {}
+            for minute, w in enumerate(weights.tolist()):
+                canary = drawn < w
+                fails = np.where(canary | as_control, rng.poisson(1.0, len(ill)), 0)
+                who = np.repeat(np.arange(len(ill)), fails)
+                told = [(str(i), bool(canary[i]), w) for i in who.tolist()]
+                if minute % 10 == 0:
+                    spell = {}
+                short, fresh = stats.first_errors(spell, told)
+                long, first = stats.first_errors(whole, told)
+                spell |= fresh
+                whole |= first
+                batches = (stats.errors_by_weight(np.full(len(who), w), canary[who]), short, long)
+                guards = [stats.guard_update(g, b) for g, b in zip(guards, batches, strict=True)]
+            alarms += [stats.guard_verdict(g, ALPHA).decision == stats.ALARM for g in guards]
+        print(f"{name:44}" + "".join(f"{share:14.2%}" for share in alarms / paths))
+
+
 def hour(paths: int, rng: np.random.Generator) -> None:
     """One hour at 200 and at 5 requests a second, w = 10 %."""
     paths = min(paths, 300)
@@ -140,27 +180,77 @@ def told(times: Floats) -> str:
 def detection(paths: int, rng: np.random.Generator) -> None:
     """Canary requests to the alarm, error by error, control 0.5 %, w = 10 %.
 
-    The bars were set at r0 = 1 and α = 5 %; a rollout runs r0 = 1.5 (a canary inside half its margin is left alone) at
-    2.5 %, which costs most where the canary is near r0.
+    "knows": the median of the likelihood ratio that is told the canary's rate beforehand and has no start times, the
+    most that any guard with the same promise could hope for. "least mean": ln(1/α)/KL, below which no guard's mean can
+    lie (Wald). The bars can be met at r0 = 1 and α = 5 % alone: for the milder faults they lie below what even the
+    knowing guard reaches at 1.5 and 2.5 %, the parameters of a rollout.
     """
     w, p0 = 0.1, 0.005
     bars = {0.01: (2900, 0), 0.02: (400, 1150), 0.05: (88, 260), 0.5: (8, 17)}
     for r0, alpha in ((1.0, 0.05), (R0, ALPHA)):
         print(f"\nmedian canary requests to the alarm, r0 = {r0:g}, α = {alpha:.1%}, {paths} paths")
-        print(f"{'canary':>10}{'from the start':>22}{'after 3,600 healthy errors':>30}")
+        heads = ("from the start", "bar", "knows", "least mean", "after 3,600 healthy", "bar")
+        print(f"{'canary':>10}" + "".join(f"{head:>{max(12, len(head) + 2)}}" for head in heads))
         healthy = Guards(paths, r0, alpha)
         for _ in range(360):
             hit = rng.binomial(10, w, paths)
             healthy.see(w, hit, 10 - hit)
         for p1, limits in bars.items():
-            cells = []
-            for debt, limit in zip((False, True), limits, strict=True):
+            ours = requests_to_alarm(Guards(paths, r0, alpha), w, p1, p0, rng)
+            knows = requests_to_alarm(Knows(paths, r0, alpha, p1 / p0), w, p1, p0, rng)
+            late = 0.0
+            if limits[1]:
                 guards = Guards(paths, r0, alpha)
-                if debt:
-                    guards.log_s, guards.seen = healthy.log_s.copy(), healthy.seen.copy()
-                cell = f"{requests_to_alarm(guards, w, p1, p0, rng):.0f}" if limit else ""
-                cells.append(f"{cell} (≤ {limit})" if limit and r0 == 1 else cell)
-            print(f"{p1:>10.1%}{cells[0]:>22}{cells[1]:>30}")
+                guards.log_s, guards.seen = healthy.log_s.copy(), healthy.seen.copy()
+                late = requests_to_alarm(guards, w, p1, p0, rng)
+            cells = (ours, limits[0], knows, least_mean(w, p1, p0, r0, alpha), late, limits[1])
+            told = (f"{cell:,.0f}" if cell else "" for cell in cells)
+            widths = (max(12, len(head) + 2) for head in heads)
+            print(f"{p1:>10.1%}" + "".join(f"{cell:>{width}}" for cell, width in zip(told, widths, strict=True)))
+
+
+class Knows(Guards):
+    """The likelihood ratio of the canary's true rate ratio against r0, one a path: what no real guard can be."""
+
+    def __init__(self, paths: int, r0: float, alpha: float, ratio: float) -> None:
+        super().__init__(paths, r0, alpha)
+        self.ratio, self.log_e = ratio, np.zeros(paths)
+
+    def see(self, weight: Floats | float, canary: Ints, control: Ints) -> NDArray[np.bool_]:
+        base, true = (given_error(weight, r) for r in (self.r0, self.ratio))
+        self.log_e += canary * np.log(true / base) + control * np.log((1 - true) / (1 - base))
+        new = (self.log_e >= self.edge) & ~self.alarmed
+        self.alarmed |= new
+        return new
+
+
+def given_error(weight: Floats | float, ratio: float) -> Floats:
+    """The chance that an error falls on the canary."""
+    w = np.asarray(weight, np.float64)
+    return np.asarray(w * ratio / (w * ratio + 1 - w))
+
+
+def least_mean(w: float, p1: float, p0: float, r0: float, alpha: float) -> float:
+    true, base = float(given_error(w, p1 / p0)), float(given_error(w, r0))
+    apart = true * math.log(true / base) + (1 - true) * math.log((1 - true) / (1 - base))
+    return math.log(1 / alpha) / apart * w / (w * p1 + (1 - w) * p0)
+
+
+def inside(paths: int, rng: np.random.Generator) -> None:
+    """What r0 = 1 would cost: canaries inside the margin (twice control's rate is tolerated) that are rolled back."""
+    paths, errors = min(paths, 300), 3000
+    print(f"\nrolled back within {errors:,} errors (55,000 canary requests at 0.5 %), w = 10 %, {paths} paths")
+    rules = ((1.0, 0.05), (1.0, ALPHA), (R0, ALPHA))
+    print(f"{'canary':>10}" + "".join(f"{f'r0 = {r0:g}, α = {alpha:.1%}':>22}" for r0, alpha in rules))
+    for ratio in (1.0, 1.1, 1.25, 1.5, 2.0):
+        cells = []
+        for r0, alpha in rules:
+            guards, theta = Guards(paths, r0, alpha), float(given_error(0.1, ratio))
+            for _ in range(errors // 10):
+                hit = rng.binomial(10, theta, paths)
+                guards.see(0.1, hit, 10 - hit)
+            cells.append(f"{guards.alarmed.mean():.1%}")
+        print(f"{f'{ratio:g} ×':>10}" + "".join(f"{cell:>22}" for cell in cells))
 
 
 def requests_to_alarm(guards: Guards, w: float, p1: float, p0: float, rng: np.random.Generator) -> float:
@@ -264,19 +354,29 @@ def timed(call: Callable[[], Any], repeat: int = 2000) -> float:
     return (time.process_time() - began) / repeat
 
 
+PARTS: dict[str, Callable[[int, np.random.Generator], None]] = {
+    "falsely": falsely,
+    "sticky": sticky,
+    "hour": hour,
+    "detection": detection,
+    "inside": inside,
+    "promotion": promotion,
+    "blocks": blocks,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--paths", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="falsely,hour,detection,promotion,blocks,cost")
+    parser.add_argument("--only", default=",".join((*PARTS, "cost")))
     given = parser.parse_args()
     rng = np.random.default_rng(given.seed)
-    parts = {"falsely": falsely, "hour": hour, "detection": detection, "promotion": promotion, "blocks": blocks}
     for name in given.only.split(","):
         if name == "cost":
             cost()
         else:
-            parts[name](given.paths, rng)
+            PARTS[name](given.paths, rng)
 
 
 if __name__ == "__main__":
