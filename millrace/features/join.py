@@ -73,7 +73,8 @@ def known(
     for key in view.keys:
         if key not in asked:
             raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
-    made = source_rows(view, read.columns(blobs, source, needed(view, source)), source)
+    columns = read.columns(blobs, source, needed(view.keys, view.reads, source))
+    made = source_rows(view.keys, view.reads, columns, source)
     codes, names = coded([made.keys[key] for key in view.keys])
     there = codes >= 0
     if naive:
@@ -94,24 +95,24 @@ class Source(NamedTuple):
     words: dict[str, dict[float, str]]
 
 
-def source_rows(view: View, columns: Columns, source: Version | Dataset) -> Source:
+def source_rows(keys: Sequence[str], reads: Sequence[str], columns: Columns, source: Version | Dataset) -> Source:
     """The rows with the moment at which each was corrected. Rows that repeat a key and an arrival count once."""
     event = columns[source.event].astype(np.float64)
     arrived = columns[source.arrived].astype(np.float64) if source.arrived else event
     corrected, kept = corrections([columns[key] for key in source.key], arrived)
     words: dict[str, dict[float, str]] = {}
     parts = [event, arrived, corrected]
-    for name in view.reads:
+    for name in reads:
         values = columns[name]
         parts.append(
             encoded(values, words.setdefault(name, {})) if values.dtype == object else values.astype(np.float64)
         )
     rows = np.column_stack(parts)
-    keys = {key: columns[key] for key in view.keys}
+    named = {key: columns[key] for key in keys}
     index = np.arange(len(rows)) if kept is None else np.flatnonzero(kept)
     if kept is not None:
-        rows, keys = rows[index], {key: values[index] for key, values in keys.items()}
-    return Source(rows, keys, index, words)
+        rows, named = rows[index], {key: values[index] for key, values in named.items()}
+    return Source(rows, named, index, words)
 
 
 def corrections(key: Sequence[NDArray[Any]], arrived: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
@@ -170,9 +171,9 @@ def decoded(view: View, features: dict[str, Floats], words: Mapping[str, Mapping
     return {name: found[name] for name in view.features}
 
 
-def needed(view: View, source: Version) -> list[str]:
-    """The columns of its dataset that a view is made from."""
-    own = (*view.keys, *view.reads, *source.key, source.event, source.arrived)
+def needed(keys: Sequence[str], reads: Sequence[str], source: Version) -> list[str]:
+    """The columns of its dataset that a view with these keys and values is made from."""
+    own = (*keys, *reads, *source.key, source.event, source.arrived)
     return [name for name in dict.fromkeys(own) if name]
 
 
