@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
-from millrace.pipelines.signature import Input, encode
+from millrace.pipelines.signature import Input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +34,27 @@ class Encoder:
         """
         import numpy as np
 
-        if rows > _FEW:
-            return encode(self.inputs, columns)
         if rows == 1:
             return self._row(columns)
+        if rows > _FEW:
+            found = np.empty((rows, len(self.names)), np.float32)
+            for number, (name, places) in enumerate(zip(self.names, self._places, strict=True)):
+                found[:, number] = self._many(name, places, columns)
+            return found
         numbers = [self._numbers(name, place, columns) for name, place in zip(self.names, self._places, strict=True)]
         return np.array(numbers, np.float32).reshape(len(self.names), rows).T.copy()
+
+    def _many(self, name: str, places: dict[str, float] | None, columns: Mapping[str, Any]) -> Any:
+        """A column of many rows: NumPy reads numbers faster, but not among nulls."""
+        import numpy as np
+
+        values = columns.get(name)
+        if places is None and values is not None:
+            try:
+                return np.asarray(values, np.float64)
+            except (TypeError, ValueError):
+                pass
+        return self._numbers(name, places, columns)
 
     def _row(self, columns: Mapping[str, Any]) -> NDArray[np.float32]:
         import numpy as np

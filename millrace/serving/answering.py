@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, nearest
 from millrace.serving import rules
-from millrace.serving.entry import Answer, Column, Entry, Role, rows_of, unpack_score
+from millrace.serving.entry import Answer, Column, Entry, Role, pack, rows_of, unpack_score
 from millrace.serving.records import WHOLE, Arm, Logged
 from millrace.serving.resident import Loaded, Resident, Served
 
 _log = logging.getLogger("millrace.serving")
-Values = Mapping[str, list[Any]]
+Values = Mapping[str, Any]  # lists as a client sends them; features of many rows come as arrays
 _LARGEST = 1 << 63
+_FEW = 32
 _CELLS = frozenset({int, float, bool, str, type(None)})
 
 
@@ -155,7 +156,7 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
     if served.views:
         at = np.array(events, np.int64)
         added = resident.enrich(resident.ground, served.workspace, served.views, columns, at)
-        columns = {**columns, **{name: values.tolist() for name, values in added.items() if name not in columns}}
+        columns = {**columns, **{name: _light(values) for name, values in added.items() if name not in columns}}
     shares = _shares(served, batch, keys)
     scored = [_score(served.loaded[share.version], columns, share.rows, len(events)) for share in shares]
     entries: list[Entry] = []
@@ -167,7 +168,7 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
         kept = [part for part in parts if part is not None]
         latency = int((perf_counter() - asked.started) * 1e6)
         inputs = {
-            name: Column("t" if kind == "text" else "f", columns[name] if whole else columns[name][start:end])
+            name: _column(kind, columns[name] if whole else columns[name][start:end])
             for name, kind in served.kinds.items()
             if name in columns
         }
@@ -181,6 +182,22 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
         start = end
     served.log.append(entries)
     return answers
+
+
+def _light(values: NDArray[Any]) -> Any:
+    """A feature's column in the form that costs least: a list for few rows, an array for many."""
+    return values.tolist() if len(values) <= _FEW else values
+
+
+def _column(kind: str, values: Any) -> Column:
+    """An input as it stands on the log."""
+    if isinstance(values, np.ndarray):
+        return pack(values)
+    return Column("t" if kind == "text" else "f", values)
+
+
+def _taken(values: Any, rows: list[int]) -> Any:
+    return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
 def _shares(served: Served, batch: list[Asked], keys: list[str]) -> list[_Share]:
@@ -214,7 +231,7 @@ def _routed(served: Served, keys: list[str]) -> list[Arm]:
 def _score(loaded: Loaded, columns: Values, rows: list[int], total: int) -> _Scored:
     """One call for all rows; where it fails, one for each, so that a row's fault is its own."""
     mine = columns if len(rows) == total else {
-        name: [columns[name][row] for row in rows] for name in loaded.encoder.names if name in columns
+        name: _taken(columns[name], rows) for name in loaded.encoder.names if name in columns
     }  # fmt: skip
     try:
         scores = loaded.scorer.score(loaded.encoder.matrix(mine, len(rows)))
