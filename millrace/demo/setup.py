@@ -51,7 +51,7 @@ def train(client: Client, until: Micros, say: Say, search: int) -> RunHandle:
         return start(delays, {"until": until}, client).wait()
     study = tune(
         delays, maximize="auc", trials=search, client=client, until=until, leaves=ints(7, 31),
-        rounds=ints(80, 160), rate=floats(0.03, 0.12, log=True),
+        rounds=ints(30, 80), rate=floats(0.06, 0.2, log=True),
     )  # fmt: skip
     best = study.best
     found = {name: best.run["params"][name] for name in ("leaves", "rounds", "rate") if name in best.run["params"]}

@@ -50,7 +50,7 @@ def fit(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
 
 @pipeline
 def delays(
-    since: int | None = None, until: int | None = None, leaves: int = 15, rounds: int = 120, rate: float = 0.06
+    since: int | None = None, until: int | None = None, leaves: int = 15, rounds: int = 60, rate: float = 0.12
 ) -> Any:
     """The pipeline that makes every challenger."""
     return fit(flights(since, until), leaves, rounds, rate)
@@ -65,7 +65,7 @@ def fit_naively(leaky: Any, rows: Any, leaves: int, rounds: int, rate: float) ->
 
 
 @pipeline
-def delays_naively(until: int, leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
+def delays_naively(until: int, leaves: int = 15, rounds: int = 60, rate: float = 0.12) -> Any:
     """The same with a join that ignores when a value arrived, and what that model is really worth."""
     return fit_naively(flights(None, until, naive=True), flights(None, until), leaves, rounds, rate)
 
@@ -79,7 +79,7 @@ def fit_in_other_units(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
 
 
 @pipeline
-def delays_in_other_units(until: int, leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
+def delays_in_other_units(until: int, leaves: int = 15, rounds: int = 60, rate: float = 0.12) -> Any:
     """The pipeline with the unit mistake."""
     return fit_in_other_units(flights(None, until), leaves, rounds, rate)
 
@@ -143,7 +143,7 @@ def told(scores: Any, late: Any) -> dict[str, float]:
 
 
 @pipeline
-def rivals(until: int, first: int, months: list[int], leaves: int = 15, rounds: int = 120, rate: float = 0.06) -> Any:
+def rivals(until: int, first: int, months: list[int], leaves: int = 15, rounds: int = 60, rate: float = 0.12) -> Any:
     """The two rivals over the year."""
     frame = flights(None, until).split(target="late", test=0.0)
     return compare(frame, first, months, leaves, rounds, rate)

@@ -6,6 +6,7 @@ Pure over digests, so that a step's process can make it without the catalog. No 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,8 +60,14 @@ def training(
     rows = {name: values[kept] for name, values in rows.items()}
     rows = {name: values[_order(rows, moment, spine.key)] for name, values in rows.items()}
     stamps = rows[moment].astype(np.int64)
+    read_once: dict[str, Columns] = {}
     for view, source in views:
-        rows.update(known(blobs, view, source, rows, stamps, naive=naive))
+        if source.tree not in read_once:
+            mine = [other for other, version in views if version.tree == source.tree]
+            keys = [name for other in mine for name in other.keys]
+            reads = [name for other in mine for name in other.reads]
+            read_once[source.tree] = read.columns(blobs, source, needed(keys, reads, source))
+        rows.update(_known(view, source, read_once[source.tree], rows, stamps, naive))
     if labels is not None:
         rows.update(_labels(blobs, labels, label_columns, rows, spine.key, until, naive))
     return rows
@@ -70,10 +77,14 @@ def known(
     blobs: Blobs, view: View, source: Version, asked: Mapping[str, Any], at: Ints, *, naive: bool = False
 ) -> Columns:
     """The view's features for rows that bring its key columns, each at its moment `at` (n,). Errors: `frame.column`."""
+    columns = read.columns(blobs, source, needed(view.keys, view.reads, source))
+    return _known(view, source, columns, asked, at, naive)
+
+
+def _known(view: View, source: Version, columns: Columns, asked: Mapping[str, Any], at: Ints, naive: bool) -> Columns:
     for key in view.keys:
         if key not in asked:
             raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
-    columns = read.columns(blobs, source, needed(view.keys, view.reads, source))
     made = source_rows(view.keys, view.reads, columns, source)
     codes, names = coded([made.keys[key] for key in view.keys])
     there = codes >= 0
@@ -120,8 +131,13 @@ def corrections(key: Sequence[NDArray[Any]], arrived: Floats) -> tuple[Floats, N
     never = np.full(len(arrived), np.inf)
     if not key:
         return never, None
-    codes, names = coded(list(key))
-    if len(names) == len(arrived):
+    if len(key) == 1 and key[0].dtype.kind == "i":
+        distinct, codes = np.unique(key[0], return_inverse=True)
+        keys = len(distinct)
+    else:
+        codes, names = coded(key)
+        keys = len(names)
+    if keys == len(arrived):
         return never, None
     order = np.lexsort((arrived, codes))
     same = codes[order][1:] == codes[order][:-1]
@@ -133,20 +149,22 @@ def corrections(key: Sequence[NDArray[Any]], arrived: Floats) -> tuple[Floats, N
 
 def coded(columns: Sequence[NDArray[Any]]) -> tuple[Ints, dict[tuple[Any, ...], int]]:
     """A whole number for each distinct key in the order of first sight, −1 where a part is missing; and their names."""
-    names: dict[tuple[Any, ...], int] = {}
     plain = [listed(values) for values in columns]
-    codes = np.fromiter(
-        (ABSENT if None in key else names.setdefault(key, len(names)) for key in zip(*plain, strict=True)),
-        np.int64,
-        len(plain[0]),
-    )
-    return codes, names
+    keys = plain[0] if len(plain) == 1 else list(zip(*plain, strict=True))
+    one = len(plain) == 1
+    first = [key for key in dict.fromkeys(keys) if (key is not None if one else None not in key)]
+    codes = dict(zip(first, range(len(first)), strict=True))
+    found = np.fromiter(map(codes.get, keys, repeat(ABSENT)), np.int64, len(keys))
+    return found, {(key,): code for key, code in codes.items()} if one else codes
 
 
 def asked_codes(asked: Mapping[str, Any], keys: Sequence[str], names: Mapping[tuple[Any, ...], int]) -> Ints:
     """The code of each asked row's key; −1 for one that is not there."""
     columns = [listed(asked[key]) for key in keys]
-    return np.fromiter((names.get(key, ABSENT) for key in zip(*columns, strict=True)), np.int64, len(columns[0]))
+    if len(columns) == 1:
+        codes = {name[0]: code for name, code in names.items()}
+        return np.fromiter(map(codes.get, columns[0], repeat(ABSENT)), np.int64, len(columns[0]))
+    return np.fromiter(map(names.get, zip(*columns, strict=True), repeat(ABSENT)), np.int64, len(columns[0]))
 
 
 def encoded(values: NDArray[Any], words: dict[float, str]) -> Floats:
