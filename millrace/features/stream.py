@@ -97,7 +97,10 @@ class Shelves:
         if len(rows) > _LOOSE and np.isfinite(self.horizon):
             young = _known(rows) >= newest - self.horizon
             rows = rows[young] if 2 * int(young.sum()) < len(rows) else rows
-        self._ordered[name] = rows
+        if len(rows):
+            self._ordered[name] = rows
+        else:
+            self._ordered.pop(name, None)
 
 
 class Stream:

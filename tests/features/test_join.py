@@ -164,6 +164,20 @@ def test_a_second_engine_agrees_on_the_newest_row(world: World) -> None:
     assert world.offline(asked)["x"] == wanted
 
 
+def test_a_key_that_slept_longer_than_rows_are_kept_wakes_up(world: World) -> None:
+    """Rows wait unordered until somebody asks: by then all of them may be too old to be kept."""
+    world.view(windows=WINDOWS, over="arrival")
+    early = [(number, "a", number / 10, number / 10, 1.0, None) for number in range(70)]
+    world.push(early)
+    assert world.online([("b", 10)])["n"] == [0]
+    world.push([(number, "b", 600 + number, 600 + number, 1.0, None) for number in range(100, 130)])
+    late = [("a", 729), ("b", 729)]
+    assert world.online(late)["n"] == [0, 10]
+    world.push([(200, "a", 729.5, 729.5, 3.0, None)])
+    assert world.online([("a", 730)])["total"] == [3]
+    assert world.online([("a", 730)]) == world.offline([("a", 730)])
+
+
 def test_a_naive_join_sees_what_was_not_known(world: World) -> None:
     world.view(columns=["x"], windows=WINDOWS[:1])
     world.push([(1, "a", 0, 20, 1, None), (2, "a", 1, 30, 2, None), (2, "a", 1, 40, 3, None)])
