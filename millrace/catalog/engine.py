@@ -76,7 +76,7 @@ class Catalog:
         self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
         self._readers: LifoQueue[Session] = LifoQueue()
         self._changed = threading.Condition()
-        self._commits = 0
+        self._commits = self._tellings = 0
         self._closed = False
         self._closing = threading.Lock()
         self._writer = threading.Thread(target=self._serve, name="millrace-writer", daemon=True)
@@ -128,6 +128,12 @@ class Catalog:
             self._changed.wait_for(lambda: self._commits > seen or self._closed, timeout_s)
             return self._commits
 
+    def wait_for_facts(self, seen: int, timeout_s: float) -> int:
+        """`wait`, but for those commits alone that wrote facts; the count of them."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tellings > seen or self._closed, timeout_s)
+            return self._tellings
+
     def close(self) -> None:
         """Finish what is queued, then close every connection. Safe to call twice."""
         with self._closing:
@@ -176,9 +182,10 @@ class Catalog:
             going = work is not None
             if not group:
                 continue
+            told = False
             try:
                 session = session or self._engine.connect()
-                self._commit_group(session, group)
+                told = self._commit_group(session, group)
             except BaseException as fault:
                 translated = self._engine.translate(fault) if isinstance(fault, Exception) else fault
                 for item in group:
@@ -187,12 +194,14 @@ class Catalog:
                 session = None
             with self._changed:  # before any caller goes on, so that it finds what it committed counted
                 self._commits += 1
+                self._tellings += told
                 self._changed.notify_all()
             for item in group:
                 item.done.release()
         _discard(session)
 
-    def _commit_group(self, session: Session, group: list[_Work[Any]]) -> None:
+    def _commit_group(self, session: Session, group: list[_Work[Any]]) -> bool:
+        """True if facts were among what was written."""
         session.begin_write()
         heads: Heads = {}
         cursor = session.cursor
@@ -211,6 +220,7 @@ class Catalog:
                 heads = attempt
             cursor.execute("RELEASE SAVEPOINT work")
         session.commit()
+        return bool(heads)
 
 
 def _stopping() -> MillraceError:

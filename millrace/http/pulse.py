@@ -11,7 +11,7 @@ _POLL_S = 0.5
 
 
 class Pulse:
-    """Ticks in the event loop after each commit of this process."""
+    """Ticks in the event loop after each commit of this process that wrote facts."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -36,7 +36,7 @@ class Pulse:
         assert self._loop is not None
         seen = 0
         while not self._catalog.closed:
-            before, seen = seen, self._catalog.wait(seen, _POLL_S)
+            before, seen = seen, self._catalog.wait_for_facts(seen, _POLL_S)
             if seen == before:
                 continue
             try:

@@ -62,7 +62,7 @@ class Follower:
                     return
                 _log.exception("the loop stumbled; it goes on from its cursor")
                 self._stopping.wait(_AGAIN_S)
-            seen = self._ground.catalog.wait(seen, _POLL_S)
+            seen = self._ground.catalog.wait_for_facts(seen, _POLL_S)
 
     def _follow(self, workspace: str) -> int:
         with self._ground.catalog.read() as tx:

@@ -166,6 +166,13 @@ class CatalogSuite:
         catalog.write(lambda tx: tables.move_cursor(tx, "w", "f", 1))
         assert catalog.wait(seen, 30) > seen
 
+    def test_waiting_for_facts_passes_over_commits_without_any(self, catalog: Catalog) -> None:
+        seen = catalog.wait_for_facts(-1, 0)
+        catalog.write(lambda tx: tables.move_cursor(tx, "w", "f", 1))
+        assert catalog.wait_for_facts(seen, 0) == seen
+        catalog.write(lambda tx: tx.fact("w", 1, "a", "tested", "", {}))
+        assert catalog.wait_for_facts(seen, 30) > seen
+
     def test_a_closed_catalog_says_so(self, engine: Engine) -> None:
         opened = Catalog(engine)
         opened.close()
