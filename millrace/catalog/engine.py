@@ -58,10 +58,11 @@ class Engine(Protocol):
 class _Work(Generic[T]):
     """A queued piece of work and the caller that waits for it."""
 
-    __slots__ = ("answer", "done", "fault", "run")
+    __slots__ = ("afterwards", "answer", "done", "fault", "run")
 
     def __init__(self, run: Callable[[Tx], T]) -> None:
         self.run = run
+        self.afterwards: list[Callable[[], None]] = []
         self.answer: T | None = None
         self.fault: BaseException | None = None
         self.done = threading.Lock()
@@ -83,7 +84,10 @@ class Catalog:
         self._writer.start()
 
     def write(self, run: Callable[[Tx], T]) -> T:
-        """Run `run` in a writing transaction and wait until it is durable. What it raises, this raises."""
+        """Run `run` in a writing transaction and wait until it is durable. What it raises, this raises.
+
+        What `run` put into the transaction's `afterwards` is done last, in this thread.
+        """
         assert threading.current_thread() is not self._writer, "a write inside a write would wait for itself"
         work = _Work(run)
         with self._closing:
@@ -93,6 +97,8 @@ class Catalog:
         work.done.acquire()
         if work.fault is not None:
             raise work.fault
+        for act in work.afterwards:
+            act()
         return work.answer  # type: ignore[return-value]  # set by the writer when there is no fault
 
     @contextmanager
@@ -209,7 +215,9 @@ class Catalog:
             cursor.execute("SAVEPOINT work")
             attempt: Heads = dict(heads)
             try:
-                item.answer = item.run(Tx(cursor, self._engine.statements, attempt))
+                tx = Tx(cursor, self._engine.statements, attempt)
+                item.answer = item.run(tx)
+                item.afterwards = tx.afterwards
             except Exception as fault:
                 translated = self._engine.translate(fault)
                 if translated is not fault:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import bindparam, insert, select
@@ -42,6 +42,8 @@ class Tx:
         self._statements = statements
         self._heads = heads
         self.facts = 0
+        self.afterwards: list[Callable[[], None]] = []
+        """What the caller's own thread does once this is durable, before its call returns. It may not raise."""
 
     @property
     def writes(self) -> bool:

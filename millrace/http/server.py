@@ -19,6 +19,7 @@ from millrace.base.errors import MillraceError
 from millrace.http import logs, workers
 from millrace.http.doorman import is_loopback
 from millrace.http.holder import DirectoryLock
+from millrace.serving.board import Board
 
 _log = logging.getLogger("millrace")
 _BACKLOG = 2_048
@@ -43,8 +44,11 @@ def up(config: Config) -> int:
             url = _url(host, listener.getsockname()[1])
             lock.tell(url)
             if count <= 1:
-                return _serve(config, listener, url, 0, -1)
-            return workers.watch(lambda place, parent: _serve(config, listener, url, place, parent), count)
+                return _serve(config, listener, url, 0, -1, Board())
+            board = Board(count)
+            return workers.watch(
+                lambda place, parent: _serve(config, listener, url, place, parent, board), count, board.leave
+            )
         finally:
             listener.close()
     finally:
@@ -90,13 +94,14 @@ def _prepare(config: Config) -> None:
         platform.close()
 
 
-def _serve(config: Config, listener: socket.socket, url: str, place: int, parent: int) -> int:
-    """Serve as the worker of a place; also end when `parent`, a descriptor or -1, can be read."""
+def _serve(config: Config, listener: socket.socket, url: str, place: int, parent: int, board: Board) -> int:
+    """Serve as the worker of a place of `board`; also end when `parent`, a descriptor or -1, can be read."""
     from uvicorn import Config as UvicornConfig
     from uvicorn import Server
 
     from millrace.assemble import Platform
     from millrace.http.application import Application
+    from millrace.serving import resident
 
     class Drained(Server):
         """A server whose signal means: end the event streams, drain, return."""
@@ -112,6 +117,7 @@ def _serve(config: Config, listener: socket.socket, url: str, place: int, parent
     signal.signal(signal.SIGINT, signal.default_int_handler)
     lead = place == 0
     platform = Platform(config)
+    resident.sit(platform.ground, board, place)
     try:
         if lead:
             platform.start()

@@ -26,8 +26,11 @@ _QUICK_S = 10.0
 _QUICK_DEATHS = 5
 
 
-def watch(serve: Serve, workers: int) -> int:
-    """Keep `workers` processes serving until SIGTERM or SIGINT, then drain them; the exit code."""
+def watch(serve: Serve, workers: int, ended: Callable[[int], None] = lambda place: None) -> int:
+    """Keep `workers` processes serving until SIGTERM or SIGINT, then drain them; the exit code.
+
+    `ended(place)` is called once the worker of a place is gone, before another takes it.
+    """
     parent, alive = os.pipe()
     children: dict[int, int] = {}
     stopping = False
@@ -51,6 +54,8 @@ def watch(serve: Serve, workers: int) -> int:
     while children:
         pid, status = os.wait()
         place = children.pop(pid, -1)
+        if place >= 0:
+            ended(place)
         if stopping or place < 0:
             continue
         code = os.waitstatus_to_exitcode(status)

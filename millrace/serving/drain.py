@@ -58,10 +58,10 @@ class Drain:
             served = self.served()
             rows = sum(asked.rows for asked, _ in batch)
             if served.views or rows > _INLINE:
-                work = loop.run_in_executor(self._pool, self._answer, served, batch)
+                work = loop.run_in_executor(self._pool, self._answer, batch)
                 work.add_done_callback(lambda done: self._finish(loop, batch, done))
                 return
-            found: Sequence[Answered | MillraceError] = self._answer(served, batch)
+            found: Sequence[Answered | MillraceError] = self._answer(batch)
         except MillraceError as fault:
             found = [fault] * len(batch)
         self._tell(batch, found)
@@ -79,8 +79,9 @@ class Drain:
         self._rows -= rows
         return batch
 
-    def _answer(self, served: Served, batch: list[_Waiting]) -> list[Answered | MillraceError]:
-        return answer(self._resident, served, [asked for asked, _ in batch])
+    def _answer(self, batch: list[_Waiting]) -> list[Answered | MillraceError]:
+        with self._resident.using(*self._place) as served:
+            return answer(self._resident, served, [asked for asked, _ in batch])
 
     def _finish(
         self,

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from millrace.access.context import Context
 from millrace.base.clock import Micros
@@ -110,13 +110,23 @@ class ReadCoverage(Struct, frozen=True):
     until: Micros
 
 
+class Routed(Table, frozen=True):
+    """The table that is in force; `behind` are the processes of the server that do not answer by it yet."""
+
+    behind: tuple[int, ...] = ()
+
+
 class Shown(Struct, frozen=True):
-    """An endpoint with the table it answers by, and the tables before it, newest first."""
+    """An endpoint with the table it answers by, and the tables before it, newest first.
+
+    `behind` are the processes of this server that do not answer by the newest tables: none, unless one is stuck.
+    """
 
     endpoint: Endpoint
     table: Table | None
     before: list[Table]
     sealed: Micros | None
+    behind: list[int] = []
 
 
 class Advanced(Struct, frozen=True):
@@ -171,8 +181,8 @@ def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
 
 
 @op("endpoint.route", permission="endpoint:operate", kind="work")
-def route(ask: RouteEndpoint, cx: Context) -> Table:
-    """Answer by these versions from now on. This process does when the call returns, every worker within 200 ms.
+def route(ask: RouteEndpoint, cx: Context) -> Routed:
+    """Answer by these versions from now on: when the call returns, every worker does, but those that it names.
 
     Errors: endpoint.unknown, route.invalid, version.unknown, version.unapproved, view.unknown, view.changed,
     model.invalid.
@@ -181,11 +191,9 @@ def route(ask: RouteEndpoint, cx: Context) -> Table:
     rules.check_table(table.arms, table.shadows)
     with cx.read() as tx:
         model = routes.find(tx, cx.workspace, ask.endpoint).model
-    here = resident.resident(cx.ground)
-    here.warm(cx.workspace, model, table.versions)
+    resident.resident(cx.ground).warm(cx.workspace, model, table.versions)
     made: Table = cx.commit(lambda cx: routes.point(cx, table))
-    here.refresh()
-    return made
+    return Routed(**structs.asdict(made), behind=tuple(resident.behind(cx.ground)))
 
 
 @op("endpoint.get", permission="endpoint:read", kind="read")
@@ -197,7 +205,7 @@ def get(ask: WhichEndpoint, cx: Context) -> Shown:
     found = routes.find(cx.tx, cx.workspace, ask.endpoint)
     history = tables.routing_tables(cx.tx, cx.workspace, found.name, _TABLES)
     sealed = tables.horizon(cx.tx, cx.workspace, found.name)
-    return Shown(found, history[0] if history else None, history[1:], sealed)
+    return Shown(found, history[0] if history else None, history[1:], sealed, resident.behind(cx.ground))
 
 
 @op("endpoint.list", permission="endpoint:read", kind="read")
@@ -229,11 +237,11 @@ def predict(ask: Predict, cx: Context) -> Predicted:
         raise MillraceError("request.invalid", "the columns have different lengths, or none", "one value a row in each")
     answering.check_cells(ask.columns)
     here = resident.resident(cx.ground)
-    served = here.served(cx.workspace, ask.endpoint)
     request = answering.check_request(ask.id) if ask.id else cx.new_id()
     asked = answering.Asked(request, bool(ask.id), ask.columns, rows, ask.event, ask.version, perf_counter())
-    answering.check(served, asked)
-    found = answering.answer(here, served, [asked])[0]
+    with here.using(cx.workspace, ask.endpoint) as served:
+        answering.check(served, asked)
+        found = answering.answer(here, served, [asked])[0]
     if isinstance(found, MillraceError):
         raise found
     return Predicted(ask.endpoint, found.ids, found.versions, found.scores, found.faults)

@@ -1,9 +1,12 @@
 """What this process serves: per endpoint its newest routing table with every model it needs, loaded.
 
 A `Served` never changes; a newer one takes its place between two batches, so a row is answered by one table whole.
-This process looks for a newer table before each batch when it committed anything since, and every 100 ms for what
-other processes committed. Models are loaded beside the answering, and those of the table before stay: a rollback
-loads nothing.
+Before each batch a process looks at one number that all workers of its server share (`board`), and every 100 ms into
+the catalog, for what processes beside them committed. Models are loaded beside the answering, and those of the table
+before stay: a rollback loads nothing.
+
+A call that changes routing returns when every worker answers by the new table: each reports a generation once it has
+taken it over and its last batch of the one before is done.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +30,13 @@ from millrace.pipelines.encoder import Encoder
 from millrace.pipelines.models import Scorer
 from millrace.registry import versions
 from millrace.serving import tables
+from millrace.serving.board import Board
 from millrace.serving.log import Log, logs
 from millrace.serving.records import Columns, Endpoint, Table
 
 _POLL_S = 0.1
+_AGAIN = 10  # looks of the poll between two tries of a table that could not be served
+_REPORT_S = 10.0
 _log = logging.getLogger("millrace.serving")
 
 Enrich = Callable[[Ground, str, Sequence[str], Mapping[str, Any], NDArray[np.int64]], Columns]
@@ -60,45 +68,75 @@ class Served(NamedTuple):
 class Resident:
     """The endpoints of one process. Safe between threads."""
 
-    def __init__(self, ground: Ground, enrich: Enrich | None = None) -> None:
+    def __init__(self, ground: Ground, seat: tuple[Board, int], enrich: Enrich | None = None) -> None:
+        """`seat`: where it tells how far it is."""
         self.ground = ground
         self.enrich: Enrich = enrich or online.read
         self._served: dict[tuple[str, str], Served] = {}
         self._models: dict[str, tuple[Scorer, Encoder]] = {}
         self._lock = threading.Lock()
-        self._generation = -1
-        self._commits = -1
+        self._board, self._place = seat
+        self._counting = threading.Lock()
+        self._under_way: Counter[int] = Counter()  # batches by the generation that they began with
+        self._generation = 0  # served whole
+        self._seen = -1  # looked at; newer than what is served while a model of it cannot be loaded
+        self._board.report(self._place, 0)  # before the first look: whoever routes from now on waits for it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="millrace-tables", daemon=True)
         self._thread.start()
 
     def served(self, workspace: str, name: str) -> Served:
         """The endpoint as it is now. Errors: `endpoint.unknown`, `endpoint.unrouted`."""
-        commits = self.ground.catalog.wait(-1, 0)
-        if commits != self._commits:
+        if self._seen < self._board.newest() or self._seen < 0:
             self.refresh()
-            self._commits = commits
         found = self._served.get((workspace, name))
         if found is None:
             raise self._absent(workspace, name)
         return found
 
-    def refresh(self) -> None:
-        """Take over every table that is newer than what is served."""
+    @contextmanager
+    def using(self, workspace: str, name: str) -> Iterator[Served]:
+        """The endpoint as it is now, for one batch. No newer table is in force everywhere before that is done."""
+        if self._seen < self._board.newest():
+            self.refresh()
+        with self._counting:
+            begun = self._generation
+            self._under_way[begun] += 1
+        try:
+            yield self.served(workspace, name)
+        finally:
+            with self._counting:
+                self._under_way[begun] -= 1
+                if not self._under_way[begun]:
+                    del self._under_way[begun]
+                    if begun != self._generation:
+                        self._report()
+
+    def refresh(self, *, again: bool = False) -> None:
+        """Take over every table that is newer than what is served; `again`: also what failed before."""
         with self._lock:
             with self.ground.catalog.read() as tx:
                 generation = tables.generation(tx)
-                if generation == self._generation:
+                if generation == self._seen and not (again and self._generation < self._seen):
                     return
                 found = [
                     (workspace, endpoint, tables.newest_table(tx, workspace, endpoint.name))
                     for workspace, endpoint in tables.every_endpoint(tx)
                 ]
+            whole = True
             for workspace, endpoint, table in found:
                 before = self._served.get((workspace, endpoint.name))
                 if table is not None and (before is None or before.table.number != table.number):
-                    self._take_over(workspace, endpoint, table, before)
-            self._generation = generation
+                    whole &= self._take_over(workspace, endpoint, table, before)
+            self._seen = generation
+            with self._counting:
+                if whole:
+                    self._generation = generation
+                self._report()
+
+    def _report(self) -> None:
+        """Tell the others by what this process answers: its oldest batch decides."""
+        self._board.report(self._place, min(self._under_way, default=self._generation))
 
     def warm(self, workspace: str, model: str, numbers: Sequence[int]) -> None:
         """Load versions before a table needs them."""
@@ -110,20 +148,23 @@ class Resident:
     def close(self) -> None:
         """Stop looking for newer tables."""
         self._stop.set()
+        self._board.ring(self._place)
         self._thread.join()
+        self._board.leave(self._place)
 
-    def _take_over(self, workspace: str, endpoint: Endpoint, table: Table, before: Served | None) -> None:
+    def _take_over(self, workspace: str, endpoint: Endpoint, table: Table, before: Served | None) -> bool:
         try:
             fresh = self._serve(workspace, endpoint, table)
         except MillraceError:
             _log.exception("table %d of %s cannot be served; the one before stays", table.number, endpoint.name)
-            return
+            return False
         if not self._served:
             gc.freeze()  # what is loaded by now stays: collections through it stall answers for 100 ms and more
         self._served[workspace, endpoint.name] = fresh
         kept = {loaded.tree for served in self._served.values() for loaded in served.loaded.values()}
         kept |= {loaded.tree for loaded in (before.loaded.values() if before else ())}
         self._models = {tree: model for tree, model in self._models.items() if tree in kept}
+        return True
 
     def _serve(self, workspace: str, endpoint: Endpoint, table: Table) -> Served:
         with self.ground.catalog.read() as tx:
@@ -157,16 +198,56 @@ class Resident:
         )
 
     def _poll(self) -> None:
-        while not self._stop.wait(_POLL_S):
+        looks = 0
+        while not self._stop.is_set():
+            self._board.listen(self._place, _POLL_S)
+            looks += 1
             try:
-                self.refresh()
+                self.refresh(again=looks % _AGAIN == 0)
             except MillraceError as fault:
                 _log.warning("looking for newer routing tables: %s", fault)
 
 
+def sit(ground: Ground, board: Board, place: int) -> None:
+    """Serve as the worker of a place of `board`. Before anything is served."""
+    ground.memory.keep(lambda: (board, place), "serving", "seat")
+
+
+def seat(ground: Ground) -> tuple[Board, int]:
+    """The board of this process's server and its place there."""
+    return ground.memory.keep(lambda: (Board(), 0), "serving", "seat")
+
+
+def in_force(ground: Ground, generation: int) -> list[int]:
+    """Tell all workers of a generation that is durable, and wait until they answer by it.
+
+    A process that is stuck is not waited for longer than ten seconds: the answer names those that do not answer by it
+    yet. Whoever shares the catalog from beside this server follows within 200 ms.
+    """
+    board, place = seat(ground)
+    board.announce(place, generation)
+    here: Resident | None = ground.memory.kept("serving", "resident")
+    if here is not None:
+        try:
+            here.refresh()
+        except MillraceError as fault:
+            _log.warning("taking over routing tables: %s", fault)
+    late = board.wait(generation, _REPORT_S)
+    if late:
+        _log.error("the processes %s do not answer by the newest routing tables", late)
+    return late
+
+
+def behind(ground: Ground) -> list[int]:
+    """The processes of this server that do not answer by the newest routing tables."""
+    board, _ = seat(ground)
+    return board.behind(board.newest())
+
+
 def resident(ground: Ground) -> Resident:
     """What this process serves."""
-    return ground.memory.keep(lambda: Resident(ground), "serving", "resident")
+    own = seat(ground)
+    return ground.memory.keep(lambda: Resident(ground, own), "serving", "resident")
 
 
 def stop(ground: Ground) -> None:

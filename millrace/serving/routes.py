@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from millrace.access.context import Context
-from millrace.base.errors import unknown
+from millrace.base.errors import MillraceError, unknown
 from millrace.catalog.tx import Tx
 from millrace.features import tables as features_tables
 from millrace.registry import versions
-from millrace.serving import rules, tables
+from millrace.serving import resident, rules, tables
 from millrace.serving.records import Endpoint, Table
 
 
@@ -30,9 +32,11 @@ def point(cx: Context, table: Table) -> Table:
     """Make `table` what its endpoint answers by, in an open writing call; as it is kept.
 
     Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint.
-    This process serves it once the call is durable, every other worker within 200 ms. Errors: `endpoint.unknown`,
-    `route.invalid`, `version.unknown`, `view.unknown` and `view.changed` for a version whose views are not what it was
-    fitted with, and `version.unapproved` for an arm with traffic.
+    The call returns when every worker of this server answers by it; those that do not after ten seconds are named by
+    the fact `endpoint.behind` and by `endpoint.get`.
+
+    Errors: `endpoint.unknown`, `route.invalid`, `version.unknown`, `view.unknown` and `view.changed` for a version
+    whose views are not what it was fitted with, and `version.unapproved` for an arm with traffic.
     """
     endpoint = find(cx.tx, cx.workspace, table.endpoint)
     rules.check_table(table.arms, table.shadows)
@@ -66,4 +70,16 @@ def point(cx: Context, table: Table) -> Table:
             "rollout": made.rollout, "reason": made.reason, "evidence": evidence,
         },
     )  # fmt: skip
+    generation = tables.generation(cx.tx)
+    cx.tx.afterwards.append(lambda: _in_force(cx, made, generation))
     return made
+
+
+def _in_force(cx: Context, made: Table, generation: int) -> None:
+    late = resident.in_force(cx.ground, generation)
+    if late:
+        data = {"table": made.number, "processes": late}
+        with suppress(MillraceError):
+            cx.ground.catalog.write(
+                lambda tx: tx.fact(cx.workspace, cx.now, cx.actor, "endpoint.behind", made.endpoint, data)
+            )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from millrace.assemble import open_platform
-from millrace.serving import log
+from millrace.serving import log, tables
 from tests.serving.server import Server, prepare, question
 
 
@@ -115,16 +119,86 @@ def test_two_hundred_new_tables_break_no_request(tmp_path: Path) -> None:
         platform.close()
 
 
-@pytest.mark.slow
-def test_every_worker_takes_over_a_new_table(tmp_path: Path) -> None:
+def _route(operator: httpx.Client, number: int) -> dict[str, Any]:
+    arms = [{"number": number, "weight": 10_000}]
+    routed = operator.post("/api/v1/endpoint.route", json={"endpoint": "delays", "arms": arms}, timeout=60)
+    assert routed.status_code == 200, routed.text
+    found: dict[str, Any] = routed.json()
+    return found
+
+
+def _workers(server: Server) -> list[int]:
+    return [child.pid for child in psutil.Process(server.process.pid).children()]
+
+
+def _answers(server: Server, operator: httpx.Client) -> int:
+    """The worker that holds the operator's connection, the only one that is open."""
+    assert operator.get("/health").status_code == 200
+    held = [
+        pid
+        for pid in _workers(server)
+        if any(link.status == psutil.CONN_ESTABLISHED for link in psutil.Process(pid).net_connections("tcp"))
+    ]
+    assert len(held) == 1
+    return held[0]
+
+
+def _versions(url: str, count: int, ask: dict[str, Any]) -> list[str]:
+    """Who answers, each time on a connection of its own, so that every worker gets some."""
+    with httpx.Client(base_url=url, timeout=60, headers={"Connection": "close"}) as client:
+        return [client.post("/v2/models/delays/infer", json=ask).json()["model_version"] for _ in range(count)]
+
+
+def _until_all_answer(server: Server) -> None:
+    """Until every worker has answered something: its own tape tells."""
+    deadline = monotonic() + 60
+    while len(list(server.folder.rglob("*.tape"))) < server.workers:
+        assert monotonic() < deadline
+        _versions(server.url, 5, question([3]))
+
+
+def test_no_request_after_a_new_table_is_answered_by_the_old_one(tmp_path: Path) -> None:
+    """With two workers under load: whoever begins to ask after the operator's answer gets the new version."""
     prepare(tmp_path)
     with Server(tmp_path, workers=2) as server, httpx.Client(base_url=server.url, timeout=30) as operator:
-        arms = [{"number": 2, "weight": 10_000}]
-        assert operator.post("/api/v1/endpoint.route", json={"endpoint": "delays", "arms": arms}).status_code == 200
-        streak = 0
-        for _ in range(3_000):  # each on a connection of its own, so that both workers answer
-            found = httpx.post(f"{server.url}/v2/models/delays/infer", json=question([3])).json()
-            streak = streak + 1 if found["model_version"] == "2" else 0
-            if streak == 40:
-                break
-        assert streak == 40
+        _until_all_answer(server)
+        callers = Callers(server.url)
+        for turn in range(20):
+            number = 2 - turn % 2
+            assert _route(operator, number)["behind"] == []
+            asked = set(_versions(server.url, 8, question([turn])))
+            assert asked == {str(number)}
+        callers.stop()
+    assert not callers.failed
+    platform = open_platform(tmp_path)
+    try:
+        logged = log.window(platform.ground, "main", "delays", 0, 100)
+        with platform.ground.catalog.read() as tx:
+            newest = tables.routing_tables(tx, "main", "delays", 100)
+        answers = {table.number: table.arms[0].number for table in newest}
+        arms = logged.role == "arm"
+        assert all(
+            answers[t] == v for t, v in zip(logged.table[arms].tolist(), logged.version[arms].tolist(), strict=True)
+        )
+    finally:
+        platform.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_or_dies_holds_no_operator_up(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    with Server(tmp_path, workers=2) as server, httpx.Client(base_url=server.url, timeout=60) as operator:
+        _until_all_answer(server)
+        assert _route(operator, 2)["behind"] == []
+        stuck = next(pid for pid in _workers(server) if pid != _answers(server, operator))
+        os.kill(stuck, signal.SIGSTOP)
+        assert _route(operator, 1)["behind"] == [stuck]
+        shown = operator.post("/api/v1/endpoint.get", json={"endpoint": "delays"}).json()
+        assert shown["behind"] == [stuck]
+        os.kill(stuck, signal.SIGKILL)
+        assert _route(operator, 1)["behind"] in ([], [stuck])
+        until_there = monotonic() + 60
+        while len(_workers(server)) < 2 or stuck in _workers(server):
+            assert monotonic() < until_there
+        assert _route(operator, 2)["behind"] == []
+        assert set(_versions(server.url, 20, question([3]))) == {"2"}
