@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +20,30 @@ if TYPE_CHECKING:
 Columns = dict[str, NDArray[Any]]
 
 
-def connect(memory_mb: int = 0) -> duckdb.DuckDBPyConnection:
-    """A connection of one caller: naive stamps are UTC, one thread, nothing fetched from anywhere."""
+def connect() -> duckdb.DuckDBPyConnection:
+    """A connection of one caller: naive stamps are UTC, one thread, nothing fetched from anywhere.
+
+    Opening an engine takes ten milliseconds, so a process keeps one.
+    """
     import duckdb
 
-    connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
-    connection.execute("SET TimeZone = 'UTC'")
-    if memory_mb:
-        connection.execute("SET memory_limit = ?", [f"{memory_mb}MB"])
-    return connection
+    try:
+        return _told(_engine(os.getpid()).cursor())
+    except duckdb.Error:  # a fault inside an engine ends it for good
+        _engine.cache_clear()
+        return _told(_engine(os.getpid()).cursor())
+
+
+@lru_cache(maxsize=1)
+def _engine(process: int) -> duckdb.DuckDBPyConnection:
+    """The engine of a process; a forked one opens its own."""
+    import duckdb
+
+    return _told(duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False}))
+
+
+def _told(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    return connection.execute("SET TimeZone = 'UTC'")
 
 
 def write(columns: Mapping[str, NDArray[Any]]) -> bytes:

@@ -74,7 +74,7 @@ def follow(watch: Watch, since: Micros, columns: Mapping[str, Any]) -> tuple[Wat
 
 def pack(watch: Watch) -> tuple[bytes, bytes]:
     """The watch as bytes: its cells, its state."""
-    return zlib.compress(msgspec.msgpack.encode(watch.layout), 6), drift_pack(watch.state)
+    return zlib.compress(msgspec.msgpack.encode(watch.layout), 3), drift_pack(watch.state)
 
 
 def unpack(ground: Ground, packed: tuple[bytes, bytes]) -> Watch:

@@ -46,6 +46,7 @@ class Turn:
         self.plan = plan
         self.standing = standing
         self.watch = watch
+        self.packed: tuple[bytes, bytes] | None = None  # the watch after the last block
         self.open = open_
         self.number = number
         self.champion: list[Block] = []  # the champion's blocks since it came in
@@ -71,6 +72,7 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         return Judged(name, until)
     for since, end in due:
         _block(cx, turn, endpoint, since, end)
+    turn.packed = drift.pack(turn.watch) if turn.watch is not None else None
     return cx.commit(lambda inner: _write(inner, turn, standing.judged, until))
 
 
@@ -235,8 +237,8 @@ def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Jud
         tables.put_block(cx.tx, place, name, block, packed)
     for judgement in turn.judgements:
         tables.put_judgement(cx.tx, place, name, judgement)
-    if turn.watch is not None:
-        tables.put_watch(cx.tx, place, name, *drift.pack(turn.watch))
+    if turn.packed is not None:
+        tables.put_watch(cx.tx, place, name, *turn.packed)
     for incident in (*turn.opened, *turn.closed):
         tables.put_incident(cx.tx, place, incident)
     verdicts = turn.judgements[-1].verdicts if turn.judgements else {}

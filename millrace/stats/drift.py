@@ -182,7 +182,7 @@ def drift_update(
 
 def drift_pack(state: Drift) -> bytes:
     """The state as bytes, compressed and with a checksum; the same state gives the same bytes."""
-    return seal(MAGIC, VERSION, zlib.compress(pack(state), 6))
+    return seal(MAGIC, VERSION, zlib.compress(pack(state), 3))
 
 
 def drift_unpack(packed: bytes) -> Drift:
