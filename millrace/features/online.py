@@ -22,10 +22,12 @@ from millrace.features.shelf import Ints
 from millrace.features.stream import Stream
 
 _STALE_S = 0.05
+Wanted = str | tuple[str, str]
+"""A view by its name, as it is defined now; or by name and digest, as it was when a model was fitted with it."""
 
 
 def read(
-    ground: Ground, workspace: str, names: Sequence[str], columns: Mapping[str, Sequence[Any]], at: Ints
+    ground: Ground, workspace: str, names: Sequence[Wanted], columns: Mapping[str, Sequence[Any]], at: Ints
 ) -> Columns:
     """``view__feature`` columns for n rows that bring the views' keys, each at its own moment `at` (n,) int64 micros.
 
@@ -39,15 +41,15 @@ def read(
 
 
 class Views:
-    """The streams of a workspace's views, each view by its newest definition."""
+    """The streams of a workspace's views: their newest definitions, and each that was asked for by its digest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._views: dict[str, View] = {}
+        self._views: dict[Wanted, View] = {}
         self._streams: dict[str, Stream] = {}
         self._seen, self._checked = -1, -np.inf
 
-    def live(self, ground: Ground, workspace: str, names: Sequence[str]) -> list[tuple[Stream, str]]:
+    def live(self, ground: Ground, workspace: str, names: Sequence[Wanted]) -> list[tuple[Stream, str]]:
         """The stream of each of these views, with the view's digest. Errors: `view.unknown`."""
         commits, now = ground.catalog.wait(-1, 0), ground.clock.monotonic()
         with self._lock:
@@ -62,16 +64,20 @@ class Views:
             views = [self._views[name] for name in names]
             return [(self._streams[view.source], view.digest) for view in views]
 
-    def _define(self, tx: Tx, workspace: str, names: Sequence[str]) -> None:
-        """Know the newest definitions. A stream whose views have changed begins anew."""
-        newest = tables.digests(tx, workspace)
+    def _define(self, tx: Tx, workspace: str, names: Sequence[Wanted]) -> None:
+        """Know the definitions. A stream that gets another one begins anew."""
+        newest = tables.digests(tx, workspace) if any(isinstance(name, str) for name in names) else {}
         for name in names:
-            if name not in newest:
-                raise unknown("view", name, newest)
-            if name in self._views and self._views[name].digest == newest[name]:
+            if name in self._views and not (isinstance(name, str) and self._views[name].digest != newest.get(name)):
                 continue
-            view = tables.view(tx, workspace, name)
-            assert view is not None, "its digest was read in this snapshot"
+            if isinstance(name, str):
+                view = tables.view(tx, workspace, name)
+            else:
+                view = tables.definition(tx, workspace, *name)
+            if view is None:
+                raise unknown("view", name if isinstance(name, str) else name[0], tables.digests(tx, workspace))
             self._views[name] = view
-            mine = [other for other in self._views.values() if other.source == view.source]
-            self._streams[view.source] = Stream(view.source, mine)
+            held = self._streams.get(view.source)
+            if held is None or view.digest not in held.views:
+                mine = {other.digest: other for other in self._views.values() if other.source == view.source}
+                self._streams[view.source] = Stream(view.source, list(mine.values()))

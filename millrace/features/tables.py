@@ -27,6 +27,12 @@ _newest = (
     .order_by(_v.number.desc())
     .limit(1)
 )
+_one = (
+    select(_v.view)
+    .where(_v.workspace == bindparam("place"), _v.name == bindparam("which"), _v.digest == bindparam("digest"))
+    .order_by(_v.number.desc())
+    .limit(1)
+)
 _digests = select(_v.name, _v.digest).where(_v.workspace == bindparam("place")).order_by(_v.name, _v.number)
 
 
@@ -41,6 +47,12 @@ def add(tx: Tx, workspace: str, view: View) -> None:
 def view(tx: Tx, workspace: str, name: str) -> View | None:
     """The newest definition of a view."""
     row = tx.one(_newest, place=workspace, which=name)
+    return msgspec.json.decode(row[0], type=View) if row else None
+
+
+def definition(tx: Tx, workspace: str, name: str, digest: str) -> View | None:
+    """The definition of a view that has this digest, newest or not."""
+    row = tx.one(_one, place=workspace, which=name, digest=digest)
     return msgspec.json.decode(row[0], type=View) if row else None
 
 

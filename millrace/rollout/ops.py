@@ -79,7 +79,7 @@ def begin(ask: StartRollout, cx: Context) -> Rollout:
     A refusal is kept as a fact and answered as `gate.refused`.
 
     Errors: endpoint.unknown, version.unknown, version.unapproved, gate.refused, rollout.busy, policy.invalid,
-    model.invalid.
+    model.invalid, view.unknown, view.changed.
     """
     with cx.read() as tx:
         policy = ask.policy or _policy(tx, cx.workspace, ask.endpoint)
@@ -90,7 +90,8 @@ def begin(ask: StartRollout, cx: Context) -> Rollout:
 def force(ask: ForceRollout, cx: Context) -> Rollout:
     """Serve a version past the gate, as an operator's own decision. Guards and late labels still roll it back.
 
-    Errors: endpoint.unknown, version.unknown, version.unapproved, rollout.busy, rollout.reason, policy.invalid.
+    Errors: endpoint.unknown, version.unknown, version.unapproved, rollout.busy, rollout.reason, policy.invalid,
+    view.unknown, view.changed.
     """
     policy = ask.policy or _policy(cx.tx, cx.workspace, ask.endpoint)
     return start.force(cx, ask.endpoint, ask.number, policy, ask.weight, ask.reason)

@@ -19,6 +19,7 @@ from millrace.rollout.records import ACTIVE, WHOLE, Decision, Gate, Policy, Roll
 from millrace.serving import tables as serving_tables
 from millrace.serving.ops import find
 from millrace.serving.records import Endpoint
+from millrace.serving.rules import check_views
 from millrace.tracking import tables as tracking_tables
 from millrace.tracking.records import Run
 
@@ -42,6 +43,7 @@ def start(cx: Context, name: str, number: int, policy: Policy, reason: str) -> R
         asked = _load(tx, cx.workspace, name, number)
         versions.check_approved(tx, cx.workspace, asked.version)
     _check_free(asked)
+    check_views({one.title: one.views for one in (asked.champion, asked.version) if one is not None})
     gate = gates.pass_(
         cx, asked.endpoint, asked.version, asked.champion, policy, now=asked.now, trained_until=asked.trained_until,
         metrics=asked.run.metrics if asked.run else {},

@@ -39,7 +39,7 @@ _AGAIN = 10  # looks of the poll between two tries of a table that could not be 
 _REPORT_S = 10.0
 _log = logging.getLogger("millrace.serving")
 
-Enrich = Callable[[Ground, str, Sequence[str], Mapping[str, Any], NDArray[np.int64]], Columns]
+Enrich = Callable[[Ground, str, Sequence[online.Wanted], Mapping[str, Any], NDArray[np.int64]], Columns]
 """Adds the columns of feature views: (ground, workspace, views, columns of n rows, event times) → ``view__feature``."""
 
 
@@ -53,13 +53,16 @@ class Loaded(NamedTuple):
 
 
 class Served(NamedTuple):
-    """An endpoint as one process answers it now. `asked` are the columns that every request must bring."""
+    """An endpoint as one process answers it now. `asked` are the columns that every request must bring.
+
+    `views` are read by the definitions that the versions were fitted with, whatever was defined since.
+    """
 
     workspace: str
     endpoint: Endpoint
     table: Table
     loaded: dict[int, Loaded]
-    views: tuple[str, ...]
+    views: tuple[online.Wanted, ...]
     asked: tuple[str, ...]
     kinds: Mapping[str, str]
     log: Log
@@ -171,7 +174,7 @@ class Resident:
             trees = {number: versions.find(tx, workspace, endpoint.model, number).tree for number in table.versions}
         loaded = {number: Loaded(number, tree, *self.load(tree)) for number, tree in trees.items()}
         signatures = [loaded[number].scorer.signature for number in table.versions]
-        views = dict.fromkeys(view.name for signature in signatures for view in signature.views)
+        views = dict.fromkeys((view.name, view.digest) for signature in signatures for view in signature.views)
         own = [name for name in (endpoint.key, endpoint.event) if name]
         asked = dict.fromkeys([name for signature in signatures for name in signature.asked] + own)
         kinds = {item.name: item.kind for signature in reversed(signatures) for item in signature.inputs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -10,7 +11,9 @@ from millrace.access.context import Context
 from millrace.base.errors import MillraceError, unknown
 from millrace.catalog.tx import Tx
 from millrace.features import tables as features_tables
+from millrace.pipelines.signature import View
 from millrace.registry import versions
+from millrace.registry.records import Version
 from millrace.serving import resident, rules, tables
 from millrace.serving.records import Endpoint, Table
 
@@ -35,24 +38,26 @@ def point(cx: Context, table: Table) -> Table:
     The call returns when every worker of this server answers by it; those that do not after ten seconds are named by
     the fact `endpoint.behind` and by `endpoint.get`.
 
-    Errors: `endpoint.unknown`, `route.invalid`, `version.unknown`, `view.unknown` and `view.changed` for a version
-    whose views are not what it was fitted with, and `version.unapproved` for an arm with traffic.
+    Errors: `endpoint.unknown`, `route.invalid`, `version.unknown`, `version.unapproved` for an arm with traffic,
+    `view.unknown` and `view.changed` for a version whose views were never defined here as it was fitted with them, or
+    for two versions with two definitions of one view.
     """
     endpoint = find(cx.tx, cx.workspace, table.endpoint)
     rules.check_table(table.arms, table.shadows)
     live = {arm.number for arm in table.arms if arm.weight}
-    views = features_tables.digests(cx.tx, cx.workspace)
+    fitted: dict[str, Sequence[View]] = {}
     evidence: list[int] = []
     here = cx.ground.memory.kept("serving", "resident")
     for number in table.versions:
         version = versions.find(cx.tx, cx.workspace, endpoint.model, number)
-        for view in version.views:
-            rules.check_view(version.title, view, views)
+        fitted[version.title] = version.views
+        _check_defined(cx, version)
         if here is not None:
             here.load(version.tree)  # here, so that no answer waits for it
         if number in live:
             counted = versions.check_approved(cx.tx, cx.workspace, version)
             evidence += [approval.fact for approval in counted]
+    rules.check_views(fitted)
     before = now(cx.tx, cx.workspace, table.endpoint)
     made = msgspec.structs.replace(
         table,
@@ -73,6 +78,19 @@ def point(cx: Context, table: Table) -> Table:
     generation = tables.generation(cx.tx)
     cx.tx.afterwards.append(lambda: _in_force(cx, made, generation))
     return made
+
+
+def _check_defined(cx: Context, version: Version) -> None:
+    for view in version.views:
+        if features_tables.definition(cx.tx, cx.workspace, view.name, view.digest) is not None:
+            continue
+        known = features_tables.digests(cx.tx, cx.workspace)
+        if view.name not in known:
+            raise unknown("view", view.name, known)
+        raise MillraceError(
+            "view.changed", f"{version.title} was fitted with a definition of view {view.name!r} that was never here",
+            "apply the view as it was, or train anew",
+        )  # fmt: skip
 
 
 def _in_force(cx: Context, made: Table, generation: int) -> None:

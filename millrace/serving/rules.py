@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 from millrace.base.clock import SECOND, Micros
-from millrace.base.errors import MillraceError, unknown
+from millrace.base.errors import MillraceError
 from millrace.pipelines.signature import View
 from millrace.serving.records import WHOLE, Arm, Endpoint, Table
 
@@ -37,15 +37,20 @@ def check_table(arms: Sequence[Arm], shadows: Sequence[int]) -> None:
         raise MillraceError("route.invalid", f"version {twice[0]} is named twice", "name each version once")
 
 
-def check_view(version: str, view: View, newest: Mapping[str, str]) -> None:
-    """Errors: `view.unknown`, `view.changed` unless the view is still what the version was fitted with."""
-    if view.name not in newest:
-        raise unknown("view", view.name, newest)
-    if newest[view.name] != view.digest:
-        raise MillraceError(
-            "view.changed", f"{version} was fitted with another definition of view {view.name!r}",
-            "apply the view as it was, or train anew",
-        )  # fmt: skip
+def check_views(versions: Mapping[str, Sequence[View]]) -> None:
+    """Errors: `view.changed` when two of these versions (by title) were fitted with two definitions of one view.
+
+    They are compared on the same columns, in the gate, in the shadow and on the log.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for title, views in versions.items():
+        for view in views:
+            other, digest = first.setdefault(view.name, (title, view.digest))
+            if digest != view.digest:
+                raise MillraceError(
+                    "view.changed", f"{other} and {title} were fitted with two definitions of view {view.name!r}",
+                    "give the new definition a name of its own and train with that, or route to one of them alone",
+                )  # fmt: skip
 
 
 def bucket(salt: str, key: str) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from millrace.assemble import Platform
+from millrace.assemble import Platform, open_platform
 from millrace.base.clock import MINUTE
 from millrace.base.errors import MillraceError
 from millrace.pipelines import models
@@ -69,14 +69,61 @@ def test_a_row_sees_what_was_known_at_its_own_moment(platform: Platform, delays:
     assert set(logged.inputs) == {"hour", "wind__speed"}
 
 
-def test_a_view_that_changed_is_not_served(platform: Platform, delays: Endpoint, weather: View) -> None:
+def wind(platform: Platform, at: int) -> list[float | None]:
+    """What the answers of a moment were made from."""
+    columns = {"hour": [1.0], "origin": ["JFK"], "tail": ["a"], "at": [at]}
+    platform.call("endpoint.predict", {"endpoint": "delays", "columns": columns})
+    logged = log.window(platform.ground, "main", "delays", at, at + 1)
+    return [None if np.isnan(value) else value for value in logged.inputs["wind__speed"].tolist()]
+
+
+def test_a_version_reads_the_definition_that_it_was_fitted_with(
+    platform: Platform, delays: Endpoint, weather: View
+) -> None:
+    """Defined anew meanwhile, before and after the routing, and by a process that starts later."""
     fitted(platform, weather)
     platform.call("view.apply", {**WIND, "ttl_s": 60})
-    with pytest.raises(MillraceError) as changed:
+    platform.call("endpoint.route", ROUTE)
+    assert wind(platform, T0 + 30 * MINUTE) == [0.25]
+    platform.call("view.apply", {**WIND, "ttl_s": 30})
+    assert wind(platform, T0 + 31 * MINUTE) == [0.25]
+    read = {"views": ["wind"], "keys": {"origin": ["JFK"]}, "at": T0 + 31 * MINUTE}
+    assert platform.call("view.read", read) == {"wind__speed": [None]}
+    rows = {"id": [9], "origin": ["JFK"], "speed": [4.0], "event": [T0 + 32 * MINUTE], "arrived": [T0 + 32 * MINUTE]}
+    platform.call("dataset.push", {"tables": {"weather": rows}})
+    assert wind(platform, T0 + 40 * MINUTE) == [4.0]
+    assert platform.call("view.read", {**read, "at": T0 + 32 * MINUTE}) == {"wind__speed": [4.0]}
+    later = open_platform(platform.ground.folder)
+    try:
+        assert wind(later, T0 + 41 * MINUTE) == [4.0]
+    finally:
+        later.close()
+
+
+def test_one_table_has_one_definition_of_a_view(platform: Platform, delays: Endpoint, weather: View) -> None:
+    fitted(platform, weather)
+    anew = platform.call("view.apply", {**WIND, "ttl_s": 60})
+    fitted(platform, View("wind", anew.digest, ("origin",)))
+    platform.call("endpoint.route", ROUTE)
+    for arms, shadows in (([5_000, 5_000], []), ([10_000], [2])):
+        numbered = [{"number": number + 1, "weight": weight} for number, weight in enumerate(arms)]
+        with pytest.raises(MillraceError) as mixed:
+            platform.call("endpoint.route", {"endpoint": "delays", "arms": numbered, "shadows": shadows})
+        assert mixed.value.code == "view.changed" and "late@1 and late@2" in mixed.value.message
+    with pytest.raises(MillraceError) as gated:
+        platform.call("rollout.start", {"endpoint": "delays", "number": 2})
+    assert gated.value.code == "view.changed"
+    platform.call("endpoint.route", {"endpoint": "delays", "arms": [{"number": 2, "weight": 10_000}]})
+    assert wind(platform, T0 + 30 * MINUTE) == [None]
+    platform.call("endpoint.route", ROUTE)  # the way back is open
+    assert wind(platform, T0 + 31 * MINUTE) == [0.25]
+
+
+def test_a_definition_that_was_never_here_is_not_served(platform: Platform, delays: Endpoint, weather: View) -> None:
+    fitted(platform, View("wind", "d" * 64, ("origin",)))
+    with pytest.raises(MillraceError) as absent:
         platform.call("endpoint.route", ROUTE)
-    assert changed.value.code == "view.changed"
-    platform.call("view.apply", WIND)
-    assert platform.call("endpoint.route", ROUTE).number == 1
+    assert absent.value.code == "view.changed"
 
 
 def test_a_view_that_is_not_there_is_not_served(platform: Platform, delays: Endpoint) -> None:
