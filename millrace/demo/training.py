@@ -31,11 +31,14 @@ def trees(leaves: int, rounds: int, rate: float) -> Any:
 
 
 def worth(model: Any, part: Any) -> dict[str, float]:
-    """AUC and Brier score of a model on labelled rows."""
+    """AUC and Brier score of a model on labelled rows, and how many of those were late."""
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
     scores = model.predict_proba(part.X)[:, 1]
-    return {"auc": float(roc_auc_score(part.y, scores)), "brier": float(brier_score_loss(part.y, scores))}
+    return {
+        "auc": float(roc_auc_score(part.y, scores)), "brier": float(brier_score_loss(part.y, scores)),
+        "rows": len(part.y), "positives": int(part.y.sum()),
+    }  # fmt: skip
 
 
 @step(memory_mb=3_000)

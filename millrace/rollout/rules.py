@@ -20,6 +20,7 @@ from millrace.stats.blocks import Blocks
 from millrace.stats.confidence import Arm as Mean
 from millrace.stats.confidence import asymptotic_margin, difference_verdict
 from millrace.stats.spending import challenger_alpha, split_alpha
+from millrace.stats.student import normal_quantile
 from millrace.stats.verdict import ALARM, PROVEN, UNDECIDED, Verdict, check_alpha, check_margin, finite
 
 YEAR_DAYS = 365
@@ -250,25 +251,31 @@ def first_gate(policy: Policy, metrics: Mapping[str, float | None]) -> Gate:
     """May the first version of an endpoint come in? Better than the base rate on what its run held back, if it says so.
 
     `metrics` are those of its run: `auc` is compared with ½; `brier` with `brier_base`, or with b(1 − b) of
-    `base_rate`; names may begin with ``test_``. Without them nothing is shown, and the gate says that.
+    `base_rate`; names may begin with ``test_``. Without them nothing is shown, and the gate says that. With `rows` and
+    `positives` the AUC is tested against its spread where scores say nothing, (n + 1) / 12 n₁n₀ (Mann and Whitney
+    1947), rows taken as independent; a figure without counts can refuse, but proves nothing.
     """
     auc, brier, base = (_held_out(metrics, name) for name in ("auc", "brier", "brier_base"))
     rate = _held_out(metrics, "base_rate")
     if base is None and rate is not None:
         base = rate * (1 - rate)
+    n, late = int(_held_out(metrics, "rows") or 0), int(_held_out(metrics, "positives") or 0)
+    shown = UNDECIDED
     if brier is not None and base is not None:
         name, value, bound, good = "Brier score", brier, base, brier < base
     elif auc is not None:
         name, value, bound, good = "AUC", auc, 0.5, auc > 0.5
+        if 0 < late < n:
+            bound += normal_quantile(min(2 * policy.alpha, 0.999)) * math.sqrt((n + 1) / (12 * late * (n - late)))
+            shown = PROVEN if auc > bound else UNDECIDED
     else:
         return Gate(True, "nothing to compare with: no champion, and its run logged neither auc nor brier")
-    n = _held_out(metrics, "rows")
+    because = f"{name} {value:.4g} against {bound:.4g}, " + (f"on {n} held-out rows" if n else "as its run logged them")
     verdict = Verdict(
-        claim=f"the {name} on held-out rows is better than the base rate's", unit="row", n=int(n or 0),
-        statistic=finite(value), bound=finite(bound), alpha=policy.alpha, decision=PROVEN if good else ALARM,
-        because=f"{name} {value:.4g} against {bound:.4g}, as its run logged them",
+        claim=f"the {name} on held-out rows is better than the base rate's", unit="row", n=n, statistic=finite(value),
+        bound=finite(bound), alpha=policy.alpha, decision=shown, because=because,
     )  # fmt: skip
-    return Gate(good, verdict.because, int(n or 0), verdicts={"base_rate": verdict})
+    return Gate(good, because, n, verdicts={"base_rate": verdict})
 
 
 def _held_out(metrics: Mapping[str, float | None], name: str) -> float | None:

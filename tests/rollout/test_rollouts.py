@@ -52,7 +52,7 @@ def test_a_first_version_worse_than_the_base_rate_is_refused(replay: Replay) -> 
         replay.start(worse.number)
     assert fault.value.code == "gate.refused" and fault.value.exit_code == 3
     (fact,) = replay.facts("gate.refused")
-    assert fact.data["verdicts"]["base_rate"]["decision"] == "alarm"
+    assert fact.data["verdicts"]["base_rate"]["decision"] == "undecided"
     assert replay.rollout().state == "refused"
 
 

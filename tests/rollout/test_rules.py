@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -182,6 +184,15 @@ def test_the_gate(strategy: Any, evidence: list[Evidence], failed: int, passed: 
 def test_the_first_gate(metrics: Any, passed: bool, shown: bool) -> None:
     found = rules.first_gate(POLICY, metrics)
     assert found.passed == passed and bool(found.verdicts) == shown
+
+
+def test_the_first_gate_proves_what_counts_bear_out() -> None:
+    counted = {"rows": 400.0, "positives": 100.0}
+    found = {auc: rules.first_gate(POLICY, {"auc": auc, **counted}).verdicts["base_rate"] for auc in (0.53, 0.6)}
+    spread = math.sqrt(401 / (12 * 100 * 300))
+    assert found[0.6].bound == pytest.approx(0.5 + scipy.stats.norm.ppf(1 - POLICY.alpha) * spread)
+    assert (found[0.53].decision, found[0.6].decision, found[0.6].n) == ("undecided", "proven", 400)
+    assert rules.first_gate(POLICY, {"auc": 0.7}).verdicts["base_rate"].decision == "undecided"
 
 
 def test_the_row_wise_verdict_claims_what_days_do_not() -> None:
