@@ -2,10 +2,13 @@
 
 A block is judged when event time is past its end by the endpoint's label maturity; an outcome counts if it had arrived
 by then. So the same log and labels give the same judgement, whenever and however often it is asked for.
+
+What comes after a block was judged changes no verdict. It is counted, beside that judgement and in the next one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,10 +27,12 @@ from millrace.monitoring.records import (
     Incident,
     Judged,
     Judgement,
+    Late,
     Plan,
     Standing,
     Told,
 )
+from millrace.serving import labels as serving_labels
 from millrace.serving import tables as serving_tables
 from millrace.serving.ops import find
 from millrace.serving.records import Endpoint
@@ -56,6 +61,7 @@ class Turn:
         self.opened: list[Incident] = []
         self.closed: list[Incident] = []
         self.told: list[Told] = []
+        self.late: dict[Micros, int] = {}  # outcomes that came after their block was judged, by its beginning
 
 
 def judge(cx: Context, name: str, until: Micros) -> Judged:
@@ -67,7 +73,7 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         due = rules.due_blocks(
             standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s, maturity_s=endpoint.maturity_s
         )[:_MOST]
-        turn = _load(cx, tx, plan, standing)
+        turn = _load(cx, tx, endpoint, plan, standing)
     if not due:
         return Judged(name, until)
     for since, end in due:
@@ -90,7 +96,7 @@ def _begin(tx: Tx, workspace: str, endpoint: Endpoint, until: Micros) -> Standin
     return Standing(endpoint.name, first, first)
 
 
-def _load(cx: Context, tx: Tx, plan: Plan, standing: Standing) -> Turn:
+def _load(cx: Context, tx: Tx, endpoint: Endpoint, plan: Plan, standing: Standing) -> Turn:
     place, name = cx.workspace, plan.endpoint
     packed = tables.watch(tx, place, name)
     turn = Turn(
@@ -101,6 +107,10 @@ def _load(cx: Context, tx: Tx, plan: Plan, standing: Standing) -> Turn:
         turn.champion = tables.blocks(tx, place, name, standing.champion_since, standing.judged, standing.champion)
     past = standing.judged - rules.USUAL_BLOCKS * 86_400 * SECOND
     turn.served = tables.blocks(tx, place, name, past, standing.judged, SERVED)
+    if standing.labels is not None:
+        found = serving_labels.changed(tx, place, name, standing.labels, standing.judged)
+        turn.late = dict(Counter(block_start(endpoint, event) for event in found.event.tolist()))
+    turn.standing = structs.replace(standing, labels=serving_tables.newest_labels(tx, place, name))
     return turn
 
 
@@ -123,7 +133,8 @@ def _block(cx: Context, turn: Turn, endpoint: Endpoint, since: Micros, until: Mi
     _incidents(turn, measured[0], found, moved, came, calm, until)
     turn.blocks.extend((block, packed if block.version == SERVED else None) for block in measured)
     columns = moved.columns if moved is not None else ()
-    turn.judgements.append(Judgement(since, until, champion, since_when, found, columns))
+    bound = rules.bound(turn.plan, turn.champion)
+    turn.judgements.append(Judgement(since, until, champion, since_when, found, columns, bound))
     turn.served.append(measured[0])
     own = next((block for block in measured if block.version == champion), measured[0]).measures
     turn.told.append(
@@ -237,6 +248,7 @@ def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Jud
         tables.put_block(cx.tx, place, name, block, packed)
     for judgement in turn.judgements:
         tables.put_judgement(cx.tx, place, name, judgement)
+    late = _amend(cx, name, turn.late)
     if turn.packed is not None:
         tables.put_watch(cx.tx, place, name, *turn.packed)
     for incident in (*turn.opened, *turn.closed):
@@ -247,7 +259,7 @@ def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Jud
     if wanted is not None:
         standing = structs.replace(standing, asked=until, fresh=standing.judged)
     tables.put_standing(cx.tx, place, standing)
-    done = Judged(name, until, tuple(turn.told), verdicts, wanted.why if wanted else "")
+    done = Judged(name, until, tuple(turn.told), verdicts, wanted.why if wanted else "", late)
     for incident in turn.opened:
         cx.fact("incident.opened", f"{name}-{incident.number}", to_builtins(incident))
     for incident in turn.closed:
@@ -256,6 +268,18 @@ def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Jud
     if wanted is not None:
         _ask(cx, turn.plan, wanted, until)
     return done
+
+
+def _amend(cx: Context, name: str, late: dict[Micros, int]) -> tuple[Late, ...]:
+    """Count late outcomes beside the judgements of their blocks; those that were judged, in order."""
+    found = []
+    for since, count in sorted(late.items()):
+        before = tables.judgement(cx.tx, cx.workspace, name, since)
+        if before is not None:
+            amended = structs.replace(before, late=before.late + count)
+            tables.put_judgement(cx.tx, cx.workspace, name, amended)
+            found.append(Late(since, count))
+    return tuple(found)
 
 
 def _ask(cx: Context, plan: Plan, wanted: rules.Ask, now: Micros) -> None:

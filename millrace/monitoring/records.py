@@ -80,7 +80,12 @@ class Block(Struct, frozen=True):
 
 
 class Judgement(Struct, frozen=True):
-    """What one block led to: the champion it found, and the verdicts so far. `drift` names the columns that moved."""
+    """What one block led to: the champion it found, and the verdicts so far. `drift` names the columns that moved.
+
+    `reference` is the bound that the champion's loss was held to, its reference and the tolerance; None while that is
+    being made. `late` counts the outcomes of the block's rows that came, or changed, after it was judged: they are in
+    no verdict, and the next judgement says so.
+    """
 
     since: Micros
     until: Micros
@@ -88,6 +93,8 @@ class Judgement(Struct, frozen=True):
     champion_since: Micros
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
+    reference: float | None = None
+    late: int = 0
 
 
 class Standing(Struct, frozen=True):
@@ -95,7 +102,7 @@ class Standing(Struct, frozen=True):
 
     `judged` is the end of the last judged block. `asked` is when a challenger was last asked for; `fresh` is where the
     evidence for the next breach begins. `blocks` counts judged blocks that had rows, `calm` those in a row without an
-    alarm of drift.
+    alarm of drift. `labels` names the last batch of outcomes that was looked at, None before the first look.
     """
 
     endpoint: Name
@@ -107,6 +114,7 @@ class Standing(Struct, frozen=True):
     fresh: Micros = 0
     blocks: int = 0
     calm: int = 0
+    labels: str | None = None
 
 
 class Incident(Struct, frozen=True):
@@ -135,11 +143,22 @@ class Told(Struct, frozen=True):
     auc: float | None
 
 
+class Late(Struct, frozen=True):
+    """How many outcomes of the block that began at `since` came or changed after it was judged."""
+
+    since: Micros
+    outcomes: int
+
+
 class Judged(Struct, frozen=True):
-    """What one call judged, and whether it asked for a challenger ("breach", "calendar" or "")."""
+    """What one call judged, and whether it asked for a challenger ("breach", "calendar" or "").
+
+    `late` are outcomes that came or changed after their blocks were judged.
+    """
 
     endpoint: Name
     until: Micros
     blocks: tuple[Told, ...] = ()
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     asked: str = ""
+    late: tuple[Late, ...] = ()

@@ -93,6 +93,12 @@ def reference_loss(plan: Plan, champion: Sequence[Block]) -> tuple[float | None,
     return float(means[: plan.reference_days].mean()), plan.reference_days
 
 
+def bound(plan: Plan, champion: Sequence[Block]) -> float | None:
+    """What the champion's loss is held to: its reference and the tolerance; None while that is being made."""
+    reference, _ = reference_loss(plan, champion)
+    return None if reference is None else reference + plan.tolerance
+
+
 def verdicts(plan: Plan, champion: Sequence[Block], fresh: Micros) -> dict[str, Verdict]:
     """The verdicts on the champion's blocks from `fresh` on: "loss" against its reference, "residual" against 0.
 

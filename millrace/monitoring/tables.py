@@ -77,6 +77,7 @@ _judgements = (
     )
     .order_by(_j.since)
 )  # fmt: skip
+_one_judgement = select(_j.spec).where(_j.workspace == _place, _j.endpoint == _which, _j.since == bindparam("begin"))
 _incidents = select(_i.spec).where(_i.workspace == _place).order_by(_i.endpoint, _i.number.desc())
 _open_incidents = (
     select(_i.spec).where(_i.workspace == _place, _i.endpoint == _which, _i.state == "open").order_by(_i.number)
@@ -155,6 +156,12 @@ def profiles(
 def put_judgement(tx: Tx, workspace: str, endpoint: str, judgement: Judgement) -> None:
     row = {"workspace": workspace, "endpoint": endpoint, "since": judgement.since}
     tx.change(_put_judgement, **row, spec=_json(judgement))
+
+
+def judgement(tx: Tx, workspace: str, endpoint: str, since: Micros) -> Judgement | None:
+    """What the block that began at `since` led to; None if it was not judged, or had no rows."""
+    row = tx.one(_one_judgement, place=workspace, which=endpoint, begin=since)
+    return msgspec.json.decode(row[0], type=Judgement) if row else None
 
 
 def judgements(tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros) -> list[Judgement]:

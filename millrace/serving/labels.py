@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -61,6 +62,31 @@ def read(tx: Tx, workspace: str, endpoint: str, since_event: Micros, until_event
     Newest is the later `arrived`, and of equal ones the one that was added later.
     """
     parts = [_unpack(packed) for packed in tables.labels(tx, workspace, endpoint, since_event, until_event)]
+    return _newest(parts, since_event, until_event)
+
+
+def changed(tx: Tx, workspace: str, endpoint: str, after: str, until_event: Micros) -> Labels:
+    """The labels of predictions of before `until_event` that came, or came to be another, with the batches after
+    `after`; as they are known now. A repetition of what was known is no change."""
+    span = tables.later_labels(tx, workspace, endpoint, after, until_event)
+    if span is None:
+        return _newest([], 0, 0)
+    since, until = span[0], min(span[1] + 1, until_event)
+    batches = [(id, _unpack(packed)) for id, packed in tables.label_batches(tx, workspace, endpoint, since, until)]
+    now = _newest([part for _, part in batches], since, until)
+    before = _newest([part for id, part in batches if id <= after], since, until)
+    known = {id: (value, state) for id, value, state in zip(before.id, before.value, before.state, strict=True)}
+    told = zip(now.id, now.value, now.state, strict=True)
+    fresh: Any = np.flatnonzero([not _same(known.get(id), value, state) for id, value, state in told])
+    return Labels(*(column[fresh] for column in now))
+
+
+def _same(known: tuple[float, str] | None, value: float, state: str) -> bool:
+    return known is not None and known[1] == state and (known[0] == value or bool(state))
+
+
+def _newest(parts: Sequence[Labels], since_event: Micros, until_event: Micros) -> Labels:
+    """The newest correction of each prediction of a span."""
     if not parts:
         return make([], [], [], [], [])
     every = Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

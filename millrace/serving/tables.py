@@ -94,6 +94,11 @@ _labels = (
     .where(_l.workspace == _place, _l.endpoint == _which, _l.last >= bindparam("begin"), _l.first < bindparam("end"))
     .order_by(_l.id)
 )
+_label_batches = _labels.with_only_columns(_l.id, _l.packed)
+_newest_labels = select(func.max(_l.id)).where(_l.workspace == _place, _l.endpoint == _which)
+_later_labels = select(func.min(_l.first), func.max(_l.last)).where(
+    _l.workspace == _place, _l.endpoint == _which, _l.id > bindparam("after"), _l.first < bindparam("end")
+)
 
 
 def add_endpoint(tx: Tx, workspace: str, made: Endpoint) -> bool:
@@ -191,6 +196,24 @@ def add_labels(
 ) -> None:
     row = {"workspace": workspace, "endpoint": endpoint, "id": id, "first": first, "last": last}
     tx.change(_add_label, **row, length=length, packed=packed)
+
+
+def newest_labels(tx: Tx, workspace: str, endpoint: str) -> str:
+    """The id of the batch that came last; "" without any."""
+    row = tx.one(_newest_labels, place=workspace, which=endpoint)
+    return str(row[0]) if row and row[0] is not None else ""
+
+
+def later_labels(tx: Tx, workspace: str, endpoint: str, after: str, until: Micros) -> tuple[Micros, Micros] | None:
+    """The (first, last) event time of the batches that came after a batch and begin before `until`; None of none."""
+    row = tx.one(_later_labels, place=workspace, which=endpoint, after=after, end=until)
+    return (int(row[0]), int(row[1])) if row and row[0] is not None else None
+
+
+def label_batches(tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros) -> list[tuple[str, bytes]]:
+    """(id, packed) of the batches that may hold labels of [since, until), in the order they came."""
+    rows = tx.run(_label_batches, place=workspace, which=endpoint, begin=since, end=until)
+    return [(str(row[0]), bytes(row[1])) for row in rows]
 
 
 def labels(tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros) -> Sequence[bytes]:

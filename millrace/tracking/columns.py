@@ -125,13 +125,13 @@ class Columns:
                 column.put(place, value)
         self.seen = seen
 
-    def find(self, tree: Tree | None, orders: list[Order], after: str, limit: int) -> list[str] | None:
+    def find(self, tree: Tree | None, orders: list[Order], after: str, limit: int) -> tuple[list[str], int] | None:
         """Ids of at most `limit` runs that fit `tree`, in order, newest first among equals, beginning after the run
-        `after`; None if that run is not among them."""
+        `after`, and how many fit in all; None if that run is not among them."""
         chosen = self._chosen(tree)
         keys = [np.array([self.ids[place] for place in chosen])] if len(chosen) else []
         if not keys:
-            return None if after else []
+            return None if after else ([], 0)
         newest = np.argsort(np.argsort(keys[0]))
         sort: list[NDArray[Any]] = [-newest]
         for order in reversed(orders):
@@ -146,7 +146,7 @@ class Columns:
             if not len(where):
                 return None
             start = int(where[0]) + 1
-        return [self.ids[place] for place in chosen[start : start + limit]]
+        return [self.ids[place] for place in chosen[start : start + limit]], len(chosen)
 
     def fields(self, group: str) -> list[str]:
         """The keys of a group that any run has."""

@@ -78,10 +78,11 @@ class SearchRuns(Struct, frozen=True):
 
 
 class Runs(Struct, frozen=True):
-    """A page of runs; ask again with ``after=next`` while `next` is not None."""
+    """A page of runs; ask again with ``after=next`` while `next` is not None. `total` counts all that fit."""
 
     items: list[Run]
     next: str | None
+    total: int = 0
 
 
 class ReadMetrics(Struct, frozen=True):
@@ -162,8 +163,10 @@ def find(ask: SearchRuns, cx: Context) -> Runs:
     Errors: search.invalid, page.invalid.
     """
     limit = page_size(ask.limit)
-    ids = search.find(cx.ground.catalog, cx.tx, cx.workspace, ask.where, ask.experiment, ask.order, ask.after, limit)
-    return Runs(tables.runs(cx.tx, cx.workspace, ids), ids[-1] if len(ids) == limit else None)
+    ids, total = search.find(
+        cx.ground.catalog, cx.tx, cx.workspace, ask.where, ask.experiment, ask.order, ask.after, limit
+    )
+    return Runs(tables.runs(cx.tx, cx.workspace, ids), ids[-1] if len(ids) == limit else None, total)
 
 
 @op("run.metrics", permission="run:read", kind="read")

@@ -34,8 +34,8 @@ _holding = threading.Lock()
 
 def find(
     catalog: Catalog, tx: Tx, workspace: str, where: str, experiment: str, order: str, after: str, limit: int
-) -> list[str]:
-    """Ids of the runs that fit, in order. Errors: `search.invalid`, `page.invalid`."""
+) -> tuple[list[str], int]:
+    """Ids of a page of the runs that fit, in order, and how many fit. Errors: `search.invalid`, `page.invalid`."""
     tree, orders = parse(where), parse_order(order)
     if experiment:
         only = Compare(Field("run", "experiment"), "=", experiment)

@@ -6,6 +6,7 @@ import pytest
 
 from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError
+from millrace.serving import labels
 from tests.monitoring.days import ORIGIN, ROWS, Days, bad, blunt, good
 
 
@@ -39,6 +40,59 @@ def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -
     days.judge(2)
     (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"})
     assert served.labelled + sum(served.states.values()) == 39
+
+
+def test_what_came_too_late_is_counted_and_said(days: Days) -> None:
+    """A correction, an outcome that had not come, and a repetition, which is neither; each once."""
+    call = days.platform.call
+    for day in range(3):
+        days.write(day, {1: good}, rows=40, lost=0.3)
+        days.judge(day + 2)
+    series = call("monitor.series", {"endpoint": "late"})
+    assert [one.late for one in series.judgements] == [0, 0, 0]
+    with days.platform.ground.catalog.read() as tx:
+        known = labels.read(tx, "main", "late", ORIGIN, ORIGIN + DAY)
+    value = next(place for place, state in enumerate(known.state) if not state)
+    absent = next(f"d1r{row}:0" for row in range(40) if f"d1r{row}:0" not in read_ids(days, 1))
+    sent = {
+        "ids": [known.id[value], absent, known.id[value - 1]],
+        "event": [int(known.event[value]), ORIGIN + DAY, int(known.event[value - 1])],
+        "arrived": [ORIGIN + 9 * DAY] * 3,
+    }
+    repeated, state = float(known.value[value - 1]), str(known.state[value - 1])
+    values = [1.0 - float(known.value[value]), 1.0, None if state else repeated]
+    call("label.add", {"endpoint": "late", **sent, "values": values, "states": ["", "", state]})
+    days.write(3, {1: good}, rows=40)
+    judged = days.judge(5)
+    assert [((one.since - ORIGIN) // DAY, one.outcomes) for one in judged.late] == [(0, 1), (1, 1)]
+    after = call("monitor.series", {"endpoint": "late"})
+    assert [one.late for one in after.judgements] == [1, 1, 0, 0]
+    assert after.judgements[0].verdicts == series.judgements[0].verdicts
+    days.write(4, {1: good}, rows=40)
+    assert days.judge(6).late == ()
+    assert days.facts("monitor.judged")[-2].data["late"] == [
+        {"since": ORIGIN, "outcomes": 1}, {"since": ORIGIN + DAY, "outcomes": 1}
+    ]  # fmt: skip
+
+
+def read_ids(days: Days, day: int) -> set[str]:
+    with days.platform.ground.catalog.read() as tx:
+        return set(labels.read(tx, "main", "late", ORIGIN + day * DAY, ORIGIN + (day + 1) * DAY).id)
+
+
+def test_a_judgement_says_what_the_loss_was_held_to(days: Days) -> None:
+    days.platform.call("monitor.watch", {"endpoint": "late", "reference_days": 3, "tolerance": 0.02})
+    for day in range(5):
+        days.write(day, {1: good}, rows=60)
+        days.judge(day + 2)
+    found = days.platform.call("monitor.series", {"endpoint": "late", "version": 1})
+    first = found.curves[0].measures["brier"][:3]
+    assert [one.reference for one in found.judgements[:2]] == [None, None]
+    assert [one.reference for one in found.judgements[2:]] == pytest.approx([sum(first) / 3 + 0.02] * 3)
+    days.platform.call("monitor.watch", {"endpoint": "late", "loss": 0.1, "tolerance": 0.05})
+    days.write(5, {1: good}, rows=60)
+    days.judge(7)
+    assert days.platform.call("monitor.series", {"endpoint": "late"}).judgements[-1].reference == pytest.approx(0.15)
 
 
 def test_many_days_at_once_are_the_same_as_one_by_one(days: Days) -> None:

@@ -120,7 +120,7 @@ def test_columns_find_what_a_plain_loop_finds(rows: list[dict[Field, Any]], tree
     columns = Columns()
     columns.update((Row(f"{n:05}", row) for n, row in enumerate(rows)), 1)
     wanted = [f"{n:05}" for n, row in enumerate(rows) if plainly(tree, row)]
-    assert columns.find(tree, [], "", 100) == wanted[::-1]
+    assert columns.find(tree, [], "", 100) == (wanted[::-1], len(wanted))
 
 
 @given(runs, st.booleans(), st.integers(1, 7))
@@ -128,22 +128,25 @@ def test_order_is_stable_and_pages_join(rows: list[dict[Field, Any]], down: bool
     columns = Columns()
     columns.update((Row(f"{n:05}", row) for n, row in enumerate(rows)), 1)
     orders = [Order(RMSE, down)]
-    whole = columns.find(None, orders, "", 1_000)
-    assert whole is not None and sorted(whole) == [f"{n:05}" for n in range(len(rows))]
+    found = columns.find(None, orders, "", 1_000)
+    assert found is not None
+    whole, total = found
+    assert total == len(rows) and sorted(whole) == [f"{n:05}" for n in range(len(rows))]
     numbers = [rows[int(id)].get(RMSE) for id in whole]
     finite = [n for n in numbers if n is not None and not math.isnan(n)]
     assert finite == sorted(finite, reverse=down) and finite == numbers[: len(finite)]
     assert all(n is not None for n in numbers[: len(numbers) - numbers.count(None)])
     joined: list[str] = []
-    while found := columns.find(None, orders, joined[-1] if joined else "", page):
-        joined += found
+    while (found := columns.find(None, orders, joined[-1] if joined else "", page)) and found[0]:
+        assert found[1] == total
+        joined += found[0]
     assert joined == whole
 
 
 def test_like() -> None:
     columns = Columns()
     columns.update([Row("1", {TEAM: "alpha"}), Row("2", {TEAM: "Alps"}), Row("3", {TEAM: "a.p"})], 1)
-    assert columns.find(parse("tags.team like 'al%'"), [], "", 9) == ["1"]
-    assert columns.find(parse("tags.team ilike 'AL%'"), [], "", 9) == ["2", "1"]
-    assert columns.find(parse("tags.team like 'a.p'"), [], "", 9) == ["3"]
-    assert columns.find(parse("not tags.team like 'a_p'"), [], "", 9) == ["2", "1"]
+    assert columns.find(parse("tags.team like 'al%'"), [], "", 9) == (["1"], 1)
+    assert columns.find(parse("tags.team ilike 'AL%'"), [], "", 9) == (["2", "1"], 2)
+    assert columns.find(parse("tags.team like 'a.p'"), [], "", 9) == (["3"], 1)
+    assert columns.find(parse("not tags.team like 'a_p'"), [], "", 9) == (["2", "1"], 2)

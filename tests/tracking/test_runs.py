@@ -83,6 +83,9 @@ def test_search_follows_every_change(platform: Platform) -> None:
     assert search("tags.note is not null") == [0]
     page = platform.call("run.search", {"limit": 4})
     rest = platform.call("run.search", {"limit": 4, "after": page.next})
+    assert page.total == rest.total == 6
+    assert platform.call("run.search", {"where": "state = 'failed'", "limit": 1}).total == 1
+    assert platform.call("run.search", {"where": "state = 'lost'"}).total == 0
     assert [r.params["depth"] for r in (*page.items, *rest.items)] == [5, 4, 3, 2, 1, 0] and rest.next is None
     assert platform.call("run.search", {"experiment": "elsewhere"}).items == []
 

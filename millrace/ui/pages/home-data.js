@@ -85,7 +85,7 @@ async function open() {
 
 /** @param {any[]} answers to COUNTS */
 function named([datasets, views, pipelines, runs, failed, models, endpoints, plans]) {
-  return { datasets, views, pipelines, runs: runs?.items, failed: failed?.items || [], models, endpoints: endpoints || [], plans: plans || [] };
+  return { datasets, views, pipelines, runs: runs?.items, ran: runs?.total || 0, failed: failed?.items || [], fell: failed?.total || 0, models, endpoints: endpoints || [], plans: plans || [] };
 }
 
 /** Loads what is looked at: the endpoint's history, once. */
@@ -123,6 +123,7 @@ function take(facts) {
   });
   const own = facts.filter((fact) => fact.subject === home.watched.value?.endpoint.name);
   if (own.some((fact) => fact.kind === "monitor.judged")) wants.blocks = true;
+  if (own.some((fact) => fact.data.late?.length)) wants.past = true; // outcomes of judged blocks came late
   if (facts.some((fact) => COUNTED.test(fact.kind) || /^(rollout|gate)\./.test(fact.kind))) wants.counts = true;
   ask();
 }
@@ -132,7 +133,7 @@ function merged(fresh, known) {
   return [...all.values()].sort((a, b) => b.opened - a.opened);
 }
 
-const wants = { blocks: false, counts: false };
+const wants = { blocks: false, counts: false, past: false };
 let asking = false;
 
 /** One request at a time, at most one a second, with whatever changed meanwhile. */
@@ -148,8 +149,8 @@ async function ask() {
   }
 }
 
-async function refresh({ blocks, counts }) {
-  wants.blocks = wants.counts = false;
+async function refresh({ blocks, counts, past }) {
+  wants.blocks = wants.counts = wants.past = false;
   const watched = home.watched.value;
   const last = watched?.judgements.at(-1)?.since;
   const about = { endpoint: watched?.endpoint.name };
@@ -171,7 +172,7 @@ async function refresh({ blocks, counts }) {
   });
   const { counts: now, watched: held, models: kept } = home;
   const unseen = now.value.endpoints.length && !held.value;
-  if (unseen || (now.value.models || []).length > Object.keys(kept.value).length) await detail();
+  if (past || unseen || (now.value.models || []).length > Object.keys(kept.value).length) await detail();
   await new Promise((done) => setTimeout(done, 1_000));
 }
 

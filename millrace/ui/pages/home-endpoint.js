@@ -187,11 +187,12 @@ function Coverage({ axis, rows }) {
   const row = useRow(rows, axis);
   const x = useMemo(() => rows.map((one) => one.at), [rows]);
   const lines = useMemo(() => [{ label: "known", values: rows.map((one) => one.value), color: "--v3", width: 1.75, fill: true, step: true }], [rows]);
-  const reading = row && html`<strong>${day(row.at)}</strong> <span class="read"><b>${percent(row.value)}</b> of <b>${whole(row.rows)}</b> answers have an outcome</span>${row.failed > 0 && html`<span class="read"><b>${whole(row.failed)}</b> failed</span>`}`;
+  const reading = row && html`<strong>${day(row.at)}</strong> <span class="read"><b>${percent(row.value)}</b> of <b>${whole(row.rows)}</b> answers have an outcome</span>${row.failed > 0 && html`<span class="read"><b>${whole(row.failed)}</b> failed</span>`}${row.late > 0 && html`<span class="read"><b>${whole(row.late)}</b> came or changed after it was judged</span>`}`;
   const table = {
     columns: [
       { label: "day", cell: (one) => day(one.at), text: true }, { label: "known", cell: (one) => percent(one.value) }, { label: "answers", cell: (one) => whole(one.rows) },
       { label: "labelled", cell: (one) => whole(one.labelled) }, { label: "failed", cell: (one) => whole(one.failed) },
+      { label: "late", cell: (one) => whole(one.late) },
     ],
     rows,
   };

@@ -144,18 +144,6 @@ function verdicts({ data }) {
 /** The decisions worth a mark above the lanes. */
 export const marked = (decisions) => decisions.filter((one) => /promoted|forced|rolled_back|refused|breached/.test(one.kind));
 
-/** The bound that the champion's loss is held to in a block: its reference and the tolerance. */
-export function bound(watched, plan, judgement) {
-  if (typeof judgement.reference === "number") return judgement.reference;
-  if (plan?.loss !== null && plan?.loss !== undefined) return plan.loss + plan.tolerance;
-  const days = plan?.reference_days ?? 7;
-  const curve = watched.curves.find((one) => one.version === judgement.champion);
-  const losses = curve?.measures[lossName(plan)] || [];
-  const own = losses.filter((loss, place) => loss !== null && curve.since[place] >= judgement.champion_since && curve.since[place] <= judgement.since);
-  if (own.length < days) return null;
-  return own.slice(0, days).reduce((sum, loss) => sum + loss, 0) / days + (plan?.tolerance ?? 0.01);
-}
-
 export const lossName = (plan) => (plan?.metric === "squared" ? "squared" : "brier");
 const LOSS = { brier: "Brier score", squared: "Squared error" };
 export const lossTitle = (plan) => LOSS[lossName(plan)];
@@ -166,7 +154,7 @@ export function losses(watched, plan) {
   const byVersion = new Map(watched.curves.filter((one) => one.version).map((curve) => [curve.version, at(curve, curve.measures[name] || [])]));
   const aucs = new Map(watched.curves.filter((one) => one.version).map((curve) => [curve.version, at(curve, curve.auc)]));
   return watched.judgements.map((one) => {
-    const limit = bound(watched, plan, one);
+    const limit = one.reference ?? null;
     const verdict = one.verdicts.loss;
     const [low, high] = limit !== null && verdict?.interval ? verdict.interval.map((end) => end + limit) : [null, null];
     const mean = limit !== null && verdict?.effect !== null && verdict?.n ? verdict.effect + limit : null;
@@ -203,11 +191,13 @@ export function drifts(watched) {
   });
 }
 
-/** The rows of the coverage chart: by day, the share of rows whose outcome is known. */
+/** The rows of the coverage chart: by day, the share of rows whose outcome was known in time, and what came later. */
 export function coverages(watched) {
   const curve = watched.curves.find((one) => one.version === 0);
+  const late = new Map(watched.judgements.map((one) => [one.since, one.late]));
   return (curve?.since || []).map((since, place) => ({
     at: since, value: curve.coverage[place], rows: curve.rows[place], labelled: curve.labelled[place], failed: curve.failed[place],
+    late: late.get(since) || 0,
   }));
 }
 

@@ -73,7 +73,7 @@ function Start() {
 
 function WheelNow() {
   const { counts, decisions, incidents, rollouts, models, watched, beats } = home;
-  const { datasets, views, pipelines, runs, failed, endpoints, plans } = counts.value;
+  const { datasets, views, pipelines, runs, ran, fell, endpoints, plans } = counts.value;
   const of = (list) => (list ? list.length : null);
   const running = (runs || []).filter((run) => ["queued", "running"].includes(run.state)).length;
   const versions = Object.values(models.value).reduce((sum, model) => sum + model.newest, 0);
@@ -88,8 +88,8 @@ function WheelNow() {
   const stations = [
     { name: "data", count: of(datasets), noun: datasets?.length === 1 ? "dataset" : "datasets", note: versionsOf(datasets) },
     { name: "features", count: of(views), noun: views?.length === 1 ? "view" : "views", note: "" },
-    { name: "training", count: of(pipelines), noun: pipelines?.length === 1 ? "pipeline" : "pipelines", tone: running ? "live" : failed.length ? "wait" : "",
-      note: running ? many(running, "run now", "runs now") : failed.length ? `${failed.length} failed` : runs?.length ? `${runs.length < 50 ? runs.length : "50+"} runs` : "" },
+    { name: "training", count: of(pipelines), noun: pipelines?.length === 1 ? "pipeline" : "pipelines", tone: running ? "live" : fell ? "wait" : "",
+      note: running ? many(running, "run now", "runs now") : fell ? `${whole(fell)} failed` : ran ? many(ran, "run", "runs") : "" },
     { name: "registry", count: versions, noun: versions === 1 ? "version" : "versions", note: many(Object.keys(models.value).length, "model") },
     { name: "rollout", count: under.length, noun: "under way", tone: under.length ? "live" : "",
       note: under.length ? `v${under[0].version} ${under[0].state === "canary" ? `canary ${under[0].weight / 100} %` : "in shadow"}` : `${rollouts.value.length} so far` },
