@@ -26,6 +26,8 @@ def _conflict(meaning: str) -> Code:
 
 
 CODES: dict[str, Code] = {
+    # the client's own disk
+    "spool.unwritable": Code(507, 1, "what a server that is away could not take cannot be kept on disk"),
     # access
     "access.denied": Code(403, 4, "the actor may not do this"),
     "access.foreign": Code(403, 4, "the request came from another host or origin"),

@@ -37,6 +37,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("url", "", str, "address of a server; empty means embedded in this process"),
     Setting("token", "", str, "token shown to the server"),
     Setting("workspace", "main", str, "workspace that names are looked up in"),
+    Setting("spool", "", str, "folder for what a server that is away could not take; empty means the user's own data"),
     Setting("catalog", "", str, "PostgreSQL URL of the catalog; empty means SQLite in the directory"),
     Setting("host", "127.0.0.1", str, "address the server binds to"),
     Setting("port", 7717, int, "port the server binds to", most=65_535),

@@ -222,6 +222,42 @@ def demo(ctx: click.Context, dir_: str, port: int, days: int, search: int, unpla
 
 
 @cli.group()
+def spool() -> None:
+    """What a server that was away could not take."""
+
+
+@spool.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_context
+def spool_list(ctx: click.Context, as_json: bool) -> None:
+    """List the runs whose calls wait on this machine."""
+    from millrace.base.config import load
+    from millrace.sdk.client import spool_of
+    from millrace.sdk.spool import listed
+
+    rows = [one._asdict() for one in listed(spool_of(load()))]
+    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows))
+
+
+@spool.command("send")
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.pass_context
+def spool_send(ctx: click.Context, as_json: bool) -> None:
+    """Send what waits for this server, each call exactly once."""
+    from millrace.base.config import load
+    from millrace.sdk.client import connect, spool_of
+    from millrace.sdk.spool import send_all
+
+    given = {name: ctx.obj[name] or "" for name in ("url", "dir", "token", "workspace")}
+    client = connect(**given)
+    try:
+        done = send_all(client, spool_of(load()))
+    finally:
+        client.close()
+    click.echo(show.as_json(done._asdict()) if as_json or ctx.obj["json"] else show.as_text(done._asdict()))
+
+
+@cli.group()
 def config() -> None:
     """The settings and where each value comes from."""
 

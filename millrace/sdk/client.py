@@ -53,7 +53,13 @@ class Answer(NamedTuple):
 
 
 class Home(Protocol):
-    """Where the verbs run."""
+    """Where the verbs run. `name` is an address, or the directory that is served or embedded.
+
+    `spool` is where a program keeps what the home cannot take while it is away; None where it cannot be away.
+    """
+
+    name: str
+    spool: Path | None
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any: ...
     def put(self, content: bytes) -> str: ...
@@ -103,6 +109,8 @@ class Embedded:
     def __init__(self, config: Config) -> None:
         from millrace.assemble import Platform
 
+        self.name = str(Path(config["dir"]).absolute())
+        self.spool: Path | None = None
         self.platform = Platform(config)
         self.platform.start()
 
@@ -131,9 +139,11 @@ class Embedded:
 class Remote:
     """A server at a URL. Retries what is safe to retry: every verb carries an idempotency key."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", name: str = "", spool: Path | None = None) -> None:
         import urllib3
 
+        self.name = name or url.rstrip("/")
+        self.spool = spool
         self.url = url.rstrip("/")
         self._ids = Ids()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -244,7 +254,7 @@ def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") 
 
 def _home(config: Config) -> Home:
     if config["url"]:
-        return Remote(config["url"], config["token"])
+        return Remote(config["url"], config["token"], spool=spool_of(config))
     from millrace.http.holder import holder
 
     folder = Path(config["dir"]).absolute()
@@ -257,4 +267,9 @@ def _home(config: Config) -> Home:
             )
         time.sleep(0.05)
         held = holder(folder)
-    return Remote(held.url, config["token"]) if held else Embedded(config)
+    return Remote(held.url, config["token"], str(folder), spool_of(config)) if held else Embedded(config)
+
+
+def spool_of(config: Config) -> Path:
+    """The folder of the spool: the setting, or the user's own data."""
+    return Path(config["spool"]) if config["spool"] else Path.home() / ".local" / "share" / "millrace" / "spool"

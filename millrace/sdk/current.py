@@ -50,4 +50,8 @@ def _hold(made: Client) -> Client:
     atexit.unregister(close)
     atexit.register(close)
     _held[:] = [made]
+    if made.home.spool is not None:
+        from millrace.sdk.spool import send_later
+
+        send_later(made, made.home.spool)
     return made

@@ -4,8 +4,9 @@
         for epoch in range(100):
             mr.log(epoch, loss=...)      # or run.log(epoch, loss=...)
 
-Logging never slows training: a point goes into memory, and a thread of its own sends batches. What a lost server could
-not take is sent again, by the same key, until the run is finished; what is still left then is told as an error.
+Logging never slows training: a point goes into memory, and a thread of its own sends batches. What a server that is
+away could not take is kept on disk and sent when it is back, by this program or a later one, each call exactly once
+(`millrace.sdk.spool`). A platform inside this process is never away: what it cannot write is told as an error.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from millrace.base.ids import Ids
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 from millrace.sdk.show import Shown, cell, count, day
+from millrace.sdk.spool import PASSING, Head, Spool
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,19 +36,20 @@ _log = logging.getLogger("millrace.sdk")
 _EVERY_S = 0.5
 _BATCH = 5_000
 _MOST = 2_000_000
-_PASSING = frozenset({"server.unreachable", "server.busy", "server.stopping", "catalog.busy", "catalog.unreachable"})
+_AGAIN_S = 5.0
 Point = tuple[str, float | None, int, int]
 
 
 class RunLog(Shown):
     """A run that this program logs to; see `run`. Safe from any thread."""
 
-    def __init__(self, client: Client, started: Record) -> None:
-        self.id = str(started["id"])
-        self.experiment = str(started["experiment"])
-        self.name = str(started["name"])
-        self._client = client
-        self._sender = _Sender(client, self.id)
+    def __init__(self, calls: _Calls, experiment: str, name: str) -> None:
+        self.id = calls.run
+        self.experiment = experiment
+        self.name = name
+        self._calls = calls
+        self._client = calls.client
+        self._sender = _Sender(calls)
         self._steps: dict[str, int] = {}
         self._outputs: dict[str, str] = {}
         self._open = ExitStack()
@@ -62,7 +65,7 @@ class RunLog(Shown):
 
     def _record(self, values: Mapping[str, Any], step: int | None) -> None:
         self._check()
-        at = time.time_ns() // 1_000
+        at = _now()
         for key, value in values.items():
             place = self._steps.get(key, 0) if step is None else step
             self._steps[key] = place + 1
@@ -72,13 +75,13 @@ class RunLog(Shown):
     def params(self, **params: Any) -> RunLog:
         """Say parameters, once each; itself. Errors: `run.param` for one that has another value already."""
         self._check()
-        self._client.call("run.log", run=self.id, params=params)
+        self._calls.make("run.log", {"run": self.id, "params": params})
         return self
 
     def tag(self, **tags: Any) -> RunLog:
         """Set tags; itself."""
         self._check()
-        self._client.call("run.log", run=self.id, tags={key: str(value) for key, value in tags.items()})
+        self._calls.make("run.log", {"run": self.id, "tags": {key: str(value) for key, value in tags.items()}})
         return self
 
     def output(self, name: str, content: bytes | str | Path) -> str:
@@ -92,11 +95,11 @@ class RunLog(Shown):
                 content = Path(content).read_bytes()
             except OSError as fault:
                 raise MillraceError("file.unknown", f"{str(content)!r} cannot be read: {fault}", "check it") from fault
-        self._outputs[name] = self._client.home.put(content)
+        self._outputs[name] = self._calls.put(content)
         return self._outputs[name]
 
     def flush(self) -> None:
-        """Wait until everything that was logged is written. Errors: what writing it raised last."""
+        """Wait until everything that was logged is written, or kept on disk. Errors: what writing it raised last."""
         self._sender.flush()
 
     def finish(self, state: str = "finished", because: str = "") -> RunLog:
@@ -113,7 +116,9 @@ class RunLog(Shown):
         except MillraceError as fault:
             lost = fault
         told = {"code": "step.raised", "message": because, "hint": ""} if because else None
-        self._client.call("run.finish", run=self.id, state=state, outputs=self._outputs, fault=told)
+        ended = {"state": state, "outputs": self._outputs, "fault": told, "at": _now()}
+        self._calls.make("run.finish", {"run": self.id, **ended})
+        self._calls.close()
         if lost is not None:
             raise lost
         return self
@@ -168,11 +173,72 @@ class RunLog(Shown):
         return f"{self._named()} of {self.experiment}, {found['state']}{': ' + shown if shown else ''}"
 
 
+class _Calls:
+    """The calls of one run: made at its home, or kept on disk from the first that finds it away until all are sent."""
+
+    def __init__(self, client: Client, run: str) -> None:
+        self.client, self.run = client, run
+        self._ids = Ids()
+        home = client.home
+        self._spool = Spool(home.spool, Head(home.name, client.workspace, run)) if home.spool is not None else None
+        self._tried = 0.0
+
+    def make(self, op: str, request: dict[str, Any], key: str = "") -> Record | None:
+        """The answer, or None for a call that is kept. Errors: the verb's; `spool.unwritable`."""
+        key, spool = key or self._ids.new(), self._spool
+        if spool is not None and spool.waiting:
+            spool.append(key, op, request)
+            return None
+        try:
+            return self.client.once(key, op, **request)  # type: ignore[no-any-return]  # a verb's answer
+        except MillraceError as fault:
+            if spool is None or fault.code not in PASSING:
+                raise
+            _log.warning("run %s: %s; it goes on, kept in %s", self.run, fault.message, spool.path)
+            spool.append(key, op, request)
+            self._tried = time.monotonic()
+            return None
+
+    def put(self, content: bytes) -> str:
+        """Store the bytes of an output; their digest. Errors: `store.full`, `spool.unwritable`."""
+        spool = self._spool
+        if spool is not None and spool.waiting:
+            return spool.keep(content)
+        try:
+            return self.client.home.put(content)
+        except MillraceError as fault:
+            if spool is None or fault.code not in PASSING:
+                raise
+            return spool.keep(content)
+
+    def look(self) -> None:
+        """Send what is kept, if it is time to look whether the home is back."""
+        if self._spool is None or not self._spool.waiting or time.monotonic() - self._tried < _AGAIN_S:
+            return
+        self._send(self._spool)
+
+    def close(self) -> None:
+        """No call comes any more; what is kept is tried once."""
+        if self._spool is not None:
+            if self._spool.waiting:
+                self._send(self._spool)
+            if self._spool.waiting:
+                _log.warning("run %s is kept in %s: `millrace spool send` sends it", self.run, self._spool.path)
+            self._spool.close()
+
+    def _send(self, spool: Spool) -> None:
+        try:
+            spool.send(self.client)
+        except MillraceError as fault:
+            _log.info("run %s is still kept: %s", self.run, fault)
+        self._tried = time.monotonic()
+
+
 class _Sender:
     """Points in memory and the thread that writes them, in batches and in order."""
 
-    def __init__(self, client: Client, run: str) -> None:
-        self._client, self._run = client, run
+    def __init__(self, calls: _Calls) -> None:
+        self._calls = calls
         self._ids = Ids()
         self._change = threading.Condition()
         self._waiting: list[Point] = []
@@ -232,18 +298,19 @@ class _Sender:
                 going = self._going
             if going is not None:
                 self._write(*going)
+            self._calls.look()
 
     def _write(self, key: str, points: list[Point]) -> None:
         fault: MillraceError | None = None
         try:
-            self._client.once(key, "run.log", run=self._run, points=points)
+            self._calls.make("run.log", {"run": self._calls.run, "points": points}, key)
         except MillraceError as raised:
             fault = raised
         except Exception as raised:  # a client that was closed under it, above all
             fault = MillraceError("server.unreachable", f"the points were not taken: {raised}")
         with self._change:
             self._fault = fault
-            if fault is None or fault.code not in _PASSING or self._closing:
+            if fault is None or fault.code not in PASSING or self._closing:
                 self._dropped += len(points) if fault is not None else 0
                 self._going = None
             self._change.notify_all()
@@ -316,13 +383,22 @@ def run(
     from millrace.sdk.pipelines import git_of
 
     used = client or current()
+    calls = _Calls(used, Ids().new())
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     origin = {"git": git_of(Path(main).resolve()) if main else {}, "host": platform.node()}
-    started = used.call(
-        "run.start", experiment=experiment, name=name, params=dict(params or {}), parent=parent, origin=origin,
-        tags={key: str(value) for key, value in (tags or {}).items()},
+    name = name or f"run-{calls.run[-6:]}"
+    calls.make(
+        "run.start",
+        {
+            "id": calls.run, "experiment": experiment, "name": name, "params": dict(params or {}), "parent": parent,
+            "origin": origin, "tags": {key: str(value) for key, value in (tags or {}).items()}, "at": _now(),
+        },
     )  # fmt: skip
-    return RunLog(used, started)
+    return RunLog(calls, experiment, name)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
 
 
 def experiment(name: str, *, client: Client | None = None) -> ExperimentHandle:

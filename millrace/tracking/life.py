@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from millrace.access.context import Context
+from millrace.base.clock import Micros
 from millrace.base.errors import unknown
 from millrace.base.names import check_name
 from millrace.catalog.tx import Tx
@@ -48,8 +49,13 @@ def begin(
     parent: str | None = None,
     origin: Origin | None = None,
     inputs: Sequence[Input] = (),
+    id: str = "",
+    at: Micros = 0,
 ) -> Run:
-    """A new run, queued or running; a running one is a fact at once. Errors: `name.invalid`, `run.unknown` (parent)."""
+    """A new run, queued or running; a running one is a fact at once. Errors: `name.invalid`, `run.unknown` (parent).
+
+    `id` and `at`, when it began (micros), where its program says so.
+    """
     ensure_experiment(cx, experiment)
     if parent is not None and tables.state(cx.tx, cx.workspace, parent) is None:
         raise unknown("run", parent)
@@ -57,10 +63,11 @@ def begin(
     for key in params:
         rules.check_key("parameter", key)
     rules.check_texts("tag", tags)
-    id = cx.new_id()
+    id = id or cx.new_id()
+    since = min(at, cx.now) if at > 0 else cx.now
     made = Run(
         id=id, experiment=experiment, name=name or f"{subject or kind}-{id[-6:]}", kind=kind, subject=subject,
-        state=state, actor=cx.actor, parent=parent, queued=cx.now, started=cx.now if state == "running" else None,
+        state=state, actor=cx.actor, parent=parent, queued=since, started=since if state == "running" else None,
         ended=None, origin=origin or Origin(), inputs=tuple(inputs), params=params, tags=tags,
     )  # fmt: skip
     tables.add_run(cx.tx, cx.workspace, made)
@@ -118,12 +125,13 @@ def end(
     outputs: Mapping[str, str] | None = None,
     fault: Fault | None = None,
     data: Mapping[str, Any] | None = None,
+    at: Micros = 0,
 ) -> Run:
-    """A run is over: seal its series, write its outcome and the fact. Errors: `run.over`."""
+    """A run is over, now or since `at`: seal its series, write its outcome and the fact. Errors: `run.over`."""
     over = msgspec.structs.replace(
         run,
         state=rules.next_state(run.id, run.state, state),
-        ended=cx.now,
+        ended=max(min(at, cx.now), run.started or 0) if at > 0 else cx.now,
         outputs={**run.outputs, **(outputs or {})},
         fault=fault,
     )

@@ -8,11 +8,12 @@ import numpy as np
 from msgspec import Struct, field
 
 from millrace.access.context import Context
+from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog.tx import page_size
 from millrace.store import tree
-from millrace.tracking import life, search, series, tables
+from millrace.tracking import life, rules, search, series, tables
 from millrace.tracking.records import Experiment, Fault, Input, Origin, Point, Run, Series
 
 
@@ -22,7 +23,11 @@ class MakeExperiment(Struct, frozen=True):
 
 
 class StartRun(Struct, frozen=True):
-    """A run that somebody's own program makes. The experiment is made when it is not there."""
+    """A run that somebody's own program makes. The experiment is made when it is not there.
+
+    A program may name the run by an `id` of its own making, and say when it began (`at`, micros; never later than now):
+    then it can go on while the server is away.
+    """
 
     experiment: str
     name: str = ""
@@ -31,6 +36,8 @@ class StartRun(Struct, frozen=True):
     parent: str | None = None
     origin: Origin = Origin()
     inputs: tuple[Input, ...] = ()
+    id: str = ""
+    at: Micros = 0
 
 
 class LogRun(Struct, frozen=True):
@@ -52,12 +59,16 @@ class Logged(Struct, frozen=True):
 
 
 class FinishRun(Struct, frozen=True):
-    """`outputs` are digests of stored bytes or trees, by name. A failed run may say why."""
+    """`outputs` are digests of stored bytes or trees, by name. A failed run may say why.
+
+    `at` is when it ended (micros), if that was before now.
+    """
 
     run: str
     state: Literal["finished", "failed", "cancelled"] = "finished"
     outputs: dict[str, str] = field(default_factory=dict)
     fault: Fault | None = None
+    at: Micros = 0
 
 
 class WhichRun(Struct, frozen=True):
@@ -112,13 +123,18 @@ def list_experiments(ask: Nothing, cx: Context) -> list[Experiment]:
 
 @op("run.start", permission="run:write")
 def start(ask: StartRun, cx: Context) -> Run:
-    """Start a run that your own program logs to.
+    """Start a run that your own program logs to. The same `id` again is answered by the run that has it.
 
-    Errors: name.invalid, run.unknown, request.invalid.
+    Errors: name.invalid, run.unknown, request.invalid, idempotency.mismatch.
     """
+    if ask.id and tables.state(cx.tx, cx.workspace, rules.check_id(ask.id)) is not None:
+        held = life.find(cx.tx, cx.workspace, ask.id)
+        if (held.experiment, held.actor, held.kind) != (ask.experiment, cx.actor, "run"):
+            raise MillraceError("idempotency.mismatch", f"there is another run {ask.id}", "use a new id")
+        return held
     return life.begin(
         cx, ask.experiment, name=ask.name, params=ask.params, tags=ask.tags, parent=ask.parent,
-        origin=ask.origin, inputs=ask.inputs,
+        origin=ask.origin, inputs=ask.inputs, id=ask.id, at=ask.at,
     )  # fmt: skip
 
 
@@ -144,7 +160,7 @@ def finish(ask: FinishRun, cx: Context) -> Run:
         raise MillraceError("run.managed", f"run {run.id} is run by the platform", f"millrace run cancel {run.id}")
     for digest in ask.outputs.values():
         tree.keep_any(cx.blobs, digest)
-    return life.end(cx, run, ask.state, ask.outputs, ask.fault)
+    return life.end(cx, run, ask.state, ask.outputs, ask.fault, at=ask.at)
 
 
 @op("run.get", permission="run:read", kind="read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from millrace.tracking.records import OVER, Point, State
 KEY_LIMIT = 250
 TEXT_LIMIT = 8_000
 POINTS_LIMIT = 100_000
+_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _LARGEST = 1.7976931348623157e308
 _NEXT: dict[State, tuple[State, ...]] = {
     "queued": ("running", "failed", "cancelled"),
@@ -33,6 +35,13 @@ def check_open(run: str, now: State, what: str) -> None:
     """Errors: `run.over` if nothing more may be logged."""
     if now in OVER:
         raise MillraceError("run.over", f"run {run} is {now}: it takes no more {what}", "start a new run, or set a tag")
+
+
+def check_id(id: str) -> str:
+    """`id` if a program may name its run so. Errors: `request.invalid`."""
+    if not _ID.fullmatch(id):
+        raise MillraceError("request.invalid", f"{id[:60]!r} is no run id", "26 characters, as millrace.base.ids makes")
+    return id
 
 
 def check_key(kind: str, key: str) -> str:

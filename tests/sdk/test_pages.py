@@ -1,4 +1,4 @@
-"""The examples of docs/sdk.md do what the page says, and the map of the pages knows every page."""
+"""The examples of pages do what the page says, and the map of the pages knows every page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tidy.source import ROOT
 
 DOCS = ROOT / "docs"
 
 
-def test_the_page_s_examples_print_what_it_shows(tmp_path: Path) -> None:
-    blocks = re.findall(r"```(python|text)\n(.*?)```", (DOCS / "sdk.md").read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["sdk.md", "tracking.md", "upkeep.md"])
+def test_a_page_s_examples_print_what_it_shows(tmp_path: Path, page: str) -> None:
+    blocks = re.findall(r"```(python|text)\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     (tmp_path / "program.py").write_text("\n".join(text for kind, text in blocks if kind == "python"))
     shown = "".join(text for kind, text in blocks if kind == "text")
     done = subprocess.run(
