@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from blake3 import blake3
 from msgspec import Struct
 
 from millrace.base.errors import MillraceError
@@ -110,6 +109,8 @@ class Spool:
 
     def keep(self, content: bytes) -> str:
         """Keep the bytes of an output; their digest. Errors: `spool.unwritable`."""
+        from blake3 import blake3
+
         digest = blake3(content).hexdigest()
         place = self.path.with_suffix(".blobs")
         with _writing(self.path):
