@@ -49,7 +49,7 @@ class Server:
             if self._process.poll() is not None:
                 break
             held = holder(self.folder)
-            if held is not None and held.pid == self._process.pid and _answers(held.url):
+            if held is not None and held.pid == self._process.pid and held.url and _answers(held.url):
                 return
             time.sleep(0.02)
         raise MillraceError(
