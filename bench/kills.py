@@ -38,7 +38,7 @@ def main() -> int:
     sys.stdout.write(
         f"{given.days} days, undisturbed: {whole.seconds:.0f} s, {promoted} promotions\n"
         f"with {sum(fell.values())} kills: {killed.seconds:.0f} s; {fell['days']} fell on the close of a day "
-        f"(judging, training, rollouts), {fell['hours']} on its hours\n"
+        f"(judging, training, rollouts) or on taking up again, {fell['hours']} on its hours\n"
         f"from the kill to the next answer: median {np.median(restarts):.2f} s, at most {restarts.max():.2f} s\n"
         f"acknowledged and looked for: {len(heard.predictions):,} predictions, {len(heard.labels):,} labels, "
         f"{len(heard.pushed):,} pushes, {len(heard.blobs):,} blobs, {len(heard.facts):,} facts\n"

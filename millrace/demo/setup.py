@@ -40,7 +40,7 @@ def ingest(client: Client, until: Micros) -> dict[str, Any]:
     return versions
 
 
-def train(client: Client, until: Micros, say: Say, search: int) -> RunHandle:
+def train(client: Client, until: Micros, say: Say, search: int, seed: int = 0) -> RunHandle:
     """What a naive join would show, a small search, and the first model's run."""
     naive = start(delays_naively, {"until": until}, client).wait().value()
     say(
@@ -50,7 +50,7 @@ def train(client: Client, until: Micros, say: Say, search: int) -> RunHandle:
     if not search:
         return start(delays, {"until": until}, client).wait()
     study = tune(
-        delays, maximize="auc", trials=search, client=client, until=until, leaves=ints(7, 31),
+        delays, maximize="auc", trials=search, client=client, seed=seed, until=until, leaves=ints(7, 31),
         rounds=ints(30, 80), rate=floats(0.06, 0.2, log=True),
     )  # fmt: skip
     best = study.best

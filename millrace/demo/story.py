@@ -17,14 +17,16 @@ START: Micros = tables.FIRST + 59 * DAY
 
 
 class Story:
-    """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts trials of tuning."""
+    """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts trials of tuning,
+    `seed` draws them."""
 
     def __init__(
         self, folder: Path, port: int = 0, until: Micros = tables.END, planted: bool = True, search: int = 6,
-        labels: bool = True, quiet: bool = False,
+        labels: bool = True, quiet: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
         self.folder, self.until = folder, until
         self._planted, self._search, self._labels, self._quiet = planted, search, labels, quiet
+        self._seed = seed
         self._began = time.monotonic()
         self.server = Server(folder, port)
         self.client = self._connect("")
@@ -46,7 +48,7 @@ class Story:
             self.say(f"{name}@{version['number']}: {version['rows']:,} rows, {len(version['columns'])} columns")
         if not any(model["name"] == ENDPOINT for model in self.client.call("model.list")):
             self.client.call("model.make", name=ENDPOINT, approvals=1)
-        run = setup.train(self.client, START, self.say, self._search)
+        run = setup.train(self.client, START, self.say, self._search, self._seed)
         setup.approve(self.client, setup.people(self.client), self._connect)
         setup.deploy(self.client, run, self.say)
 

@@ -24,6 +24,7 @@ from millrace.stats.student import normal_quantile
 from millrace.stats.verdict import ALARM, PROVEN, UNDECIDED, Verdict, check_alpha, check_margin, finite
 
 YEAR_DAYS = 365
+MOST_ERRORS = 1_000.0  # times what is usual; a guard that tolerates more has no mathematics
 LEAST_ROWS = 30
 
 
@@ -40,7 +41,7 @@ def check_policy(policy: Policy) -> Policy:
     days = policy.shadow_days, policy.step_days, policy.canary_days, policy.watch_days, policy.gate_days
     if min(days) < 0 or policy.step_rows < 0:
         raise MillraceError("policy.invalid", "a number of days or rows below 0", "use 0 or more")
-    if policy.error_margin <= 0 or not 0 < policy.error_rate < 1:
+    if not 0 < policy.error_margin < MOST_ERRORS or not 0 < policy.error_rate < 1:
         raise MillraceError("policy.invalid", "an impossible tolerance of errors", "such as 1.0 and 0.05")
     return policy
 

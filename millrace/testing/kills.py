@@ -275,6 +275,7 @@ def replayed(folder: Path, days: int, moments: Sequence[Moment] = ()) -> Told:
             before = killer.count
             client = Client(Listening(Remote(killer.server.url), heard), "main")
             replay = Replay(client, killer.server.url, START, until, each_hour=hour, each_day=day)
+            killer.closing = True  # it begins with closing the day that was sealed last
             replay._pool = _Asking(heard)  # type: ignore[assignment]  # it listens to one that is like it
             try:
                 replay.run()
