@@ -2,7 +2,7 @@
 
     python -m bench.kills [--kills 100] [--days 21] [--seed 1]
 
-The demo's flights over HTTP, with a plan that trains every other day and a policy that promotes nearly everything, so
+The demo's flights over HTTP, with a plan that trains every third day and a policy that promotes nearly everything, so
 that versions come and go meanwhile. SIGKILL falls on moments drawn evenly over the wall time of the undisturbed replay;
 a new server takes the directory, and the replay goes on. Looked at after every kill: what a client may see is whole.
 Looked at in the end: everything that was acknowledged is there, each promotion happened once, and the answers, labels,
@@ -28,7 +28,7 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=1)
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="millrace-") as scratch:
-        made = kills.prepared(Path(scratch) / "home", given.days)
+        made = kills.prepared(Path(scratch) / "home")
         whole = kills.replayed(kills.copied(made, Path(scratch) / "whole"), given.days)
         drawn = kills.moments(whole, given.kills, given.seed)
         killed = kills.replayed(kills.copied(made, Path(scratch) / "killed"), given.days, drawn)

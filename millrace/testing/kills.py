@@ -1,6 +1,6 @@
 """The demo's replay through a real server that is killed at random moments, and what must be true after it.
 
-    folder = prepared(tmp / "home", days=21)          # January and February; a loop that trains and promotes often
+    folder = prepared(tmp / "home")  # January and February; a loop that trains and promotes often
     whole = replayed(copied(folder, tmp / "whole"), 21)
     killed = replayed(copied(folder, tmp / "killed"), 21, moments(whole, count=100, seed=1))
     assert not contradictions(whole, killed)
@@ -31,18 +31,21 @@ from millrace.base.clock import DAY, HOUR, Micros
 from millrace.base.errors import MillraceError
 from millrace.data import life as data_life
 from millrace.data import read as data_read
+from millrace.demo import setup
 from millrace.demo.replay import ENDPOINT, Replay
 from millrace.demo.server import Server
-from millrace.demo.story import START, Story
+from millrace.demo.story import START
+from millrace.demo.training import delays
 from millrace.demo.views import DATASETS
-from millrace.sdk.client import Answer, Client, Home, Remote
+from millrace.sdk.client import Answer, Client, Home, Remote, connect
+from millrace.sdk.pipelines import start
 from millrace.serving import labels as serving_labels
 from millrace.serving import log as serving_log
 
 _SETTLED_S = 120.0
 _TRIES = 8  # starts of a replay without a kill between them
 PLAN: dict[str, Any] = {
-    "pipeline": "delays", "params": {"leaves": 7, "rounds": 20, "rate": 0.1}, "metric": "brier", "calendar_days": 2,
+    "pipeline": "delays", "params": {"leaves": 7, "rounds": 20, "rate": 0.1}, "metric": "brier", "calendar_days": 3,
     "history_days": 14, "rest_days": 1, "tolerance": 0.5,
 }  # fmt: skip
 POLICY: dict[str, Any] = {
@@ -88,6 +91,7 @@ class Listening:
 
     def __init__(self, home: Home, heard: Heard) -> None:
         self._home, self._heard = home, heard
+        self.name, self.spool = home.name, home.spool
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
         answer = self._home.call(op, request, workspace, key)
@@ -152,22 +156,24 @@ class Told(NamedTuple):
     seconds: float
 
 
-def prepared(folder: Path, days: int) -> Path:
-    """The demo's setting up, with a loop that trains every other day and a policy that lets nearly all pass."""
-    story = Story(folder, until=START + days * DAY, planted=False, search=0, quiet=True)
+def prepared(folder: Path) -> Path:
+    """The demo's setting up, with a loop that trains every third day and a policy that lets nearly all pass."""
+    server = Server(folder)
     try:
-        story.set_up()
-        story.client.call("monitor.watch", endpoint=ENDPOINT, **PLAN)
-        rule = next(one for one in story.client.call("rule.list") if one["name"] == "start-rollout")
-        request = {**rule["request"], "policy": POLICY}
-        story.client.call("rule.set", **{**_settable(rule), "request": request})
+        client = connect(url=server.url)
+        setup.ingest(client, START)
+        client.call("model.make", name=ENDPOINT, approvals=1)
+        run = start(delays, {"until": START, **PLAN["params"]}, client).wait()
+        setup.approve(client, setup.people(client), lambda secret: connect(url=server.url, token=secret))
+        setup.deploy(client, run, lambda said: None)
+        client.call("monitor.watch", endpoint=ENDPOINT, **PLAN)
+        rule = next(one for one in client.call("rule.list") if one["name"] == "start-rollout")
+        kept = {name: rule[name] for name in ("name", "on", "call", "where", "about")}
+        client.call("rule.set", **kept, request={**rule["request"], "policy": POLICY})
+        client.close()
     finally:
-        story.server.stop()
+        server.stop()
     return folder
-
-
-def _settable(rule: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: rule[name] for name in ("name", "on", "call", "request", "where", "about")}
 
 
 def copied(folder: Path, to: Path) -> Path:

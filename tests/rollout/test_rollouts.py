@@ -204,7 +204,13 @@ def test_a_promoted_version_can_be_taken_back(replay: Replay) -> None:
 
 def test_a_policy_that_cannot_be_is_refused(replay: Replay) -> None:
     number = replay.register(BLUNT)
-    for wrong in ({"steps": [5_000, 1_000]}, {"steps": [10_000]}, {"step_days": -1}, {"error_rate": 1.0}):
+    for wrong in (
+        {"steps": [5_000, 1_000]},
+        {"steps": [10_000]},
+        {"step_days": -1},
+        {"error_rate": 1.0},
+        {"error_margin": 1e3},
+    ):
         with pytest.raises(MillraceError) as fault:
             replay.start(number, **wrong)
         assert fault.value.code == "policy.invalid"
