@@ -39,6 +39,7 @@ def started(folder: Path, name: str, count: int) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_processes_share_one_chain_and_one_is_killed(tmp_path: Path) -> None:
     platform = fresh_platform(tmp_path / "home")
     writers = [started(tmp_path / "home", name, 20) for name in "ab"]

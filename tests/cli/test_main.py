@@ -30,6 +30,7 @@ def test_the_help_of_a_noun_and_a_verb(millrace: Any) -> None:
     assert_same("help_actor.txt", millrace("actor", "--help").out + "\n" + millrace("actor", "add", "--help").out)
 
 
+@pytest.mark.slow
 def test_answers_for_a_person_and_for_a_program(millrace: Any) -> None:
     assert millrace("experiment", "list") == (0, "\n", "")
     assert millrace("experiment", "list", "--json").out == "[]\n"

@@ -61,6 +61,7 @@ def test_the_doctor_looks(millrace: Any, server: Server) -> None:
     assert bad.code == 1 and "is it up? millrace up" in bad.out
 
 
+@pytest.mark.slow
 def test_a_refused_gate_has_an_exit_code_of_its_own(millrace: Any, tmp_path: Path) -> None:
     platform = open_platform(tmp_path / "other")
     tree = trees.make(platform.ground.blobs, files(1.0))

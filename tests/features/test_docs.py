@@ -13,6 +13,7 @@ import pytest
 from tests.tidy.source import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["data.md", "features.md"])
 def test_a_page_s_example_prints_what_it_shows(page: str, tmp_path: Path) -> None:
     blocks = dict(re.findall(r"```(python|text)\n(.*?)```", (ROOT / "docs" / page).read_text("utf-8"), re.DOTALL))

@@ -123,6 +123,7 @@ def kills(tmp_path: Path, seed: int, most: int) -> None:
     checked(home)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_killed_at_random_moments(tmp_path: Path, seed: int) -> None:
     kills(tmp_path, seed, 4)

@@ -49,6 +49,7 @@ class Sample(NamedTuple):
 ROWS = Sample(INPUTS, Part(X[:600]), Part(X[600:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "target"),
     [
@@ -73,6 +74,7 @@ def test_what_compiles_answers_alike(make: Callable[[], Any], target: Any, tmp_p
     assert scorer.manifest.parity is not None and scorer.manifest.parity.holds
 
 
+@pytest.mark.slow
 def test_unknown_values_and_categories_take_the_same_branch() -> None:
     holes = X.copy()
     holes[_RANDOM.random(X.shape) < 0.2] = np.nan
@@ -86,6 +88,7 @@ def test_unknown_values_and_categories_take_the_same_branch() -> None:
         assert "model.onnx" in files and parity.holes > 0 and parity.beyond == 0
 
 
+@pytest.mark.slow
 def test_what_would_answer_otherwise_is_kept_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(branches, "mend", lambda model, estimator: None)
     fitted = RandomForestClassifier(10, random_state=0).fit(X, Y)

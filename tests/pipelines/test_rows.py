@@ -94,6 +94,7 @@ def pushed(project: Project, ids: range) -> None:
     project.platform.call("dataset.push", {"tables": {"rides": rides, "outcomes": outcomes}})
 
 
+@pytest.mark.slow
 def test_a_run_reads_what_was_pushed_and_knows_the_bytes(project: Project) -> None:
     filled(project)
     project.write(project=CODE)
@@ -113,6 +114,7 @@ def test_a_run_reads_what_was_pushed_and_knows_the_bytes(project: Project) -> No
     assert {one.number for one in after.inputs if one.kind == "dataset"} == {2}
 
 
+@pytest.mark.slow
 def test_a_frame_that_cannot_be_resolved_fails_the_run(project: Project) -> None:
     project.write(project=CODE)
     assert project.run({"until": 0}).fault.code == "dataset.unknown"

@@ -182,6 +182,7 @@ def test_the_same_on_postgres(tmp_path: Path, postgres_url: str) -> None:
         platform.close()
 
 
+@pytest.mark.slow
 def test_a_step_whose_parent_was_killed_is_tried_again(project: Project, tmp_path: Path) -> None:
     gate, made = tmp_path / "gate", tmp_path / "made"
     project.write(

@@ -83,6 +83,7 @@ def test_a_better_challenger_is_promoted_step_by_step(replay: Replay) -> None:
     assert one != two
 
 
+@pytest.mark.slow
 def test_an_equal_challenger_is_not_promoted(replay: Replay) -> None:
     begin(replay, days=4)
     two = replay.register((-1.0, 1.1001, 0.0), params={"until": replay.now})
@@ -216,6 +217,7 @@ def test_a_policy_that_cannot_be_is_refused(replay: Replay) -> None:
         assert fault.value.code == "policy.invalid"
 
 
+@pytest.mark.slow
 def test_the_same_events_lead_to_the_same_digest(replay: Replay, tmp_path: Any) -> None:
     from millrace.assemble import open_platform
 
@@ -232,6 +234,7 @@ def test_the_same_events_lead_to_the_same_digest(replay: Replay, tmp_path: Any) 
     assert len(digests[0].items) == len(digests[1].items) > 4
 
 
+@pytest.mark.slow
 def test_a_version_is_forced_beside_a_challenger_that_goes_on(replay: Replay) -> None:
     one = begin(replay, days=3)
     two, three = replay.register(TRUE, params={"until": replay.now}), replay.register(HARMFUL)

@@ -64,6 +64,7 @@ def test_a_better_challenger_becomes_champion_by_the_loop_alone(replay: Replay) 
     assert not asked, replay.facts("loop.refused")
 
 
+@pytest.mark.slow
 def test_without_its_rule_nobody_is_judged(replay: Replay) -> None:
     begin(replay)
     replay.platform.call("rule.switch", {"name": "judge-rollout", "enabled": False})
@@ -87,6 +88,7 @@ def test_a_version_that_goes_back_gives_the_name_back(replay: Replay) -> None:
     assert moved.data["to"] == 1
 
 
+@pytest.mark.slow
 def test_a_refused_challenger_is_told_and_the_next_may_come(replay: Replay) -> None:
     begin(replay)
     days(replay, 10, rows=200)

@@ -14,7 +14,7 @@ from millrace.testing.server import serving
 from tests.registry.made import files
 
 
-@pytest.fixture(params=["embedded", "remote"])
+@pytest.fixture(params=["embedded", pytest.param("remote", marks=pytest.mark.slow)])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
     """The program's client, embedded or over HTTP: whatever is tested with it holds for both."""
     if request.param == "embedded":

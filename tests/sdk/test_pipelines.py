@@ -89,6 +89,7 @@ def test_a_program_runs_its_pipeline(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_program_runs_on_a_server(folder: Path, server: str) -> None:
     told, errors = ran(folder, MILLRACE_URL=server)
     assert told[:4] == ["finished", {"total": 60.0}, {"total": 60}, ["made", "made"]]
@@ -96,6 +97,7 @@ def test_the_same_program_runs_on_a_server(folder: Path, server: str) -> None:
     assert ran(folder, MILLRACE_DIR=str(folder / "home"))[0][3] == ["cached", "cached"]
 
 
+@pytest.mark.slow
 def test_a_failed_run_raises_what_its_step_told(folder: Path) -> None:
     text = (folder / "program.py").read_text()
     text = text.replace("    return [i for i", "    raise ValueError('no good')\n    return [i for i")
@@ -142,6 +144,7 @@ TRAINING = """
 """
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_and_nothing_of_it_is_loaded_here(folder: Path) -> None:
     (folder / "program.py").write_text(dedent(TRAINING))
     told, _ = ran(folder, MILLRACE_DIR=str(folder / "home"))

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from millrace.testing.server import serving
 from tests.tidy.source import ROOT
 
@@ -38,10 +40,12 @@ def test_it_is_short_and_its_page_shows_it() -> None:
     assert SHOWN in (ROOT / "README.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_embedded_it_prints_what_its_page_shows(tmp_path: Path) -> None:
     assert ran(tmp_path / "place") == SHOWN
 
 
+@pytest.mark.slow
 def test_on_a_server_it_prints_the_same_and_again(tmp_path: Path) -> None:
     with serving(tmp_path / "home") as server:
         assert ran(tmp_path / "place", MILLRACE_URL=server.url) == SHOWN

@@ -110,6 +110,7 @@ def test_what_is_lost_is_told(embedded: Client) -> None:
         other.finish()
 
 
+@pytest.mark.slow
 def test_the_end_of_a_program_finishes_its_run(tmp_path: Path) -> None:
     program = """
         import millrace as mr

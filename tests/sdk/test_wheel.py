@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from tests.tidy.source import ROOT
 
 PROGRAM = """
@@ -60,6 +62,7 @@ SHOWN = """\
 """
 
 
+@pytest.mark.slow
 def test_a_challenger_is_trained_from_the_program_s_own_pipeline(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(dedent(PROGRAM))
     done = subprocess.run(

@@ -62,6 +62,7 @@ class Callers:
             self._enough.notify_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_server_loses_no_answered_prediction(tmp_path: Path, workers: int) -> None:
     prepare(tmp_path)
@@ -157,6 +158,7 @@ def _until_all_answer(server: Server) -> None:
         _versions(server.url, 5, question([3]))
 
 
+@pytest.mark.slow
 def test_no_request_after_a_new_table_is_answered_by_the_old_one(tmp_path: Path) -> None:
     """With two workers under load: whoever begins to ask after the operator's answer gets the new version."""
     prepare(tmp_path)

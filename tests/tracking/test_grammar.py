@@ -115,6 +115,7 @@ def plainly(tree: Any, run: dict[Field, Any]) -> bool:
     }[tree.sign]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(runs, trees)
 def test_columns_find_what_a_plain_loop_finds(rows: list[dict[Field, Any]], tree: Any) -> None:
     columns = Columns()
@@ -123,6 +124,7 @@ def test_columns_find_what_a_plain_loop_finds(rows: list[dict[Field, Any]], tree
     assert columns.find(tree, [], "", 100) == (wanted[::-1], len(wanted))
 
 
+@pytest.mark.slow
 @given(runs, st.booleans(), st.integers(1, 7))
 def test_order_is_stable_and_pages_join(rows: list[dict[Field, Any]], down: bool, page: int) -> None:
     columns = Columns()

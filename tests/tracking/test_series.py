@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ def key_of(row: tuple[int, int, float]) -> tuple[int, int, bool, float]:
     return (row[0], row[1], math.isnan(row[2]), 0.0 if math.isnan(row[2]) else row[2] + 0.0)
 
 
+@pytest.mark.slow
 @given(points)
 def test_sealing_keeps_each_distinct_point_once_in_order(given_points: list[Point]) -> None:
     unpacked = series.unpack_batch(series.pack_batch(given_points))

@@ -95,6 +95,7 @@ def test_a_study_s_refusals(platform: Platform) -> None:
     assert [study.name for study in platform.call("study.list")] == ["s"]
 
 
+@pytest.mark.slow
 def test_tune_searches_a_pipeline(client: Client, module: Any) -> None:
     searched = module(SAMPLE).searched
     study = tuning.tune(
