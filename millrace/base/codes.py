@@ -32,6 +32,7 @@ CODES: dict[str, Code] = {
     "access.denied": Code(403, 4, "the actor may not do this"),
     "access.foreign": Code(403, 4, "the request came from another host or origin"),
     "access.required": Code(401, 4, "the server asks for a token"),
+    "access.throttled": Code(429, 4, "too many wrong tokens came from this address"),
     "actor.exists": _conflict("an actor of that name exists"),
     "actor.last": _conflict("somebody must stay an admin of everything"),
     "actor.unknown": _unknown("actor"),

@@ -16,15 +16,17 @@ class MillraceError(Exception):
     """An operating error.
 
     `code` is listed in `millrace.base.codes`; `message` says what happened, with the offending value;
-    `hint` is the next step, if possible a command or call that can be copied.
+    `hint` is the next step, if possible a command or call that can be copied; `after_s` says in how many seconds a
+    repetition may do better, where that is known.
     """
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, code: str, message: str, hint: str = "", *, after_s: int = 1) -> None:
         assert code in CODES, f"error code {code!r} is not listed: add it to millrace/base/codes.py"
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
+        self.after_s = after_s
 
     @property
     def status(self) -> int:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
-from millrace.http.doorman import Doorman
+from millrace.http.doorman import Doorman, remote_of
 from millrace.http.native import Native
 from millrace.http.page import Page
 from millrace.http.problem import defect, problem
@@ -70,7 +70,7 @@ class Application:
                     await page(scope, receive, watched)
                     return
             scope["app"] = self  # so that the framework raises where it would answer a refusal in plain text
-            scope["caller"] = self._doorman.admit(scope["method"], headers)
+            scope["caller"] = self._doorman.admit(scope["method"], headers, remote_of(scope))
             await self._framework(scope, receive, watched)
         except MillraceError as fault:
             if not started:

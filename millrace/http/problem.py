@@ -27,7 +27,7 @@ def told(fault: MillraceError) -> dict[str, Any]:
 
 def problem(fault: MillraceError) -> Response:
     """The answer for an operating error."""
-    headers = {"Retry-After": "1"} if fault.status == 503 else {}
+    headers = {"Retry-After": str(fault.after_s)} if fault.status in (429, 503) else {}
     return Response(_encode(told(fault)), fault.status, headers, "application/problem+json")
 
 

@@ -33,7 +33,7 @@ PASSING = frozenset({"server.unreachable", "server.busy", "server.stopping", "ca
 _BLOB = "blob"
 _STOPPING = PASSING | {
     "access.denied", "access.required", "access.foreign", "token.invalid", "token.expired", "workspace.unknown",
-    "store.full", "server.throttled",
+    "store.full", "access.throttled",
 }  # fmt: skip
 _log = logging.getLogger("millrace.sdk")
 

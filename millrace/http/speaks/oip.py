@@ -21,7 +21,7 @@ import millrace
 from millrace import waist
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
-from millrace.http.doorman import Doorman
+from millrace.http.doorman import Doorman, remote_of
 from millrace.serving import resident
 from millrace.serving.answering import Answered, Asked, check_request
 from millrace.serving.drain import Drains
@@ -78,6 +78,9 @@ class Question(Struct):
     outputs: list[Wanted] = field(default_factory=list)
 
 
+Who = tuple[dict[bytes, bytes], str]
+"""A request's headers, and the address that it came from."""
+
 _decode = msgspec.json.Decoder(Question).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -97,32 +100,33 @@ class OpenInference:
         started = perf_counter()
         try:
             body = await self._answer(scope, receive, started)
-            status = 200
+            status, after_s = 200, 0
         except MillraceError as fault:
-            status = fault.status
+            status, after_s = fault.status, fault.after_s
             told = f"{fault.message}; {fault.hint}" if fault.hint else fault.message
             body = _encode({"error": told, "code": fault.code})
         except Exception:
-            status, reference = 500, self._platform.ground.ids.new()
+            status, after_s, reference = 500, 0, self._platform.ground.ids.new()
             _log.exception("defect %s at %s %s", reference, scope["method"], scope["path"])
             body = _encode({"error": f"a defect in Millrace; the server's log names it {reference}"})
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
-        if status == 503:
-            headers.append((b"retry-after", b"1"))
+        if status in (429, 503):
+            headers.append((b"retry-after", b"%d" % after_s))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive, started: float) -> bytes:
         parts = scope["path"].split("/")[2:]
         headers = dict(scope["headers"])
+        who = headers, remote_of(scope)
         workspace = headers.get(b"millrace-workspace", b"main").decode("latin-1")
         post = scope["method"] == "POST"
         match parts:
             case ["models", name, "infer"] if post:
-                return await self._infer(headers, workspace, name, 0, receive, started)
+                return await self._infer(who, workspace, name, 0, receive, started)
             case ["models", name, "versions", number, "infer"] if post:
-                return await self._infer(headers, workspace, name, _number(number), receive, started)
-        self._doorman.admit(scope["method"], headers)
+                return await self._infer(who, workspace, name, _number(number), receive, started)
+        self._doorman.admit(scope["method"], headers, remote_of(scope))
         match parts:
             case [] | [""]:
                 return _encode(
@@ -133,26 +137,24 @@ class OpenInference:
             case ["health", "ready"]:
                 return b'{"ready":true}'
             case ["repository", "index"] if post:
-                return self._index(headers, workspace)
+                return self._index(who, workspace)
             case ["models", name]:
-                return self._metadata(headers, workspace, name, 0)
+                return self._metadata(who, workspace, name, 0)
             case ["models", name, "ready"]:
-                self._served(headers, workspace, name)
+                self._served(who, workspace, name)
                 return _encode({"name": name, "ready": True})
             case ["models", name, "versions", number]:
-                return self._metadata(headers, workspace, name, _number(number))
+                return self._metadata(who, workspace, name, _number(number))
             case ["models", name, "versions", number, "ready"]:
-                _version(self._served(headers, workspace, name), _number(number))
+                _version(self._served(who, workspace, name), _number(number))
                 return _encode({"name": name, "ready": True})
         raise MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see docs/serving.md")
 
-    async def _infer(
-        self, headers: dict[bytes, bytes], workspace: str, name: str, pinned: int, receive: Receive, started: float
-    ) -> bytes:
-        self._permit("POST", headers, workspace, "prediction:run")
+    async def _infer(self, who: Who, workspace: str, name: str, pinned: int, receive: Receive, started: float) -> bytes:
+        self._permit("POST", who, workspace, "prediction:run")
         body = await self._body(receive)
         drain = self._all().of(workspace, name)
-        question, columns, rows = read(body, headers)
+        question, columns, rows = read(body, who[0])
         served = drain.served()
         columns = _split(served, question, columns, rows)
         own = bool(question.id)
@@ -161,12 +163,12 @@ class OpenInference:
         answered = await drain.ask(served, Asked(request, own, columns, rows, event, pinned, started))
         return write(name, question, answered)
 
-    def _served(self, headers: dict[bytes, bytes], workspace: str, name: str) -> Served:
-        self._permit("GET", headers, workspace, "endpoint:read")
+    def _served(self, who: Who, workspace: str, name: str) -> Served:
+        self._permit("GET", who, workspace, "endpoint:read")
         return self._all().resident.served(workspace, name)
 
-    def _metadata(self, headers: dict[bytes, bytes], workspace: str, name: str, number: int) -> bytes:
-        served = self._served(headers, workspace, name)
+    def _metadata(self, who: Who, workspace: str, name: str, number: int) -> bytes:
+        served = self._served(who, workspace, name)
         if number:
             _version(served, number)
         inputs = [
@@ -193,13 +195,14 @@ class OpenInference:
             }
         )
 
-    def _index(self, headers: dict[bytes, bytes], workspace: str) -> bytes:
-        self._permit("GET", headers, workspace, "endpoint:read")
+    def _index(self, who: Who, workspace: str) -> bytes:
+        self._permit("GET", who, workspace, "endpoint:read")
         listed = self._platform.call("endpoint.list", workspace=workspace)
         return _encode([{"name": endpoint.name, "version": "", "state": "READY", "reason": ""} for endpoint in listed])
 
-    def _permit(self, method: str, headers: dict[bytes, bytes], workspace: str, permission: str) -> None:
+    def _permit(self, method: str, who: Who, workspace: str, permission: str) -> None:
         """The doorman's check and the permission, remembered for a moment."""
+        headers, remote = who
         get = headers.get
         key = (
             method, permission, workspace, get(b"authorization"), get(b"host"), get(b"origin"), get(b"sec-fetch-site")
@@ -207,7 +210,7 @@ class OpenInference:
         now = monotonic()
         if self._permitted.get(key, 0.0) > now:
             return
-        caller = self._doorman.admit(method, headers)
+        caller = self._doorman.admit(method, headers, remote)
         with self._platform.ground.catalog.read() as tx:
             waist.permit(tx, caller, workspace, permission)
         if len(self._permitted) > 1_000:
