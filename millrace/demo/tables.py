@@ -169,24 +169,9 @@ def between(table: Columns, column: str, since: Micros, until: Micros) -> Column
 
 @cache
 def _raw(name: str) -> Columns:
-    import duckdb
+    from millrace.data import parquet
 
-    with duckdb.connect() as connection:
-        found = connection.execute("SELECT * FROM read_parquet(?)", [str(_FOLDER / f"{name}.parquet")]).fetchnumpy()
-    return {column: _plain(values) for column, values in found.items()}
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    """Text as str or None; numbers as float64 with NaN where some are missing, else as they are."""
-    import numpy as np
-
-    missing = np.ma.getmaskarray(values)
-    data: NDArray[Any] = np.ma.getdata(values)
-    if data.dtype == object:
-        data = data.copy()
-        data[missing] = None
-        return data
-    return np.where(missing, np.nan, data) if missing.any() else data
+    return parquet.read(_FOLDER / f"{name}.parquet")
 
 
 def _stamps(minutes: NDArray[Any]) -> NDArray[np.int64]:
