@@ -14,6 +14,7 @@ from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog.tx import page_size
 from millrace.data import ingest, life, parquet, read, rules, tables
+from millrace.data.parquet import listed
 from millrace.data.records import KINDS, Column, Dataset, Kind, Version
 from millrace.store.tree import Entry
 
@@ -185,7 +186,7 @@ def preview(ask: WhichVersion, cx: Context) -> Preview:
     limit = page_size(ask.limit)
     version = life.resolve(cx.tx, cx.workspace, ask.dataset, ask.number)
     found = parquet.read(read.parts(cx.blobs, version)[:1])
-    return Preview(version, {column.name: _plain(found[column.name][:limit]) for column in version.columns})
+    return Preview(version, {column.name: listed(found[column.name][:limit]) for column in version.columns})
 
 
 @op("dataset.diff", permission="dataset:read", kind="read")
@@ -210,16 +211,11 @@ def _by_key(cx: Context, one: Version, two: Version) -> tuple[int, int, int]:
 
 def _rows_by_key(columns: parquet.Columns, version: Version) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The newest row of each key, as tuples that compare."""
-    plain = {name: _plain(values) for name, values in columns.items()}
+    plain = {name: listed(values) for name, values in columns.items()}
     rank = version.arrived or version.event
     order = np.argsort(columns[rank], kind="stable") if rank else range(len(next(iter(columns.values()))))
     names = [column.name for column in version.columns]
     return {tuple(plain[name][row] for name in version.key): tuple(plain[name][row] for name in names) for row in order}
-
-
-def _plain(values: Any) -> list[Any]:
-    listed = values.tolist()
-    return [None if value != value else value for value in listed]
 
 
 OPS = tuple(record_of(verb) for verb in (make, add, push, seal, get, list_all, versions, preview, diff))

@@ -123,6 +123,13 @@ def plain(values: Any) -> NDArray[Any]:
     return data.astype(np.float64) if data.dtype.kind == "f" else data
 
 
+def listed(values: Any) -> list[Any]:
+    """The values of a column as plain ones, as JSON has them: None where something is missing."""
+    found = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    floating = not isinstance(values, np.ndarray) or values.dtype.kind == "f"
+    return [None if value != value else value for value in found] if floating else found
+
+
 def quoted(name: str) -> str:
     """A column's name in a statement."""
     return '"' + name.replace('"', '""') + '"'

@@ -14,6 +14,7 @@ import msgspec
 
 from millrace.base.clock import DAY, HOUR, Micros
 from millrace.base.errors import MillraceError
+from millrace.data.parquet import listed
 from millrace.demo import tables
 from millrace.demo.tables import Columns, Hour
 from millrace.sdk.client import Client, told
@@ -103,7 +104,7 @@ class Replay:
         self._client.once(
             f"label-{hour.start}", "label.add", endpoint=ENDPOINT, ids=self._asked.names(ids[known]),
             event=self._asked.at(ids[known]).tolist(), arrived=hour.landings["known_at"][known].tolist(),
-            values=[None if value != value else value for value in late.tolist()],
+            values=listed(late),
             states=["" if word == "flown" else word for word in state.tolist()],
         )  # fmt: skip
 
@@ -160,11 +161,7 @@ def prediction_of(flight: int) -> str:
 
 def lists(table: Columns) -> dict[str, list[Any]]:
     """Columns as JSON has them."""
-    found = {}
-    for name, values in table.items():
-        plain = values.tolist()
-        found[name] = [None if value != value else value for value in plain] if values.dtype.kind == "f" else plain
-    return found
+    return {name: listed(values) for name, values in table.items()}
 
 
 def served(client: Client, since: Micros, until: Micros) -> Iterator[tuple[int, int, float, int]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, nearest
 from millrace.data import read
+from millrace.data.parquet import listed
 from millrace.data.records import Dataset, Version
 from millrace.features.records import View
 from millrace.features.shelf import CORRECTED, Floats, Ints, fold, shelve
@@ -241,13 +242,3 @@ def _newest_of_each(rows: Columns, spine: Version) -> Columns:
 def _order(rows: Columns, moment: str, key: Sequence[str]) -> Ints:
     ranks = [rows[name].astype(str) if rows[name].dtype == object else rows[name] for name in reversed(key)]
     return np.lexsort((*ranks, rows[moment]))
-
-
-def listed(values: Any) -> list[Any]:
-    """The values of a column as plain ones, None for NaN."""
-    plain = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    return [None if value != value else value for value in plain] if _floating(values) else plain
-
-
-def _floating(values: Any) -> bool:
-    return not isinstance(values, np.ndarray) or values.dtype.kind == "f"

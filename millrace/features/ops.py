@@ -13,8 +13,8 @@ from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.op import Nothing, op, record_of
 from millrace.data import life
+from millrace.data.parquet import listed
 from millrace.features import online, rules, tables
-from millrace.features.join import listed
 from millrace.features.records import View, Window
 
 

@@ -18,9 +18,10 @@ from millrace.catalog.tx import Tx
 from millrace.data import life
 from millrace.data import read as versions
 from millrace.data import tables as data_tables
+from millrace.data.parquet import listed
 from millrace.data.records import Dataset, Version
 from millrace.features import rules
-from millrace.features.join import Columns, asked_codes, coded, decoded, listed, needed, source_rows
+from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows
 from millrace.features.records import View
 from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, axis, fold, is_plain, order
 

@@ -11,6 +11,7 @@ from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
+from millrace.data.parquet import listed
 from millrace.registry import versions
 from millrace.registry.records import Lineage
 from millrace.serving import entry as entries
@@ -111,7 +112,7 @@ def _told(tx: Tx, workspace: str, endpoint: Endpoint, rows: Logged) -> Told:
     for place in np.flatnonzero(known.id == shown.id):
         value = float(known.value[place])
         label = Label(None if value != value else value, str(known.state[place]), int(known.arrived[place]))
-    inputs = {name: _plain(values[0]) for name, values in rows.inputs.items()}
+    inputs = {name: listed(values[:1])[0] for name, values in rows.inputs.items()}
     return Told(shown, _why(shown, table), inputs, shadows, label, table, versions.lineage(tx, workspace, version))
 
 
@@ -130,8 +131,3 @@ def _why(shown: Prediction, table: Table | None) -> str:
 
 def _score(logged: Logged, place: int) -> Any:
     return logged.score[place].tolist()
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    return None if value != value else value
