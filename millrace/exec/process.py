@@ -184,7 +184,8 @@ class Processes:
                     break
                 for message in inbox.feed(piece):
                     self._ended(msgspec.json.decode(message, type=Ended))
-        parent.wait()
+        if parent.wait() != 0:  # it did not end its children itself
+            _end_session(parent.pid)
         with self._lock:
             if self._pipe is pipe:
                 self._pipe = None
@@ -207,6 +208,15 @@ class Processes:
                 for name in told.loaded[: _MOST_WARM - len(self._warm)]:
                     self._warm[name] = None
         handle.end(outcome(handle.work, ended, told))
+
+
+def _end_session(leader: int) -> None:
+    """Kill what a lost parent's steps had started: all of it is in the session that the parent led."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader:
+                os.kill(int(place.name), signal.SIGKILL)
 
 
 def outcome(work: Work, ended: Ended, told: Told | None) -> Outcome:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     made = Processes(tmp_path / "steps")
     yield made
     made.close()
+    end_started(tmp_path)
+
+
+def end_started(folder: Path) -> None:
+    """Whatever a test found out, nothing that it started outlives it."""
+    place = folder / "pid"
+    for pid in place.read_text().split() if place.exists() else ():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 Start = Callable[..., Handle]
@@ -180,23 +190,23 @@ def test_a_killed_one_is_lost(start: Start) -> None:
 
 def test_a_killed_parent_loses_its_children_and_is_replaced(start: Start, processes: Processes, tmp_path: Path) -> None:
     handle = start("hangs", str(tmp_path / "pid"))
-    child = pids(tmp_path / "pid")[0]
+    started = pids(tmp_path / "pid")
     before = processes.pid
     assert before is not None
     os.kill(before, signal.SIGKILL)
     assert ended(handle).state == "lost"
-    until(lambda: not alive(child), "the end of the child")
+    until(lambda: not any(alive(pid) for pid in started), "the end of the child and of what it started")
     assert ended(start("double", 4)).state == "done"
     assert processes.pid not in (None, before)
 
 
 def test_closing_ends_everything(start: Start, processes: Processes, tmp_path: Path) -> None:
     handle = start("hangs", str(tmp_path / "pid"))
-    child = pids(tmp_path / "pid")[0]
+    started = pids(tmp_path / "pid")
     processes.close()
     assert ended(handle).state == "lost"
     assert processes.pid is None
-    until(lambda: not alive(child), "the end of the child")
+    until(lambda: not any(alive(pid) for pid in started), "the end of the child and of what it started")
 
 
 def test_nothing_outlives_a_killed_platform(code: Path, tmp_path: Path) -> None:
@@ -209,11 +219,15 @@ handle = made.submit("w", "acts:hangs", {str(tmp_path / "pid")!r}, log, (code,))
 handle.wait()
 """
     platform = subprocess.Popen([sys.executable, "-c", program])
-    started = pids(tmp_path / "pid")
-    platform.kill()
-    platform.wait()
-    until(lambda: not any(alive(pid) for pid in started), "the end of what the platform started")
-    assert not any(alive(pid) for pid in started)
+    try:
+        started = pids(tmp_path / "pid")
+        platform.kill()
+        platform.wait()
+        until(lambda: not any(alive(pid) for pid in started), "the end of what the platform started")
+    finally:
+        platform.kill()
+        platform.wait()
+        end_started(tmp_path)
 
 
 def test_last_words_count_even_if_the_end_came_late() -> None:
