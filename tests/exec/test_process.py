@@ -224,6 +224,7 @@ handle.wait()
         platform.kill()
         platform.wait()
         until(lambda: not any(alive(pid) for pid in started), "the end of what the platform started")
+        assert not any(alive(pid) for pid in started)
     finally:
         platform.kill()
         platform.wait()
