@@ -1,7 +1,8 @@
 """What drift promises, measured: real series with season, faults put into flights, simulated worlds, and its cost.
 
-    python bench/drift.py [--data FOLDER] [--months 12] [--seed 1] [--only real,faults,year,worlds,cost]
+    python bench/drift.py [--data FOLDER] [--months 12] [--seed 1] [--only real,faults]
 
+Parts: real, year, faults, cost, worlds, unseen; without --only all of them.
 FOLDER holds elec2.parquet and bike_sharing_hour.parquet; without it only what the demo ships is measured. Rivals in
 the same windows: population stability > 0.1 in any column, and Kolmogorov–Smirnov (numbers) with Bonferroni at 0.05
 a window, both against the first two months. CPU seconds; the ratio to the floor of the same run is the figure.
@@ -31,6 +32,9 @@ from drift_series import (
     flights,
     weather,
 )  # fmt: skip
+from drift_unseen import BELOW, KINDS, Other, calm
+from drift_unseen import FAULT_DAYS as OTHER_DAYS
+from drift_unseen import FAULTS as OTHER_FAULTS
 from drift_worlds import HOUR_US, World
 from scipy import stats as scipy_stats
 
@@ -134,24 +138,28 @@ def year(data: Path) -> None:
 
 def faults() -> None:
     print("\n7 faults in flights on 8 dates (bar: all 56 found, right column first, median ≤ 2 days; delays ≤ 5)")
+    _faults(FAULTS, FAULT_DAYS)
+
+
+def _faults(chosen: dict[str, tuple[str, Any]], dates: tuple[int, ...]) -> None:
     series = flights()
     watch, kept = drift_start(series.cells), {}
     for i, (start, window) in enumerate(series.windows()):
-        kept[i] = watch if i in FAULT_DAYS else None
+        kept[i] = watch if i in dates else None
         watch, _ = drift_update(watch, series.cells, start, window, quick=True)
-    print(f"{'fault':<24} {'found':>6} {'right first':>12} {'median days':>12}   days")
+    print(f"{'fault':<28} {'found':>6} {'right first':>12} {'median days':>12}   days")
     found_all, first_all, delays = 0, 0, {True: [], False: []}
-    for name, (column, change) in FAULTS.items():
+    for name, (column, change) in chosen.items():
         days, right = [], 0
-        for day in FAULT_DAYS:
+        for day in dates:
             took, named = _until_found(series, kept[day], day, change)
             days.append(took)
             right += bool(named) and named[0] == column
         found_all, first_all = found_all + sum(d < 99 for d in days), first_all + right
         delays[name.startswith("delay")] += days
-        print(f"{name:<24} {sum(d < 99 for d in days):6} {right:12} {np.median(days):12.1f}   {days}")
+        print(f"{name:<28} {sum(d < 99 for d in days):6} {right:12} {np.median(days):12.1f}   {days}")
     medians = f"median {np.median(delays[False]):g} days for data faults, {np.median(delays[True]):g} for delays"
-    print(f"together {found_all} of 56, right column first in {first_all}; {medians}")
+    print(f"together {found_all} of {len(chosen) * len(dates)}, right column first in {first_all}; {medians}")
 
 
 def _until_found(series: Series, watch: Drift, day: int, change: Any) -> tuple[int, tuple[str, ...]]:
@@ -186,9 +194,7 @@ def worlds(months: int, seed: int) -> None:
             watch, report = drift_update(watch, world.cells, *world.window(shift if moved else 0, columns), quick=True)
             judged += report.verdict.decision in (ALARM, QUIET)
             alarms += report.verdict.decision == ALARM
-        rate = alarms / months
-        slack = 2 * np.sqrt(max(alarms, 1)) / months
-        print(f"{name:<44} {rows:7} {alarms:7} {rate:8.3f} {slack:6.3f}   {time.process_time() - cpu:.0f}")
+        _told(name, rows, alarms, months, cpu)
     print(
         f"\n{'shift in 3 of 30 columns':<44} {'rows':>7} {'median h':>9} {'bar':>5}   hours of 12 starts; named right"
     )
@@ -222,6 +228,51 @@ def _delays(world: World, shift: float) -> tuple[list[int], int]:
         right += set(named) <= {"x0", "x1", "x2"} and bool(named)
         world.back(state)
     return hours, right
+
+
+def unseen(data: Path | None, months: int, seed: int) -> None:
+    """The same questions on what no constant was chosen on (`drift_unseen.py`)."""
+    if data:
+        print("\nUnseen series, against what is usual")
+        print(f"{'series':<30} {'windows':>8} {'months':>7} {'alarms':>7}   named")
+        total = judged = 0.0
+        for series in calm(data):
+            window_us = int(np.diff(series.starts).min())
+            watch, seen, found = drift_start(series.cells, window_us=window_us), 0, []
+            for start, window in series.windows():
+                watch, report = drift_update(watch, series.cells, start, window, quick=True)
+                seen += report.verdict.decision in (ALARM, QUIET)
+                if report.verdict.decision == ALARM:
+                    found.append(f"{np.datetime64(start, 'us').astype('datetime64[h]')} {', '.join(report.named)}")
+            months_seen = seen * window_us / DAY_US / MONTH
+            total, judged = total + len(found), judged + months_seen
+            print(f"{series.name:<30} {seen:8} {months_seen:7.1f} {len(found):7}   {'; '.join(found)}", flush=True)
+        print(f"{'together':<30} {'':8} {judged:7.1f} {total:7.0f}   {total / judged:.3f} a month")
+    print("\nUnseen faults in flights, on unseen dates")
+    _faults(OTHER_FAULTS, OTHER_DAYS)
+    print("and changes that are immaterial by the tolerance: an alarm would be false")
+    _faults(BELOW, OTHER_DAYS)
+    print(f"\nUnseen worlds, {months} months each (bar: < 0.1 alarms a month)")
+    print(f"{'world':<44} {'rows':>7} {'alarms':>7} {'a month':>8} {'±':>6}   CPU s")
+    for i, kind in enumerate(KINDS):
+        cpu = time.process_time()
+        alarms = _alarms(Other(np.random.default_rng([seed, 77, i]), kind), months)
+        _told(kind.name, kind.rows, alarms, months, cpu)
+
+
+def _alarms(world: World, months: int) -> int:
+    watch, alarms, judged = drift_start(world.cells, window_us=HOUR_US), 0, 0
+    while judged < months * MONTH * 24:
+        watch, report = drift_update(watch, world.cells, *world.window(), quick=True)
+        judged += report.verdict.decision in (ALARM, QUIET)
+        alarms += report.verdict.decision == ALARM
+    return alarms
+
+
+def _told(name: str, rows: int, alarms: int, months: int, cpu: float) -> None:
+    slack = 2 * np.sqrt(max(alarms, 1)) / months
+    spent = time.process_time() - cpu
+    print(f"{name:<44} {rows:7} {alarms:7} {alarms / months:8.3f} {slack:6.3f}   {spent:.0f}", flush=True)
 
 
 def cost() -> None:
@@ -281,7 +332,7 @@ def main() -> None:
     read.add_argument("--data", type=Path, default=None)
     read.add_argument("--months", type=int, default=12)
     read.add_argument("--seed", type=int, default=1)
-    read.add_argument("--only", default="real,year,faults,worlds,cost")
+    read.add_argument("--only", default="real,year,faults,cost,worlds,unseen")
     ask = read.parse_args()
     chosen = ask.only.split(",")
     if "real" in chosen:
@@ -294,6 +345,8 @@ def main() -> None:
         cost()
     if "worlds" in chosen:
         worlds(ask.months, ask.seed)
+    if "unseen" in chosen:
+        unseen(ask.data, ask.months, ask.seed)
 
 
 if __name__ == "__main__":

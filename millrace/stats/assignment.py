@@ -30,6 +30,7 @@ from millrace.stats.verdict import (
     check_alpha,
     check_counts,
     check_shares,
+    check_whole,
     evidence,
     finite,
 )
@@ -49,8 +50,7 @@ class Assignment(NamedTuple):
 
 def assignment_start(arms: int = 2) -> Assignment:
     """A new check over `arms` ≥ 2 arms. Errors: stats.shape."""
-    if arms < 2:
-        raise MillraceError("stats.shape", f"{arms} arms", "an assignment has at least two arms")
+    arms = check_whole(arms, "number of arms", least=2, most=10_000, code="stats.shape")
     return Assignment(np.zeros((arms, len(MULTIPLES))), np.zeros(arms), np.zeros(arms), 0.0)
 
 

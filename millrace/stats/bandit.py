@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_share, numbers
+from millrace.stats.verdict import Floats, check_share, check_whole, numbers
 
 FLOOR = 0.03
 
@@ -32,8 +32,7 @@ class Bandit(NamedTuple):
 
 def bandit_start(arms: int) -> Bandit:
     """A new bandit over `arms` ≥ 2 arms at even weights. Errors: stats.shape."""
-    if arms < 2:
-        raise MillraceError("stats.shape", f"{arms} arms", "a bandit has at least two arms")
+    arms = check_whole(arms, "number of arms", least=2, most=10_000, code="stats.shape")
     return Bandit(np.zeros(arms), np.zeros(arms), np.full(arms, 1 / arms))
 
 

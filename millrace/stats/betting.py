@@ -33,13 +33,15 @@ from millrace.stats.verdict import (
     Unit,
     Verdict,
     check_alpha,
+    check_arms,
     check_counts,
     check_losses,
     check_margin,
     check_shares,
     evidence,
     finite,
-    same_length,
+    numbers,
+    same_rows,
 )
 
 STAKES: Floats = np.geomspace(0.005, 0.9, 30)
@@ -76,7 +78,7 @@ def bet_counts(bet: Bet, weights: ArrayLike, requests: ArrayLike, canary_bad: Ar
     """
     w = check_shares(weights)
     n, canary, control = check_counts(requests), check_counts(canary_bad), check_counts(control_bad)
-    same_length("weights and counts", w, n, canary, control)
+    same_rows("weights and counts", w, n, canary, control)
     good = n - canary - control
     if (good < 0).any():
         raise MillraceError("stats.data", "more bad outcomes than requests", "count requests on both arms together")
@@ -92,8 +94,8 @@ def bet_losses(bet: Bet, losses: ArrayLike, canary: ArrayLike, weights: ArrayLik
 
     Errors: stats.weight, stats.data, stats.shape.
     """
-    y, w, z = check_losses(losses), check_shares(weights), np.asarray(canary, dtype=bool)
-    same_length("losses, arms and weights", y, w, z)
+    y, w, z = check_losses(losses), check_shares(weights), check_arms(canary)
+    same_rows("losses, arms and weights", y, w, z)
     both = (w > 0) & (w < 1)
     y, w, z = y[both], w[both], z[both]
     x = np.where(z, y / w, -y / (1 - w))
@@ -105,7 +107,7 @@ def bet_pairs(bet: Bet, differences: ArrayLike) -> Bet:
 
     Errors: stats.data, stats.shape.
     """
-    d = 2 * check_losses((np.asarray(differences, dtype=np.float64) + 1) / 2, "(differences + 1)/2") - 1
+    d = 2 * check_losses((numbers(differences, "differences") + 1) / 2, "(differences + 1)/2") - 1
     return _after(bet, log_wins(bet.margin, np.ones(len(d)), d).sum(axis=0), len(d), float(d.sum()))
 
 

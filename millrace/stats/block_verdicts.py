@@ -15,11 +15,12 @@ Gaussian means with unknown variance" (Sequential Analysis 2025).
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from millrace.base.errors import MillraceError, nearest
 from millrace.stats.blocks import Blocks, design_effect, inflation
 from millrace.stats.noncentral import log_ratio
 from millrace.stats.verdict import ALARM, PROVEN, UNDECIDED, Floats, Verdict, check_alpha, column, evidence, finite
@@ -74,6 +75,8 @@ def block_test(
     means less the reference; `interval` the confidence sequence around that. Errors: stats.alpha.
     """
     check_alpha(alpha)
+    if side not in get_args(Side):
+        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Side)))
     path = block_evidence(blocks.means, reference, side)
     k = len(path)
     peak = float(path.max()) if k else 0.0

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, Ints, check_counts, column, numbers, same_length
+from millrace.stats.verdict import Floats, Ints, check_counts, check_whole, column, numbers, same_length
 
 DAY_US = 86_400_000_000
 LARGEST_CORRELATION = 0.95
@@ -38,8 +38,7 @@ def blocks_by_time(values: ArrayLike, times_us: ArrayLike, length_us: int = DAY_
 
     Errors: stats.data, stats.shape; stats.time for a negative time; stats.blocks for a length < 1.
     """
-    if length_us < 1:
-        raise MillraceError("stats.blocks", f"a block of {length_us} µs", "give a block's length, such as a day")
+    length_us = check_whole(length_us, "length of a block in µs", least=1, most=2**62, code="stats.blocks")
     times = numbers(times_us, "event times", code="stats.time")
     if times.size and not 0 <= float(times.min()) <= float(times.max()) <= 2.0**62:
         raise MillraceError("stats.time", "an event time is negative or no time", "give microseconds since 1970, UTC")

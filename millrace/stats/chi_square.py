@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_alpha, numbers, same_length
+from millrace.stats.verdict import LARGEST, Floats, broadcast, check_alpha, numbers, same_length
 
 SMALLEST = 1e-300
+MOST_DEGREES = 1e5
+NEGLIGIBLE = -45.0  # ln of what a tail of 1 may lack: less than half a unit of its last digit
 LARGEST_NONCENTRALITY = (
     2e6  # beyond it `statistic` and `noncentrality` are scaled down together: less evidence, not more
 )
@@ -29,25 +31,26 @@ _ERFC = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def chi_square_tail(statistic: ArrayLike, degrees: ArrayLike, noncentrality: ArrayLike = 0.0) -> Floats:
-    """P(X ≥ `statistic`) for whole `degrees` ≥ 0 and `noncentrality` ≥ 0; one-dimensional arrays of one length (k,).
+    """P(X ≥ `statistic`) for whole `degrees` from 0 to 100,000 and `noncentrality` ≥ 0, arrays of one length (k,).
 
     With 0 degrees X is 0: the tail is 1 at a statistic of 0 and `SMALLEST` above. Numbers stand for arrays.
     Errors: stats.data for negative or non-finite values, stats.shape.
     """
-    x, df, nc = np.broadcast_arrays(*(np.atleast_1d(numbers(v, w)) for v, w in
-        ((statistic, "statistics"), (degrees, "degrees of freedom"), (noncentrality, "noncentralities"))))  # fmt: skip
+    named = ((statistic, "statistics"), (degrees, "degrees of freedom"), (noncentrality, "noncentralities"))
+    x, df, nc = (np.atleast_1d(v) for v in broadcast(*named, most=LARGEST))
     if x.ndim != 1:
         raise MillraceError("stats.shape", f"statistics of shape {x.shape}", "give one dimension")
-    if x.size and (min(x.min(), df.min(), nc.min()) < 0 or bool((df != np.floor(df)).any())):
-        hint = "statistics and noncentralities are ≥ 0, degrees of freedom whole numbers ≥ 0"
+    if x.size and (min(x.min(), df.min(), nc.min()) < 0 or df.max() > MOST_DEGREES or bool((df != np.floor(df)).any())):
+        hint = "statistics and noncentralities are ≥ 0, degrees of freedom whole numbers from 0 to 100,000"
         raise MillraceError("stats.data", "a chi-square that cannot be", hint)
     scale = np.minimum(1.0, LARGEST_NONCENTRALITY / np.maximum(nc, 1.0))
     x, nc = x * scale, nc * scale
     tail = np.where((df == 0) & (x > 0), SMALLEST, 1.0)
     live = np.flatnonzero((df > 0) & (x > 0))
-    deep = _chernoff(x[live], df[live], nc[live]) < math.log(SMALLEST)
+    limit, above = _chernoff(x[live], df[live], nc[live]), x[live] > df[live] + nc[live]
+    deep, sure = above & (limit < math.log(SMALLEST)), ~above & (limit < NEGLIGIBLE)
     tail[live[deep]] = SMALLEST
-    live = live[~deep]
+    live = live[~(deep | sure)]
     for at in np.array_split(live, max(1, math.ceil(live.size / 64))):  # bounds the memory
         if at.size:
             tail[at] = _mixture(x[at] / 2, df[at], nc[at] / 2)
@@ -73,10 +76,9 @@ def chi_square_point(tail: Floats, degrees: ArrayLike, noncentrality: ArrayLike)
 
 
 def _chernoff(x: Floats, df: Floats, nc: Floats) -> Floats:
-    """An upper bound of ln P(X ≥ x), 0 below the mean."""
+    """An upper bound of ln P(X ≥ x) above the mean, of ln P(X ≤ x) below it."""
     s = (df + np.sqrt(df * df + 4 * nc * x)) / (2 * x)
-    bound = -df / 2 * np.log(s) + nc * (1 - s) / (2 * s) - x * (1 - s) / 2
-    return np.asarray(np.where(x > df + nc, bound, 0.0))
+    return np.asarray(-df / 2 * np.log(s) + nc * (1 - s) / (2 * s) - x * (1 - s) / 2)
 
 
 def _mixture(half_x: Floats, df: Floats, mean: Floats) -> Floats:

@@ -21,11 +21,13 @@ from numpy.typing import ArrayLike
 from millrace.base.errors import MillraceError
 from millrace.stats.verdict import (
     ALARM,
+    LARGEST,
     PROVEN,
     UNDECIDED,
     Floats,
     Unit,
     Verdict,
+    broadcast,
     check_alpha,
     check_losses,
     check_margin,
@@ -64,8 +66,9 @@ def asymptotic_margin(t: ArrayLike, sd: ArrayLike, alpha: float, *, best_at: flo
     Errors: stats.alpha, stats.data; one-sided needs α < ½.
     """
     check_alpha(alpha if sides == 2 else 2 * alpha)
-    size = np.asarray(t, np.float64)
-    if best_at <= 0 or bool((size <= 0).any()):
+    size, spread = broadcast((t, "numbers of values"), (sd, "standard deviations"), most=LARGEST)
+    size, spread = np.minimum(size, 1e100), np.minimum(spread, 1e100)
+    if not 0 < best_at < math.inf or bool((size <= 0).any()):
         raise MillraceError("stats.data", "a sequence at t ≤ 0", "give the number of values seen, at least 1")
     spend = -2 * math.log(alpha if sides == 2 else 2 * alpha)
     rho2 = (spend + math.log(spend + 1)) / best_at
@@ -74,7 +77,7 @@ def asymptotic_margin(t: ArrayLike, sd: ArrayLike, alpha: float, *, best_at: flo
         log_term = np.log(np.sqrt(grown) / alpha)
     else:
         log_term = np.log1p(np.sqrt(grown) / (2 * alpha))
-    return np.asarray(np.asarray(sd) * np.sqrt(2 * grown / (size**2 * rho2) * log_term))
+    return np.asarray(spread * np.sqrt(2 * grown / (size**2 * rho2) * log_term))
 
 
 def asymptotic_sequence(values: ArrayLike, alpha: float, *, best_at: float = 1000.0) -> tuple[Floats, Floats, Floats]:

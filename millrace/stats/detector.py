@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, column, same_length
+from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, check_whole, column, same_length
 
-SHORT_MEMORY = 1.6  # a memory τ below this counts as none
+SHORT_MEMORY = 1.3  # a memory τ below this counts as none
 SAFETY = 10.0  # against the past's model
 
 
@@ -63,7 +63,8 @@ class Detector(NamedTuple):
 
 
 def detector_start(columns: int) -> Detector:
-    """Detectors of `columns` columns before any window."""
+    """Detectors of `columns` ≥ 0 columns before any window. Errors: stats.shape."""
+    columns = check_whole(columns, "number of columns", most=10**7, code="stats.shape")
     none, zero = np.zeros(columns), np.zeros(columns, np.int64)
     return Detector(none, none, none, none, zero, zero, 0.0, 0.0, 0)
 
@@ -75,6 +76,8 @@ def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detecto
     """
     values, tau = column(e, "e-values", most=math.inf), column(memory, "memories")
     same_length("detectors, e-values and memories", state.own, values, tau)
+    if values.size and float(values.min()) < 0:
+        raise MillraceError("stats.data", f"an e-value of {values.min():g}", "evidence is never negative")
     if not len(values):
         return state._replace(windows=state.windows + 1)
     short = tau < SHORT_MEMORY

@@ -20,7 +20,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats.estimation import Estimate, Learner, Scorer, check_features
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
 from millrace.stats.student import student_quantile
-from millrace.stats.verdict import Floats, check_alpha, column, finite, same_length
+from millrace.stats.verdict import Floats, check_alpha, check_whole, column, finite, same_length
 
 
 class LossEstimator(NamedTuple):
@@ -55,7 +55,9 @@ def loss_fit(
     """
     loss, x = _losses(losses), check_features(features)
     n = same_length("losses and features", loss, x)
-    if folds < 2 or n < 2 * folds or rows_a_window < 1:
+    folds = check_whole(folds, "number of folds", least=2)
+    rows_a_window = check_whole(rows_a_window, "number of rows a window", least=1)
+    if n < 2 * folds:
         hint = "give at least two rows a fold, two folds, and windows of at least one row"
         raise MillraceError("stats.data", f"{n} rows in {folds} folds, windows of {rows_a_window}", hint)
     guess = np.empty(n)

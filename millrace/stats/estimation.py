@@ -36,7 +36,16 @@ from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
 from millrace.stats.metrics import METRICS, metric, value
 from millrace.stats.reliability import expit, logistic, logit
 from millrace.stats.student import student_quantile
-from millrace.stats.verdict import Floats, check_alpha, check_losses, check_share, finite, numbers, same_length
+from millrace.stats.verdict import (
+    Floats,
+    check_alpha,
+    check_losses,
+    check_share,
+    check_whole,
+    finite,
+    numbers,
+    same_length,
+)
 
 Scorer = Callable[[Floats], Floats]
 Learner = Callable[[Floats, Floats], Scorer]
@@ -123,7 +132,9 @@ def estimator_fit(
     n = same_length("labels and scores", y, s)
     check_share(threshold, "threshold")
     known = _check_names(names)
-    if folds < 2 or n < 2 * folds or rows_a_window < 1:
+    folds = check_whole(folds, "number of folds", least=2)
+    rows_a_window = check_whole(rows_a_window, "number of rows a window", least=1)
+    if n < 2 * folds:
         hint = "give at least two rows a fold, two folds, and windows of at least one row"
         raise MillraceError("stats.data", f"{n} rows in {folds} folds, windows of {rows_a_window}", hint)
     x = None if features is None else _table(features, n)

@@ -22,7 +22,17 @@ from numpy.typing import ArrayLike, NDArray
 from millrace.base.errors import MillraceError
 from millrace.stats.classification import SMALLEST
 from millrace.stats.influence import check_binary
-from millrace.stats.verdict import Floats, Ints, check_counts, check_losses, column, numbers, same_length
+from millrace.stats.verdict import (
+    Floats,
+    Ints,
+    check_counts,
+    check_losses,
+    check_shares,
+    column,
+    numbers,
+    same_length,
+    same_rows,
+)
 
 Expected = tuple[float, Floats]
 
@@ -132,14 +142,16 @@ def expected_f1_macro(chances: ArrayLike, predictions: ArrayLike) -> Expected | 
 def label_noise(chances: ArrayLike, gradient: Floats) -> float:
     """The variance of a metric from the luck of labels: Σ p(1−p)·gradient², or its form for classes.
 
-    `chances` and `gradient`: both (n,) or both (n, k). Errors: stats.data, stats.shape.
+    `chances` and `gradient`: both (n,) or both (n, k). Errors: stats.weight, stats.data, stats.shape.
     """
-    p = numbers(chances, "chances")
-    if p.shape != gradient.shape:
-        raise MillraceError("stats.shape", f"chances {p.shape}, gradient {gradient.shape}", "take both from one window")
+    p, slopes = check_shares(chances, "chances"), numbers(gradient, "gradients")
+    if p.shape != slopes.shape or p.ndim not in (1, 2):
+        raise MillraceError("stats.shape", f"chances {p.shape}, gradient {slopes.shape}", "take both from one window")
+    if slopes.size and float(np.abs(slopes).max()) > 1e100:
+        raise MillraceError("stats.data", "a gradient beyond ±1e100", "choose other units for the metric")
     if p.ndim == 1:
-        return float((p * (1 - p)) @ gradient**2)
-    return max(float((p * gradient**2).sum() - ((p * gradient).sum(axis=1) ** 2).sum()), 0.0)
+        return float((p * (1 - p)) @ slopes**2)
+    return max(float((p * slopes**2).sum() - ((p * slopes).sum(axis=1) ** 2).sum()), 0.0)
 
 
 def check_chances(values: ArrayLike, what: str = "chances") -> Floats:
@@ -195,7 +207,7 @@ def _soft(chances: ArrayLike, scores: Floats) -> tuple[Floats, Floats]:
 
 def _class_rows(chances: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Ints]:
     p, said = check_chances(chances), check_counts(predictions, "predictions")
-    same_length("chances and predictions", p, said)
+    same_rows("chances and predictions", p[:, 0] if p.shape[1] else p, said)
     if said.size and int(said.max()) >= p.shape[1]:
         raise MillraceError("stats.data", f"class {int(said.max())} of {p.shape[1]}", "number the classes from 0")
     return p, said

@@ -32,12 +32,14 @@ from millrace.stats.verdict import (
     Unit,
     Verdict,
     check_alpha,
+    check_arms,
     check_counts,
     check_margin,
     check_shares,
     evidence,
     finite,
     same_length,
+    same_rows,
 )
 
 RATIOS: Floats = np.geomspace(1.1, 60.0, 40)
@@ -83,10 +85,10 @@ def guard_start(margin: float = 1.0) -> Guard:
 def errors_by_weight(weights: ArrayLike, canary: ArrayLike) -> Errors:
     """Count errors by weight. `weights`: (n,) logged with each failed request; `canary`: (n,) bool, where it ran.
 
-    Errors: stats.weight, stats.shape.
+    Errors: stats.weight, stats.data, stats.shape.
     """
-    w, arm = check_shares(weights), np.asarray(canary, dtype=bool)
-    same_length("weights and arms", w, arm)
+    w, arm = check_shares(weights), check_arms(canary)
+    same_rows("weights and arms", w, arm)
     distinct, inverse = np.unique(w, return_inverse=True)
     hit = np.bincount(inverse[arm], minlength=len(distinct)).astype(np.int64)
     return Errors(distinct, hit, np.bincount(inverse, minlength=len(distinct)).astype(np.int64) - hit)

@@ -27,12 +27,13 @@ from millrace.stats.verdict import (
     Ints,
     Verdict,
     check_alpha,
+    check_arms,
     check_margin,
     check_shares,
     column,
     evidence,
     finite,
-    same_length,
+    same_rows,
 )
 
 QUANTILES = (0.5, 0.95, 0.99)
@@ -90,14 +91,15 @@ def slow_by_weight(latencies_ms: ArrayLike, canary: ArrayLike, weights: ArrayLik
 
     A request that timed out counts with the time it waited. Errors: stats.data, stats.weight, stats.shape.
     """
-    ms, w, z = column(latencies_ms, "latencies"), check_shares(weights), np.asarray(canary, dtype=bool)
-    same_length("latencies, arms and weights", ms, w, z)
+    ms, w, z = column(latencies_ms, "latencies"), check_shares(weights), check_arms(canary)
+    limits = column(thresholds_ms, "thresholds")
+    same_rows("latencies, arms and weights", ms, w, z)
     distinct, inverse = np.unique(w, return_inverse=True)
     b = len(distinct)
-    slow = ms > thresholds_ms[:, None]
+    slow = ms > limits[:, None]
     hit = [np.bincount(inverse[row & z], minlength=b) for row in slow]
     miss = [np.bincount(inverse[row & ~z], minlength=b) for row in slow]
-    shape = (len(thresholds_ms), b)
+    shape = (len(limits), b)
     return Slow(distinct, np.array(hit, np.int64).reshape(shape), np.array(miss, np.int64).reshape(shape))
 
 

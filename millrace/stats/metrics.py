@@ -208,7 +208,10 @@ def slices_of(
     """The slices of at least `least_rows` rows: what they are, and the numbers of their rows."""
     coded: dict[str, tuple[Sequence[str], NDArray[Any]]] = {}
     for name, values in columns.items():
-        distinct, inverse = np.unique(np.asarray(values).astype(str), return_inverse=True)
+        words = np.asarray(values)
+        if words.ndim != 1:
+            raise MillraceError("stats.shape", f"{name} has shape {words.shape}", "give one value a row")
+        distinct, inverse = np.unique(words.astype(str), return_inverse=True)
         coded[name] = (distinct.tolist(), inverse)
     found = []
     for size in range(1, depth + 1):

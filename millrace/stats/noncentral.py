@@ -12,9 +12,11 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from millrace.stats.verdict import Floats
+from millrace.base.errors import MillraceError
+from millrace.stats.verdict import Floats, broadcast
 
 _LEFT, _RIGHT, _STEP = -50.0, 12.0, 0.3  # in standard deviations of the integrand's peak
+MOST = 1e6
 _NODES = np.arange(_LEFT, _RIGHT + _STEP / 2, _STEP)
 
 
@@ -52,9 +54,13 @@ def log_ratio(fit: ArrayLike, n: ArrayLike, effect: ArrayLike) -> Floats:
 def noncentral_t_density(t: ArrayLike, df: ArrayLike, nc: ArrayLike) -> Floats:
     """The density at `t` of Student's noncentral t with `df` > 0 degrees of freedom and noncentrality `nc`.
 
-    The arguments broadcast. Source: Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2, chapter 31.
+    The arguments broadcast, all within ±1e6. Errors: stats.data, stats.shape.
+    Source: Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2, chapter 31.
     """
-    t, df, nc = (np.asarray(a, np.float64) for a in (t, df, nc))
+    named = ((t, "statistics"), (df, "degrees of freedom"), (nc, "noncentralities"))
+    t, df, nc = broadcast(*named, most=MOST)
+    if df.size and float(df.min()) <= 0:
+        raise MillraceError("stats.data", f"{df.min():g} degrees of freedom", "give a number above 0")
     scale = df + t * t
     inside = _log_integral(df, nc * t / np.sqrt(scale))
     constant = df / 2 * np.log(df) - nc * nc / 2 - math.log(math.pi) / 2 - _log_gamma(df / 2)

@@ -23,6 +23,7 @@ from millrace.stats.verdict import (
     Verdict,
     check_alpha,
     check_open_share,
+    check_whole,
     evidence,
 )
 
@@ -44,7 +45,8 @@ def rate_start(objective: float) -> Rate:
 
 def rate_update(rate: Rate, n: int, bad: int) -> Rate:
     """The count after `n` more units, `bad` of them bad. Errors: stats.data."""
-    if not (0 <= bad <= n):
+    n, bad = check_whole(n, "number of units"), check_whole(bad, "number of bad ones")
+    if bad > n:
         raise MillraceError("stats.data", f"{bad} bad of {n}", "count all units and the bad ones among them")
     n, bad = rate.n + int(n), rate.bad + int(bad)
     log_e = log_rate_evidence(n, bad, rate.objective, rate.objective)

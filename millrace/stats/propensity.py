@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_shares, column, same_length
+from millrace.stats.verdict import Floats, check_arms, check_shares, column, same_rows
 
 
 class Weighed(NamedTuple):
@@ -34,9 +34,8 @@ def inverse_propensity(values: ArrayLike, served: ArrayLike, propensities: Array
 
     None when the arm served nothing. Errors: stats.data, stats.shape; stats.weight for a served row of propensity 0.
     """
-    z = np.asarray(served, dtype=bool)
-    raw, p = np.asarray(values, dtype=np.float64), check_shares(propensities, "propensities")
-    n = same_length("values, arms and propensities", raw, z, p)
+    z, raw, p = check_arms(served), np.asarray(values), check_shares(propensities, "propensities")
+    n = same_rows("values, arms and propensities", raw, z, p)
     y = column(np.where(z, raw, 0.0), "values")
     if bool((p[z] <= 0).any()):
         hint = "log the chance that the request had when it was routed; a floor keeps it above 0"

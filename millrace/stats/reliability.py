@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from millrace.base.errors import MillraceError
 from millrace.stats.bands import Band, BandUnit, band, units_of
 from millrace.stats.influence import Influenced, check_binary, mean_influence, ratio_influence
-from millrace.stats.verdict import Floats, Ints, check_losses, same_length
+from millrace.stats.verdict import Floats, Ints, check_losses, check_whole, same_length
 
 BINS = 10
 _EDGE = 1e-12  # probabilities are kept this far from 0 and 1 before their logit
@@ -77,6 +77,7 @@ def calibration_curve(
 ) -> Reliability:
     """The calibration curve over `bins` bins of equal width, bands by unit. Errors: stats.data, stats.shape."""
     y, p = _rows(labels, probabilities)
+    bins = check_whole(bins, "number of bins", least=1, most=10_000)
     place = _places(p, bins)
     number = None if units is None else units_of(units, len(y))
     found = []

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from millrace.base.errors import MillraceError
 from millrace.stats.estimation import Estimator, Learner, Window, check_features
 from millrace.stats.isotonic import isotonic_fit
-from millrace.stats.verdict import Floats, check_losses, check_open_share, same_length
+from millrace.stats.verdict import Floats, check_losses, check_open_share, check_whole, same_length
 
 EVEN = 0.8
 MOST = 20.0
@@ -33,8 +33,7 @@ def density_ratio(reference: ArrayLike, window: ArrayLike, learner: Learner, *, 
     a, b = check_features(reference), check_features(window)
     if a.shape[1] != b.shape[1]:
         raise MillraceError("stats.shape", f"{a.shape[1]} and {b.shape[1]} features", "give the same features")
-    if folds < 2:
-        raise MillraceError("stats.data", f"{folds} folds", "give at least two")
+    folds = check_whole(folds, "number of folds", least=2)
     n, m = len(a), len(b)
     if n < folds or m < folds:
         return np.ones(n), 1.0

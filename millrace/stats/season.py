@@ -23,7 +23,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats import detector as detectors
 from millrace.stats.reference import DAY_US, HOUR_US, USUAL_US, WEEK_US
 from millrace.stats.student import student_tail
-from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, finite
+from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, check_whole, finite
 
 DEGREES = 6.0
 LEAST_SAME = 2
@@ -76,6 +76,7 @@ def season_update(
     value or noise that is not finite.
     """
     last = int(state.starts[-1]) if len(state.starts) else -1
+    start_us = check_whole(start_us, "start of a window", most=2**62, code="stats.time")
     if start_us < 0 or start_us <= last or (last >= 0 and (start_us - last) % state.window_us):
         hint = "give each window once, in order, whole windows apart, in microseconds since 1970"
         raise MillraceError("stats.time", f"a window at {start_us} after one at {last}", hint)
@@ -137,8 +138,7 @@ def _z(state: Season, apart: float, noise: float) -> float | None:
 
 def volume_of(rows: int) -> Reading:
     """A count for `season_update`: ln(rows + 1), and Poisson's noise. Errors: stats.data below 0."""
-    if rows < 0:
-        raise MillraceError("stats.data", f"{rows} rows", "give a plain count")
+    rows = check_whole(rows, "number of rows")
     return Reading(math.log1p(rows), 1 / math.sqrt(rows + 1))
 
 
@@ -147,6 +147,7 @@ def rate_of(part: int, rows: int) -> Reading:
 
     Errors: stats.data unless 0 ≤ part ≤ rows.
     """
+    rows = check_whole(rows, "number of rows")
     if not 0 <= part <= rows:
         raise MillraceError("stats.data", f"{part} of {rows} rows", "give counts, the part not above the whole")
     yes, no = part + 0.5, rows - part + 0.5

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import check_alpha
+from millrace.stats.verdict import check_alpha, check_whole
 
 ROLLBACK: Mapping[str, float] = {"errors": 0.5, "latency": 0.25, "label loss": 0.25}
 
@@ -21,8 +21,7 @@ def challenger_alpha(alpha: float, k: int) -> float:
     Unit of evidence: the challenger. Errors: stats.alpha; stats.data when k < 1.
     Source: Foster & Stine, "Alpha-investing" (JRSS B 2008), with the telescoping sequence 1/(k(k+1)).
     """
-    if k < 1:
-        raise MillraceError("stats.data", f"the challenger's number is {k}", "number challengers from 1")
+    k = check_whole(k, "challenger's number", least=1)
     return check_alpha(alpha) / (k * (k + 1))
 
 

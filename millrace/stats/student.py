@@ -12,7 +12,7 @@ from functools import lru_cache
 from statistics import NormalDist
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import check_alpha
+from millrace.stats.verdict import check_alpha, check_whole
 
 _NORMAL = NormalDist()
 _MANY = 1e7  # from here on Student's t is the normal to 1e-9
@@ -57,8 +57,7 @@ def poisson_lower(count: int, alpha: float) -> float:
     Claim: P(bound > true mean) ≤ α at one look. Errors: stats.alpha, stats.data.
     """
     check_alpha(alpha)
-    if count < 0:
-        raise MillraceError("stats.data", f"{count} events", "give a plain count")
+    count = check_whole(count, "number of events")
     low, high = 0.0, float(count)
     for _ in range(200):
         middle = (low + high) / 2

@@ -177,3 +177,44 @@ def same_length(what: str, *columns: Sequence[Any] | NDArray[Any]) -> int:
     if len(lengths) != 1:
         raise MillraceError("stats.shape", f"{what} have lengths {sorted(lengths)}", "give one value a row in each")
     return lengths.pop()
+
+
+def same_rows(what: str, *columns: NDArray[Any]) -> int:
+    """The common length of one-dimensional columns. Errors: stats.shape."""
+    shapes = sorted({c.shape for c in columns})
+    if len(shapes) != 1 or len(shapes[0]) != 1:
+        raise MillraceError("stats.shape", f"{what} have shapes {shapes}", "give one value a row in each")
+    return int(shapes[0][0])
+
+
+def check_arms(arms: ArrayLike, what: str = "arms") -> NDArray[np.bool_]:
+    """Yes or no for each row, from bool or 0 and 1; any shape. Errors: stats.data."""
+    array = np.asarray(arms)
+    if array.dtype == np.bool_:
+        return array
+    known = numbers(arms, what)
+    if not ((known == 0) | (known == 1)).all():
+        raise MillraceError("stats.data", f"the {what} are neither yes nor no", "give true or false, or 1 and 0")
+    return np.asarray(known == 1)
+
+
+def check_whole(value: float, what: str, *, least: int = 0, most: int = 2**53, code: str = "stats.data") -> int:
+    """A whole number from `least` to `most`. Errors: `code` (stats.data unless said otherwise)."""
+    whole = isinstance(value, int | np.integer) or (isinstance(value, float | np.floating) and value == value // 1)
+    if not (whole and least <= value <= most):
+        hint = f"give a whole number from {least}" + (f" to {most}" if most < 2**53 else "")
+        raise MillraceError(code, f"the {what} is {value!r}", hint)
+    return int(value)
+
+
+def broadcast(*named: tuple[ArrayLike, str], most: float = _LARGEST_VALUE) -> list[Floats]:
+    """Arrays of numbers within ±`most` that stretch to one shape. Errors: stats.data, stats.shape."""
+    arrays = [numbers(values, what) for values, what in named]
+    for array, (_, what) in zip(arrays, named, strict=True):
+        if array.size and float(np.abs(array).max()) > most:
+            raise MillraceError("stats.data", f"one of the {what} is beyond ±{most:g}", "choose other units")
+    try:
+        return [np.asarray(a) for a in np.broadcast_arrays(*arrays)]
+    except ValueError:
+        shapes = ", ".join(f"{what} {a.shape}" for a, (_, what) in zip(arrays, named, strict=True))
+        raise MillraceError("stats.shape", f"shapes that do not fit: {shapes}", "give one shape, or a number") from None
