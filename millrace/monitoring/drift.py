@@ -78,12 +78,16 @@ def pack(watch: Watch) -> tuple[bytes, bytes]:
 
 
 def unpack(ground: Ground, packed: tuple[bytes, bytes]) -> Watch:
-    """The watch behind `pack`. Decoded cells are kept in memory."""
-    cells = ground.memory.keep(
-        lambda: msgspec.msgpack.decode(zlib.decompress(packed[0]), type=Layout),
-        "monitoring", "layout", str(zlib.crc32(packed[0])), str(len(packed[0])),
+    """The watch behind `pack`."""
+    return Watch(cells_of(ground, packed[0]), drift_unpack(packed[1]))
+
+
+def cells_of(ground: Ground, packed: bytes) -> Layout:
+    """Cells that were packed; decoded ones are kept in memory."""
+    return ground.memory.keep(
+        lambda: msgspec.msgpack.decode(zlib.decompress(packed), type=Layout),
+        "monitoring", "layout", str(zlib.crc32(packed)), str(len(packed)),
     )  # fmt: skip
-    return Watch(cells, drift_unpack(packed[1]))
 
 
 def packed_profile(counted: Profile) -> bytes:

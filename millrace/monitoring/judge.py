@@ -19,7 +19,7 @@ from millrace.access.context import Context
 from millrace.base.clock import SECOND, Micros
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
-from millrace.monitoring import drift, outcomes, rules, tables
+from millrace.monitoring import drift, outcomes, rules, tables, training
 from millrace.monitoring.outcomes import Outcomes
 from millrace.monitoring.records import (
     SERVED,
@@ -61,6 +61,7 @@ class Turn:
         self.opened: list[Incident] = []
         self.closed: list[Incident] = []
         self.told: list[Told] = []
+        self.beside: training.Beside | None = None  # the champion beside its training data
         self.late: dict[Micros, int] = {}  # outcomes that came after their block was judged, by its beginning
 
 
@@ -79,7 +80,8 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
     for since, end in due:
         _block(cx, turn, endpoint, since, end)
     turn.packed = drift.pack(turn.watch) if turn.watch is not None else None
-    return cx.commit(lambda inner: _write(inner, turn, standing.judged, until))
+    beside = training.pack(turn.beside) if turn.beside is not None else None
+    return cx.commit(lambda inner: _write(inner, turn, beside, standing.judged, until))
 
 
 def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
@@ -107,6 +109,8 @@ def _load(cx: Context, tx: Tx, endpoint: Endpoint, plan: Plan, standing: Standin
         turn.champion = tables.blocks(tx, place, name, standing.champion_since, standing.judged, standing.champion)
     past = standing.judged - rules.USUAL_BLOCKS * 86_400 * SECOND
     turn.served = tables.blocks(tx, place, name, past, standing.judged, SERVED)
+    beside = tables.beside(tx, place, name)
+    turn.beside = training.unpack(cx.ground, beside) if beside else None
     if standing.labels is not None:
         found = serving_labels.changed(tx, place, name, standing.labels, standing.judged)
         turn.late = dict(Counter(block_start(endpoint, event) for event in found.event.tolist()))
@@ -129,12 +133,16 @@ def _block(cx: Context, turn: Turn, endpoint: Endpoint, since: Micros, until: Mi
     packed, moved = _drift(cx, turn, endpoint, rows, since, until)
     if moved is not None:
         found["drift"] = moved.verdict
+    apart = _from_training(cx, turn, endpoint, rows, champion, since_when, since, until)
+    if apart is not None:
+        found["training"] = apart.verdict
     calm = 0 if moved is not None and moved.verdict.decision == ALARM else turn.standing.calm + 1
     _incidents(turn, measured[0], found, moved, came, calm, until)
     turn.blocks.extend((block, packed if block.version == SERVED else None) for block in measured)
     columns = moved.columns if moved is not None else ()
     bound = rules.bound(turn.plan, turn.champion)
-    turn.judgements.append(Judgement(since, until, champion, since_when, found, columns, bound))
+    learned = apart.columns if apart is not None else ()
+    turn.judgements.append(Judgement(since, until, champion, since_when, found, columns, bound, learned=learned))
     turn.served.append(measured[0])
     own = next((block for block in measured if block.version == champion), measured[0]).measures
     turn.told.append(
@@ -215,6 +223,19 @@ def _drift(
     return drift.packed_profile(seen[-1]), None
 
 
+def _from_training(
+    cx: Context, turn: Turn, endpoint: Endpoint, rows: Outcomes, champion: int, came: Micros, since: Micros,
+    until: Micros,
+) -> drift.Moved | None:  # fmt: skip
+    """What the week that ends with this block shows of the champion's inputs beside its training data."""
+    if not turn.plan.training or not drift.can_watch(endpoint.block_s):
+        return None
+    if turn.beside is None or turn.beside.champion != champion:
+        turn.beside = training.begin(cx, endpoint.model, champion)
+    turn.beside, apart = training.follow(turn.beside, since, until, came, rows.inputs)
+    return apart
+
+
 def _incidents(
     turn: Turn, served: Block, found: dict[str, Verdict], moved: drift.Moved | None, came: bool, calm: int,
     until: Micros,
@@ -239,7 +260,7 @@ def _incidents(
     turn.closed += closed
 
 
-def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Judged:
+def _write(cx: Context, turn: Turn, beside: tuple[bytes, bytes] | None, judged_before: Micros, until: Micros) -> Judged:
     place, name = cx.workspace, turn.plan.endpoint
     now = tables.standing(cx.tx, place, name)
     if now is not None and now.judged != judged_before:
@@ -251,6 +272,8 @@ def _write(cx: Context, turn: Turn, judged_before: Micros, until: Micros) -> Jud
     late = _amend(cx, name, turn.late)
     if turn.packed is not None:
         tables.put_watch(cx.tx, place, name, *turn.packed)
+    if beside is not None:
+        tables.put_beside(cx.tx, place, name, *beside)
     for incident in (*turn.opened, *turn.closed):
         tables.put_incident(cx.tx, place, incident)
     verdicts = turn.judgements[-1].verdicts if turn.judgements else {}

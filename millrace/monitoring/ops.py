@@ -33,6 +33,7 @@ class WatchEndpoint(Struct, frozen=True):
     loss: float | None = None
     tolerance: float = 0.01
     reference_days: int = 7
+    training: bool = True
 
 
 class JudgeEndpoint(Struct, frozen=True):

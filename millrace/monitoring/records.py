@@ -24,7 +24,8 @@ class Plan(Struct, frozen=True):
     last `history_days` of event time. `on_breach` False leaves a breach an incident; `calendar_days` 0 leaves the
     calendar out; at least `rest_days` lie between two trainings. `metric` is what challengers are compared on.
     `loss` is what the champion's loss is compared with (None: the mean of its first `reference_days` blocks) and
-    `tolerance` how much more is no breach. Inputs are counted in cells made from the first `reference_days` blocks.
+    `tolerance` how much more is no breach. Inputs are counted in cells made from the first `reference_days` blocks;
+    with `training` they are compared with the champion's training data too, once a week.
     """
 
     endpoint: Name
@@ -40,6 +41,7 @@ class Plan(Struct, frozen=True):
     loss: float | None = None
     tolerance: float = 0.01
     reference_days: int = 7
+    training: bool = True
 
 
 class Measures(Struct, frozen=True):
@@ -84,7 +86,8 @@ class Judgement(Struct, frozen=True):
 
     `reference` is the bound that the champion's loss was held to, its reference and the tolerance; None while that is
     being made. `late` counts the outcomes of the block's rows that came, or changed, after it was judged: they are in
-    no verdict, and the next judgement says so.
+    no verdict, and the next judgement says so. Once a week the verdict "training" compares what was served with what
+    the champion learned from; `learned` names the columns that are another.
     """
 
     since: Micros
@@ -95,6 +98,7 @@ class Judgement(Struct, frozen=True):
     drift: tuple[str, ...] = ()
     reference: float | None = None
     late: int = 0
+    learned: tuple[str, ...] = ()
 
 
 class Standing(Struct, frozen=True):

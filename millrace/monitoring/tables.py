@@ -23,6 +23,13 @@ _watch = table(
     binary("layout"),
     binary("state"),
 )
+_beside = table(
+    "monitor_training",
+    text("workspace", key=True),
+    text("endpoint", key=True),
+    binary("layout"),
+    binary("state"),
+)
 _block = table(
     "monitor_block",
     text("workspace", key=True),
@@ -54,6 +61,10 @@ _which: BindParameter[Any] = bindparam("which")
 _p, _s, _w, _b, _j, _i = _plan.c, _standing.c, _watch.c, _block.c, _judgement.c, _incident.c
 _put_plan, _put_standing, _put_watch = upsert(_plan), upsert(_standing), upsert(_watch)
 _put_challenge = upsert(_challenge)
+_put_beside = upsert(_beside)
+_one_beside = select(_beside.c.layout, _beside.c.state).where(
+    _beside.c.workspace == _place, _beside.c.endpoint == _which
+)
 _one_challenge = select(_challenge.c.rollout).where(_challenge.c.workspace == _place, _challenge.c.endpoint == _which)
 _put_block, _put_judgement, _put_incident = upsert(_block), upsert(_judgement), upsert(_incident)
 _plans = select(_p.spec).where(_p.workspace == _place).order_by(_p.endpoint)
@@ -125,6 +136,16 @@ def put_watch(tx: Tx, workspace: str, endpoint: str, layout: bytes, state: bytes
 
 def watch(tx: Tx, workspace: str, endpoint: str) -> tuple[bytes, bytes] | None:
     row = tx.one(_one_watch, place=workspace, which=endpoint)
+    return (bytes(row[0]), bytes(row[1])) if row else None
+
+
+def put_beside(tx: Tx, workspace: str, endpoint: str, layout: bytes, state: bytes) -> None:
+    """Keep the champion beside its training data."""
+    tx.change(_put_beside, workspace=workspace, endpoint=endpoint, layout=layout, state=state)
+
+
+def beside(tx: Tx, workspace: str, endpoint: str) -> tuple[bytes, bytes] | None:
+    row = tx.one(_one_beside, place=workspace, which=endpoint)
     return (bytes(row[0]), bytes(row[1])) if row else None
 
 

@@ -4,6 +4,7 @@
     model.onnx     the compiled model, or model.skops: the estimator itself, where compiling changed its answers
     parity.json    how far the compiled answers lie from the estimator's, on rows of the sample and with holes in them
     golden.json    a few rows and the estimator's own answers, so that any later load can be checked
+    training.bin   what its training rows look like, as counts by week (`millrace.pipelines.learned`), where it is known
 
 Compiling happens where the model was made, once; serving loads with onnxruntime alone.
 """
@@ -131,7 +132,9 @@ def pack(estimator: Any, rows: Rows | None) -> dict[str, bytes]:
     target = str(getattr(rows, "target", "") or "")
     inputs = rows.signature_inputs
     matrix = np.ascontiguousarray(sample, np.float32)
-    return pack_matrix(estimator, signature_of(estimator, inputs, target, views), matrix)
+    files = pack_matrix(estimator, signature_of(estimator, inputs, target, views), matrix)
+    counts = rows.learned() if hasattr(rows, "learned") else None
+    return files | ({"training.bin": counts} if counts else {})
 
 
 def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", views: Iterable[View] = ()) -> Signature:

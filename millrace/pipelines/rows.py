@@ -22,7 +22,7 @@ from millrace.data.records import Version
 from millrace.features import join
 from millrace.features import tables as features
 from millrace.features.records import View
-from millrace.pipelines import signature
+from millrace.pipelines import learned, signature
 from millrace.pipelines.frames import Frame
 from millrace.pipelines.records import Resolved
 from millrace.pipelines.signature import Input
@@ -94,6 +94,12 @@ class Rows:
     @cached_property
     def test(self) -> Part:
         return self._part(self._test)
+
+    def learned(self) -> bytes | None:
+        """What the training part looks like, as counts; see `millrace.pipelines.learned`."""
+        columns = {name: self.columns[name][self._train] for name in self.names}
+        as_logged = {name: v if v.dtype.kind == "O" else v.astype(np.float64) for name, v in columns.items()}
+        return learned.pack(as_logged, self.columns[self._at][self._train])
 
     def _part(self, rows: NDArray[np.int64]) -> Part:
         taken = {name: self.columns[name][rows] for name in self.names}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from millrace.base.errors import MillraceError
+from millrace.pipelines import learned
 from millrace.pipelines.frames import Frame, dataset
 from millrace.pipelines.rows import Rows
+from millrace.store import tree as trees
+from millrace.store.local import LocalBlobs
 from tests.pipelines.conftest import Project
 
 HOUR = 3_600_000_000
@@ -120,3 +124,17 @@ def test_a_frame_that_cannot_be_resolved_fails_the_run(project: Project) -> None
     assert project.run({"until": 0}).fault.code == "dataset.unknown"
     filled(project)
     assert project.run({"until": -HOUR}).fault.code == "frame.empty"
+
+
+def test_the_training_part_is_counted_by_week_as_it_will_be_logged(tmp_path: Path) -> None:
+    week = 7 * 24 * HOUR
+    at = np.array([0, 1, week, week + 1, week + 2, 3 * week, 3 * week + 1, 3 * week + 2], np.int64)
+    rows = rows_of(dataset("d").latest.split("y", test=0.25), x=np.arange(8), word=WORDS, y=np.ones(8), at=at)
+    packed = rows.learned()
+    assert packed is not None
+    blobs = LocalBlobs(tmp_path)
+    found = learned.read(blobs, trees.make(blobs, {learned.FILE: packed}))
+    assert found is not None and list(found.layout.columns) == ["x", "word"]
+    assert [(start // week, counted.rows) for start, counted in found.weeks] == [(0, 2), (1, 3), (3, 1)]
+    assert learned.read(blobs, trees.make(blobs, {"model.json": b"{}"})) is None
+    assert rows.learned() == packed
