@@ -301,6 +301,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_standing")),
     )
     op.create_table(
+        "monitor_training",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("layout", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "endpoint", name=op.f("pk_monitor_training")),
+    )
+    op.create_table(
         "pipeline",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
