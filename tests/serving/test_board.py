@@ -79,12 +79,18 @@ def test_a_bell_that_nobody_hears_never_blocks(places: int) -> None:
     board.listen(places - 1, _DEADLINE_S)
 
 
-def test_routing_waits_for_the_batch_under_way(platform: Platform, routed: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("op", "ask"),
+    [("endpoint.route", two(2)), ("rollout.force", {"endpoint": "delays", "number": 2, "reason": "a test"})],
+)
+def test_whatever_routes_waits_for_the_batch_under_way(
+    platform: Platform, routed: Endpoint, op: str, ask: dict[str, Any]
+) -> None:
     here = resident.resident(platform.ground)
     done = threading.Event()
 
     def route() -> None:
-        platform.call("endpoint.route", two(2))
+        platform.call(op, ask)
         done.set()
 
     with here.using("main", "delays") as served:
