@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -65,6 +66,18 @@ def test_a_generated_page_is_current(name: str) -> None:
 
 def test_the_repository_names_no_host_and_no_machine() -> None:
     holds(whole.foreign_places(tracked_texts()))
+
+
+def test_decisions_are_numbered_without_gaps_and_named_as_they_are() -> None:
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(name[:4]) for name in names]
+    assert numbers == list(range(1, len(names) + 1)), f"number the decisions 1 to {len(names)}, each once: {names}"
+    for name in names:
+        first = (ROOT / "docs" / "decisions" / name).read_text("utf-8").partition("\n")[0]
+        assert first.startswith(f"# {int(name[:4])}. "), f"{name} begins with {first!r}: give it its number"
+    text = "".join(tracked_texts().values())
+    unknown = set(re.findall(r"decisions/(\d{4}-[\w-]+\.md)", text)) - set(names)
+    assert not unknown, f"there is no decision {sorted(unknown)}; name one that is there"
 
 
 _ALLOWED = frozenset({"millrace", "msgspec", "click", "typing_extensions"})  # the last is msgspec's, before 3.12

@@ -2,7 +2,7 @@
 
 The writing lock is one transaction-level advisory lock, taken at the start of a writing transaction, so that both
 engines have the same semantics: writers decide on what they see, and nobody else writes meanwhile. Group commit pays
-for it (`docs/decisions/0002-one-writer-at-a-time.md`).
+for it (`docs/decisions/0001-one-writer-at-a-time.md`).
 """
 
 from __future__ import annotations

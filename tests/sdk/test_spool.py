@@ -119,6 +119,7 @@ def is_whole(server: Server, run: str, points: int) -> None:
     assert (series["step"], series["count"]) == (list(range(points)), points)
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_while_the_server_is_away_and_sends_when_it_is_back(
     tmp_path: Path, port: int, kept: Path, jobs: list[Job]
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_job_goes_on_while_the_server_is_away_and_sends_when_it_is_back(
         assert spool.listed(kept) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_and_ends_while_the_server_is_away(
     tmp_path: Path, port: int, kept: Path, jobs: list[Job]
 ) -> None:
@@ -204,6 +206,7 @@ def millrace(*arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_and_sends(tmp_path: Path, port: int, kept: Path) -> None:
     url = f"http://127.0.0.1:{port}"
     client = connect(url)

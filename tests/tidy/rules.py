@@ -59,7 +59,7 @@ SQL = re.compile(
     r"|WITH\s+(RECURSIVE\s+)?\w+\s+AS\s*\(|PRAGMA\s+\w|BEGIN\s+(IMMEDIATE|EXCLUSIVE|ISOLATION)\b|COPY\s*\()",
     re.DOTALL,
 )
-# DuckDB is the query engine over users' tables (docs/decisions/0009-queries-over-users-tables.md): it holds no state.
+# DuckDB is the query engine over users' tables (docs/decisions/0002-queries-over-users-tables.md): it holds no state.
 QUERY_ENGINE = frozenset({"data", "features"})
 # Modules that may load what can run code; each checks that a user marked it as trusted.
 LOADERS: frozenset[str] = frozenset()
