@@ -158,6 +158,9 @@ def _faults(chosen: dict[str, tuple[str, Any]], dates: tuple[int, ...]) -> None:
         found_all, first_all = found_all + sum(d < 99 for d in days), first_all + right
         delays[name.startswith("delay")] += days
         print(f"{name:<28} {sum(d < 99 for d in days):6} {right:12} {np.median(days):12.1f}   {days}")
+    if not delays[True]:
+        print(f"together {found_all} of {len(chosen) * len(dates)} found")
+        return
     medians = f"median {np.median(delays[False]):g} days for data faults, {np.median(delays[True]):g} for delays"
     print(f"together {found_all} of {len(chosen) * len(dates)}, right column first in {first_all}; {medians}")
 
