@@ -96,12 +96,14 @@ def _worlds(n: int) -> Iterator[Case]:
         return [dict(zip(names, (random.normal(size=(n, 30)) + moved).T, strict=True)) for _ in range(many)]
 
     names = [f"x{i}" for i in range(30)]
-    past = hours(24 * 7 * 3)
-    cells = layout({k: np.concatenate([w[k] for w in past[:40]]) for k in names})
-    history = [(i * HOUR_US, profile(w, cells)) for i, w in enumerate(past)]
+    weeks = 24 * 7 * 5  # from three weeks on there is a reference, a week later a past
+    past = hours(40)
+    reference = {k: np.concatenate([w[k] for w in past]) for k in names}
+    cells = layout(reference)
+    history = [(i * HOUR_US, profile(hours(1)[0] if i < weeks - 40 else past[i - weeks + 40], cells))
+               for i in range(weeks)]  # fmt: skip
     watch = drift_start(cells, window_us=HOUR_US, history=history)
-    reference = {k: np.concatenate([w[k] for w in past[-40:]]) for k in names}
-    start = len(past) * HOUR_US
+    start = weeks * HOUR_US
     for kind, shift, many in ((CLEAN, 0.0, 100), (BROKEN, 0.2, 20)):
         starts = [start + i * HOUR_US for i in range(many)]
         name = f"30 normal columns, {n:,} rows" + (", 3 of them + 0.2 sd" if shift else "")
@@ -201,7 +203,7 @@ def table(results: dict[tuple[str, str, str], list[tuple[list[bool], float]]]) -
     order = {key: i for i, key in enumerate(dict.fromkeys((kind, name) for kind, name, _ in results))}
     for kind in (CLEAN, BROKEN):
         head = "alarms, of windows" if kind == CLEAN else "detected, median delay"
-        print(f"\n{kind:<48}{'':24}{head:>26}{'CPU ms a window':>17}")
+        print(f"\n{kind:<50}{'':24}{head:>26}{'CPU ms a window':>17}")
         for (_, name, who), found in sorted(
             ((k, v) for k, v in results.items() if k[0] == kind), key=lambda item: order[item[0][:2]]
         ):
@@ -211,7 +213,7 @@ def table(results: dict[tuple[str, str, str], list[tuple[list[bool], float]]]) -
             else:
                 delays = [a.index(True) + 1 for a, _ in found if any(a)]
                 told = f"{len(delays)} of {len(found)}" + (f", {np.median(delays):g}" if delays else "")
-            print(f"{name:<48}{who:<24}{told:>26}{cpu:17.1f}")
+            print(f"{name:<50}{who:<24}{told:>26}{cpu:17.1f}")
 
 
 if __name__ == "__main__":
