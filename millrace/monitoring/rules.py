@@ -21,6 +21,7 @@ from millrace.stats.verdict import ALARM, UNDECIDED, Verdict, check_alpha
 
 TAKES_OVER = 0.75  # a version that answered this share of a block's rows is its champion
 LEAST_COVERAGE = 0.8  # of what is usual; below it the labels are an incident of their own
+STARTS_EVERY = 7  # a change may come after weeks of calm, which must not count against it
 USUAL_BLOCKS = 28
 CALM_BLOCKS = 7  # blocks without an alarm that end an incident of drift
 LEAST_REFERENCE = 3
@@ -110,8 +111,11 @@ def verdicts(plan: Plan, champion: Sequence[Block], fresh: Micros) -> dict[str, 
     if reference is None:
         loss = _waiting(plan, taken)
     else:
-        loss = worse_by_blocks(series(later, loss_name(plan)), reference, plan.tolerance, plan.alpha)
-    residual = biased_by_blocks(series([b for b in told if b.since >= fresh], "residual"), plan.alpha)
+        loss = worse_by_blocks(
+            series(later, loss_name(plan)), reference, plan.tolerance, plan.alpha, starts_every=STARTS_EVERY
+        )
+    watched = series([b for b in told if b.since >= fresh], "residual")
+    residual = biased_by_blocks(watched, plan.alpha, starts_every=STARTS_EVERY)
     return {"loss": loss, "residual": residual}
 
 

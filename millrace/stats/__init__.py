@@ -32,6 +32,7 @@ from millrace.stats.block_verdicts import (
     block_evidence,
     block_interval,
     block_test,
+    started_evidence,
     worse_by_blocks,
 )
 from millrace.stats.blocks import (
@@ -284,6 +285,7 @@ __all__ = [
     "season_update",
     "slow_by_weight",
     "split_alpha",
+    "started_evidence",
     "student_quantile",
     "superiority_start",
     "unpack",

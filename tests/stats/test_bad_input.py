@@ -80,6 +80,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "better_by_blocks": {"differences": blocks, "alpha": 0.05},
     "biased_by_blocks": {"residuals": blocks, "alpha": 0.05},
     "block_evidence": {"means": real},
+    "started_evidence": {"means": real, "every": 7},
     "block_interval": {"means": real, "alpha": 0.05},
     "block_test": {"blocks": blocks, "alpha": 0.05, "side": "above", "reference": 0.0, "claim": "it is none"},
     "blocks_by_entity": {"values": real, "entities": days},

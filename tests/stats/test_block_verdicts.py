@@ -101,3 +101,32 @@ def test_false_alarms_in_sixty_days(rho, most):
         x[:, day] = rho * x[:, day - 1] + math.sqrt(1 - rho * rho) * noise[:, day]
     false = np.mean([t.block_evidence(row, 0, "above").max() >= math.log(20) for row in x])
     assert false <= most
+
+
+def test_starts_are_mixed_as_defined():
+    x = np.random.default_rng(3).normal(0.3, 1, 20)
+    wanted = np.ones(20) * (1 - 1 / 2 - 1 / 6 - 1 / 12)
+    for start, weight in ((0, 1 / 2), (7, 1 / 6), (14, 1 / 12)):
+        wanted[:start] += weight
+        wanted[start:] += weight * np.exp(t.block_evidence(x[start:]))
+    assert np.allclose(np.exp(t.started_evidence(x, 7)), wanted, rtol=1e-12)
+    assert t.started_evidence([], 7).shape == (0,)
+    with pytest.raises(MillraceError, match="blocks from start to start"):
+        t.started_evidence(x, 0)
+
+
+def test_calm_is_no_debt_with_starts():
+    random = np.random.default_rng(5)
+    x = np.concatenate([random.normal(0, 1, 28), random.normal(2.3, 1, 20)])
+    told = blocks(x)
+    assert t.biased_by_blocks(told, 0.05).decision == "undecided"
+    found = t.biased_by_blocks(told, 0.05, starts_every=7)
+    assert found.decision == "alarm" and found.statistic >= 20
+    assert t.worse_by_blocks(told, 0.0, 0.5, 0.05, starts_every=7).decision == "alarm"
+
+
+def test_evidence_that_is_asked_for_again_is_the_same_to_the_last_bit():
+    x = np.random.default_rng(8).normal(0.5, 1, 40)
+    by_day = [t.block_evidence(x[:days])[-1] for days in range(1, 41)]
+    t._KNOWN.clear()
+    assert by_day == t.block_evidence(x).tolist()
