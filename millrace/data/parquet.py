@@ -84,7 +84,7 @@ _WIDE = 1 << 22
 OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
 
 
-def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = None, where: str = "") -> Columns:
+def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = None) -> Columns:
     """The columns of one file or of several of one schema, in order: text as str or None, other nulls as NaN.
 
     Whole numbers without nulls are int64, all other numbers float64, booleans bool or float64 with NaN.
@@ -94,7 +94,7 @@ def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = No
         with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
             place = Path(folder) / "part.parquet"
             place.write_bytes(source)
-            return read(place, names, where)
+            return read(place, names)
     places = [str(source)] if isinstance(source, Path) else [str(place) for place in source]
     with connect() as connection:
         if names is not None:
@@ -105,8 +105,7 @@ def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = No
                 if name not in there:
                     raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, there))
         wanted = "*" if names is None else ", ".join(quoted(name) for name in names)
-        query = f"SELECT {wanted} FROM read_parquet(?)" + (f" WHERE {where}" if where else "")
-        found = connection.execute(query, [places]).fetchnumpy()
+        found = connection.execute(f"SELECT {wanted} FROM read_parquet(?)", [places]).fetchnumpy()
     return {name: plain(values) for name, values in found.items()}
 
 

@@ -10,7 +10,7 @@ from millrace.data.frames import to_parquet
 from millrace.demo import tables
 from millrace.demo.replay import ENDPOINT
 from millrace.demo.training import delays, delays_naively
-from millrace.demo.views import DATASETS, STAMPS, VIEWS
+from millrace.demo.views import DATASETS, VIEWS
 from millrace.sdk.client import Client
 from millrace.sdk.pipelines import RunHandle, start
 from millrace.sdk.tuning import floats, ints, tune
@@ -25,15 +25,12 @@ POLICY: dict[str, Any] = {
 
 def ingest(client: Client, until: Micros) -> dict[str, Any]:
     """Datasets with what was known by `until`, and the views over them; the versions by name."""
-    made = {name: dict(keys) for name, keys in DATASETS.items()}
     there = {dataset["name"] for dataset in client.call("dataset.list")}
     versions = {}
-    for name, keys in made.items():
+    for name, keys in DATASETS.items():
         if name not in there:
             client.call("dataset.make", name=name, **keys)
-        table = getattr(tables, name)()
-        known = table[STAMPS[name]] < until
-        digest = client.home.put(to_parquet({column: values[known] for column, values in table.items()}))
+        digest = client.home.put(to_parquet(tables.known(name, until)))
         versions[name] = client.once(f"ingest-{name}", "dataset.add", dataset=name, files=[digest])
     for view in VIEWS:
         client.call("view.apply", **view)

@@ -16,7 +16,6 @@ DATASETS: dict[str, dict[str, Any]] = {
     "landings": {"key": ["id"], "event": "known_at"},
     "weather": {"key": ["origin", "hour"], "event": "hour", "arrived": "known_at"},
 }
-STAMPS = {"flights": "asked_at", "departures": "departed", "landings": "known_at", "weather": "known_at"}
 
 _WINDOWS = [
     window

@@ -107,7 +107,8 @@ def _newest_rows(shelf: Shelf, key: Ints, at: Floats, naive: bool) -> Ints:
     by_seen = np.lexsort((rank, seen, codes))
     ranks = rank[by_seen]
     chain = by_seen[ranks == np.maximum.accumulate(ranks)]  # ranks grow from key to key, so each key begins anew
-    last = _last_at_or_before(codes[chain], seen[chain], key, at)
+    start = np.searchsorted(codes[chain], np.arange(len(shelf.start)))
+    last = _Places(seen[chain], start, key, np.ones(len(key), np.bool_), at).after(at) - 1
     place = chain[np.maximum(last, 0)]
     place = np.where((last >= 0) & (codes[place] == key), place, -1)
     if naive or shelf.plain:
@@ -117,19 +118,6 @@ def _newest_rows(shelf: Shelf, key: Ints, at: Floats, naive: bool) -> Ints:
         good = (seen[first:stop] <= at[question]) & (rows[first:stop, CORRECTED] > at[question])
         place[question] = first + int(np.argmax(np.where(good, rank[first:stop], -1))) if good.any() else -1
     return place
-
-
-def _last_at_or_before(codes: Ints, times: Floats, key: Ints, at: Floats) -> Ints:
-    """For each question the place of the last row with (code, time) ≤ (key, at); −1 where there is none."""
-    if not len(codes):
-        return np.full(len(key), -1, np.int64)
-    base = float(min(times.min(), at.min()))
-    step = float(max(times.max(), at.max())) - base + 1.0
-    if step * (int(codes.max()) + 2) < 2**53:
-        return np.searchsorted(codes * step + (times - base), key * step + (at - base), "right").astype(np.int64) - 1
-    start = np.searchsorted(codes, key)
-    stop = np.searchsorted(codes, key, "right")
-    return _bisect(times, start, stop, at) - 1
 
 
 def _bisect(times: Floats, low: Ints, high: Ints, at: Floats) -> Ints:
@@ -221,16 +209,9 @@ def _masked(window: Window, rows: Floats, values: Floats, first: Ints, last: Int
         known = (rows[place, ARRIVED] <= moment) & (rows[place, CORRECTED] > moment)
         counts = np.bincount(owner[known], minlength=end - begin)
         stops = np.cumsum(counts)
-        found[begin:end] = _sliced(window, values[place[known]], stops - counts, stops)
+        found[begin:end] = _Values(values[place[known]]).fold(window, stops - counts, stops)
         begin = end
     return found
-
-
-def _sliced(window: Window, values: Floats, first: Ints, last: Ints) -> Floats:
-    """The window's fold over values[first:last] of each question, in order."""
-    if window.how == "count" and not window.column:
-        return (last - first).astype(np.float64)
-    return _Values(values).fold(window, first, last)
 
 
 class _Values:
@@ -255,11 +236,8 @@ class _Values:
             return sizes.astype(np.float64)
         found = np.full(len(first), np.nan)
         some = sizes > 0
-        if not some.any():
-            return found
-        every = bool(some.all())
-        low, high = (first, last) if every else (first[some], last[some])
-        found[... if every else some] = self._folded(window, low, high)
+        if some.any():
+            found[some] = self._folded(window, first[some], last[some])
         return found
 
     def _folded(self, window: Window, low: Ints, high: Ints) -> Floats:

@@ -6,7 +6,6 @@ system's, so it ends with its process, however that ends.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from millrace.base.errors import MillraceError
+from millrace.base.locks import try_lock
 
 _TRIES, _PAUSE_S = 25, 0.01
 
@@ -53,12 +53,9 @@ class DirectoryLock:
     def _take(self) -> bool:
         """Whether the lock is ours. Who only asks for the holder has it for a moment, so one refusal says nothing."""
         for _ in range(_TRIES):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                time.sleep(_PAUSE_S)
-            else:
+            if try_lock(self._file):
                 return True
+            time.sleep(_PAUSE_S)
         return False
 
     def release(self) -> None:
@@ -74,12 +71,8 @@ def holder(folder: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Holder)
-        except msgspec.DecodeError:
-            return None
+        return None if try_lock(file, shared=True) else msgspec.json.decode(path.read_bytes(), type=Holder)
+    except msgspec.DecodeError:
+        return None
     finally:
         os.close(file)
-    return None

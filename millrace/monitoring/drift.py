@@ -74,12 +74,16 @@ def follow(watch: Watch, since: Micros, columns: Mapping[str, Any]) -> tuple[Wat
 
 def pack(watch: Watch) -> tuple[bytes, bytes]:
     """The watch as bytes: its cells, its state."""
-    return zlib.compress(msgspec.msgpack.encode(watch.layout), 3), drift_pack(watch.state)
+    return packed_cells(watch.layout), drift_pack(watch.state)
 
 
 def unpack(ground: Ground, packed: tuple[bytes, bytes]) -> Watch:
     """The watch behind `pack`."""
     return Watch(cells_of(ground, packed[0]), drift_unpack(packed[1]))
+
+
+def packed_cells(cells: Layout) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(cells), 3)
 
 
 def cells_of(ground: Ground, packed: bytes) -> Layout:

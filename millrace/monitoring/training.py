@@ -6,7 +6,6 @@ are the training's own; a week counts when it was the champion's from its beginn
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import msgspec
 
 from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
-from millrace.monitoring.drift import Moved, cells_of
+from millrace.monitoring.drift import Moved, cells_of, packed_cells
 from millrace.pipelines import learned
 from millrace.pipelines.learned import WEEK
 from millrace.registry import tables as registry_tables
@@ -45,7 +44,7 @@ def begin(cx: Context, model: str, champion: int) -> Beside:
     if found is None:
         return Beside(champion, None, None)
     watch = drift_start(found.layout, window_us=WEEK, against="training", history=found.weeks)
-    return Beside(champion, found.layout, watch, cells=zlib.compress(msgspec.msgpack.encode(found.layout), 3))
+    return Beside(champion, found.layout, watch, cells=packed_cells(found.layout))
 
 
 def follow(

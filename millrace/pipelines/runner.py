@@ -7,18 +7,17 @@ committed once a key, and a run ends once.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import threading
 import time
 from pathlib import Path
-from typing import IO
 
 from millrace.access.context import Ground
 from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError
+from millrace.base.locks import try_lock
 from millrace.catalog.tx import Tx
 from millrace.exec.process import Processes
 from millrace.pipelines import rules, tables
@@ -82,7 +81,7 @@ class Runner:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / "lock").open("a") as lock:
             while not self._stopping.is_set():
-                if _locked(lock):
+                if try_lock(lock.fileno()):
                     self._lead()
                 self._stopping.wait(_LOOK_S)
 
@@ -154,14 +153,6 @@ class Runner:
             with self._lock:
                 self._going.pop((workspace, run), None)
             self._bell.set()
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _holder(place: Path, ground: Ground) -> str:

@@ -18,7 +18,7 @@ from millrace.sdk.columns import listed, micros
 from millrace.sdk.current import current
 from millrace.sdk.models import ModelHandle, ModelVersion
 from millrace.sdk.predictions import Prediction, Predictions
-from millrace.sdk.show import Shown, count, day
+from millrace.sdk.show import Named, count, day
 
 if TYPE_CHECKING:
     from millrace.pipelines.definition import Pipeline
@@ -26,16 +26,8 @@ if TYPE_CHECKING:
 _UNDER_WAY = ("shadow", "canary", "watching")
 
 
-class EndpointHandle(Shown):
+class EndpointHandle(Named):
     """A named place that answers predictions; see `deploy`."""
-
-    def __init__(self, name: str, client: Client | None = None) -> None:
-        self.name = name
-        self._given = client
-
-    @property
-    def _client(self) -> Client:
-        return self._given or current()
 
     def _call(self, op: str, **request: Any) -> Any:
         return self._client.call(op, endpoint=self.name, **request)

@@ -14,7 +14,7 @@ from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed, micros
 from millrace.sdk.current import current, in_step
 from millrace.sdk.datasets import DatasetHandle
-from millrace.sdk.show import Shown
+from millrace.sdk.show import Named
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -46,16 +46,8 @@ def seconds(span: str | int) -> int:
     return int(found[1]) * _UNITS_S[found[2]]
 
 
-class ViewHandle(Shown):
+class ViewHandle(Named):
     """A feature view by its name; see `feature_view`."""
-
-    def __init__(self, name: str, client: Client | None = None) -> None:
-        self.name = name
-        self._given = client
-
-    @property
-    def _client(self) -> Client:
-        return self._given or current()
 
     @property
     def definition(self) -> Record:

@@ -14,7 +14,7 @@ from millrace.base.errors import MillraceError, nearest
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed
 from millrace.sdk.current import current
-from millrace.sdk.show import Shown, count, day
+from millrace.sdk.show import Named, Shown, count, day
 
 
 class ModelVersion(Shown):
@@ -71,17 +71,12 @@ class ModelVersion(Shown):
         return ", ".join(parts)
 
 
-class ModelHandle(Shown):
+class ModelHandle(Named):
     """A model by its name, which need not be there yet; see `model`."""
 
     def __init__(self, name: str, approvals: int = 0, about: str = "", client: Client | None = None) -> None:
-        self.name = name
+        super().__init__(name, client)
         self._approvals, self._about = approvals, about
-        self._given = client
-
-    @property
-    def _client(self) -> Client:
-        return self._given or current()
 
     def _call(self, op: str, **request: Any) -> Any:
         return self._client.call(op, model=self.name, **request)

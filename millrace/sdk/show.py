@@ -8,7 +8,8 @@ from typing import Any
 
 from millrace.base.clock import to_iso
 from millrace.base.errors import MillraceError
-from millrace.sdk.current import in_step
+from millrace.sdk.client import Client
+from millrace.sdk.current import current, in_step
 
 _STYLE = "text-align:left;padding:2px 12px 2px 0"
 
@@ -37,6 +38,18 @@ class Shown:
     def _repr_html_(self) -> str:
         heads, rows = self._rows()
         return f"<p><code>{escape(repr(self))}</code></p>" + (table(heads, rows) if heads else "")
+
+
+class Named(Shown):
+    """A handle by name, looked up when it is asked for, by the client it was given or the program's."""
+
+    def __init__(self, name: str, client: Client | None = None) -> None:
+        self.name = name
+        self._given = client
+
+    @property
+    def _client(self) -> Client:
+        return self._given or current()
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from millrace.base.errors import MillraceError
+from millrace.base.locks import try_lock
 from millrace.sdk.client import Client
 
 PASSING = frozenset({"server.unreachable", "server.busy", "server.stopping", "catalog.busy", "catalog.unreachable"})
@@ -157,9 +158,8 @@ def send(path: Path, client: Client) -> Sent:
             except MillraceError as fault:
                 if fault.code in _STOPPING:
                     raise
-                if not (
-                    call.op == "run.finish" and fault.code == "run.over"
-                ):  # taken, so long ago that its key is gone
+                taken_before = call.op == "run.finish" and fault.code == "run.over"  # so long ago that its key is gone
+                if not taken_before:
                     refused += 1
                     _refuse(path, call, fault)
             _acknowledge(path, end)
@@ -273,11 +273,7 @@ def _lives(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    else:
-        return False
+        return not try_lock(file)
     finally:
         os.close(file)
 
@@ -294,12 +290,7 @@ def _sending(path: Path) -> Iterator[bool]:
     lock = path.parent / ".sending"
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+        yield try_lock(file)
     finally:
         os.close(file)
 

@@ -26,7 +26,7 @@ from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
-from millrace.sdk.show import Shown, cell, count, day
+from millrace.sdk.show import Named, Shown, cell, count, day
 from millrace.sdk.spool import PASSING, Head, Spool
 
 if TYPE_CHECKING:
@@ -316,16 +316,8 @@ class _Sender:
             self._change.notify_all()
 
 
-class ExperimentHandle(Shown):
+class ExperimentHandle(Named):
     """A named set of runs; see `experiment`."""
-
-    def __init__(self, name: str, client: Client | None = None) -> None:
-        self.name = name
-        self._given = client
-
-    @property
-    def _client(self) -> Client:
-        return self._given or current()
 
     def run(self, name: str = "", **more: Any) -> RunLog:
         """Start a run of it; see `run`."""

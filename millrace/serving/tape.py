@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from millrace.base.locks import try_lock
+
 _HEAD = 8
 _CHUNK = 1 << 20
 LONGEST = 1 << 30
@@ -94,12 +96,9 @@ def grows(path: Path) -> bool:
     """Whether a living process may still append to the tape."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not try_lock(file, shared=True)
     finally:
         os.close(file)
-    return False
 
 
 def _sync_folder(folder: Path) -> None:
