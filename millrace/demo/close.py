@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from millrace.base.clock import DAY, Micros
+from millrace.data import parquet
 from millrace.demo import tables
 from millrace.demo.chronicle import day
-from millrace.demo.replay import ENDPOINT, prediction_of, served
+from millrace.demo.replay import ENDPOINT, prediction_of
 from millrace.demo.setup import Say
 from millrace.demo.training import rivals, told
 from millrace.sdk.client import Client
+from millrace.sdk.endpoints import endpoint
 from millrace.sdk.pipelines import start
 
 _DAYS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
@@ -49,16 +51,13 @@ def ours(client: Client, borders: list[Micros]) -> list[dict[str, float]]:
     """What was served, from the log, against what came true."""
     import numpy as np
 
-    landings = tables.landings()
-    late = np.full(len(landings["id"]), np.nan)
-    late[landings["id"]] = landings["late"]
-    rows = np.array(list(served(client, borders[0], borders[-1])), np.float64)
-    outcome = late[rows[:, 0].astype(np.int64)]
-    known = ~np.isnan(outcome)
-    found = []
-    for since, until in itertools.pairwise(borders):
-        inside = known & (rows[:, 3] >= since) & (rows[:, 3] < until)
-        found.append(told(rows[inside, 2], outcome[inside]))
+    live, found = endpoint(ENDPOINT, client=client), []
+    with tempfile.TemporaryDirectory(prefix="millrace-") as scratch:
+        for since, until in itertools.pairwise(borders):
+            month = live.export(Path(scratch) / "month.parquet", since, until, inputs=False)
+            rows = parquet.read(month, ["score", "label"])
+            known = ~np.isnan(rows["score"]) & ~np.isnan(rows["label"])
+            found.append(told(rows["score"][known], rows["label"][known]))
     return found
 
 

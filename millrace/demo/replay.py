@@ -6,7 +6,7 @@ hour, so a replay that was killed is started again from the last sealed day and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -162,14 +162,6 @@ def prediction_of(flight: int) -> str:
 def lists(table: Columns) -> dict[str, list[Any]]:
     """Columns as JSON has them."""
     return {name: listed(values) for name, values in table.items()}
-
-
-def served(client: Client, since: Micros, until: Micros) -> Iterator[tuple[int, int, float, int]]:
-    """(flight, version, score, event time) of every prediction that was answered, day by day, from the log."""
-    for day in range(since, until, DAY):
-        for row in client.call("prediction.search", endpoint=ENDPOINT, since=day, until=day + DAY, limit=10_000):
-            if row["score"] is not None:
-                yield int(row["key"]), int(row["version"]), float(row["score"]), int(row["event"])
 
 
 def _refused(body: bytes, status: int) -> MillraceError:

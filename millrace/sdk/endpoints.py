@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
@@ -166,6 +167,21 @@ class EndpointHandle(Named):
         """One prediction told whole: what served it, why, trained on what, approved by whom, what came true."""
         id = which if isinstance(which, str) else which.id
         return self._call("prediction.get", id=id)  # type: ignore[no-any-return]  # a verb's answer
+
+    def export(
+        self, path: str | Path, since: Any = 0, until: Any = 1 << 62, *, role: str = "arm", inputs: bool = True
+    ) -> Path:
+        """Write the prediction log of event times ``since <= event < until`` to a Parquet file; its path.
+
+        One row a prediction: id, event (micros), key, version, role, failed, latency_us, answered (micros), score,
+        label, state, label_arrived (micros), and with `inputs` ``input.NAME`` for each. `role` is arm, shadow, pinned
+        or "" for all.
+        """
+        asked = {"since": micros(since), "until": micros(until), "role": role, "inputs": inputs}
+        found = self._call("prediction.export", **asked)
+        place = Path(path)
+        place.write_bytes(self._client.home.get(found["digest"]))
+        return place
 
     def series(self, since: Any = 0, until: Any = 1 << 62) -> Record:
         """Loss, coverage and drift over event time, as columns to draw."""

@@ -15,7 +15,8 @@ from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
 from millrace.catalog.tx import page_size
 from millrace.registry import versions
-from millrace.serving import answering, labels, log, predictions, resident, routes, rules, sealing, tables
+from millrace.serving import answering, export, labels, log, predictions, resident, routes, rules, sealing, tables
+from millrace.serving.export import Exported
 from millrace.serving.predictions import Prediction, Told
 from millrace.serving.records import Arm, Endpoint, Segment, Table
 
@@ -86,6 +87,16 @@ class SearchPredictions(Struct, frozen=True):
     role: str = "arm"
     failed: bool = False
     limit: int = 100
+
+
+class ExportPredictions(Struct, frozen=True):
+    """Of event times ``since <= event < until``; of shadows or pinned ones when `role` says so, "" means of all."""
+
+    endpoint: str
+    since: Micros
+    until: Micros
+    role: str = "arm"
+    inputs: bool = True
 
 
 class AddLabels(Struct, frozen=True):
@@ -276,6 +287,17 @@ def search(ask: SearchPredictions, cx: Context) -> list[Prediction]:
     return [predictions.one(endpoint, rows, int(place)) for place in np.flatnonzero(chosen)[:limit]]
 
 
+@op("prediction.export", permission="prediction:read", kind="work")
+def export_log(ask: ExportPredictions, cx: Context) -> Exported:
+    """Write the predictions of a window, with their outcomes and inputs, as one Parquet file into the store.
+
+    Errors: endpoint.unknown.
+    """
+    with cx.read() as tx:
+        endpoint = routes.find(tx, cx.workspace, ask.endpoint)
+    return export.export(cx, endpoint, ask.since, ask.until, ask.role, ask.inputs)
+
+
 @op("label.add", permission="label:write")
 def add_labels(ask: AddLabels, cx: Context) -> Added:
     """Add outcomes to predictions, by their ids; a later one corrects an earlier one.
@@ -311,6 +333,6 @@ def coverage(ask: ReadCoverage, cx: Context) -> Coverage:
 OPS = tuple(
     record_of(verb)
     for verb in (
-        make, route, get, list_endpoints, advance, predict, tell, search, add_labels, coverage,
+        make, route, get, list_endpoints, advance, predict, tell, search, export_log, add_labels, coverage,
     )
 )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 import millrace as mr
+from millrace.data import parquet
 from millrace.sdk import current
 from millrace.sdk.client import Client
 from tests.sdk.conftest import fitted
@@ -90,7 +91,7 @@ def test_a_fitted_estimator_is_registered(client: Client) -> None:
         mr.model("late").register(tree, sample={"hour": [1], "wind": ["strong"]})
 
 
-def test_an_endpoint_answers_and_is_labelled(client: Client) -> None:
+def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> None:
     version = mr.model("late").register(fitted(client, auc=0.7))
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc", canary=[10, 50])
     assert live.rollout.policy.steps == [1000, 5000]
@@ -108,6 +109,9 @@ def test_an_endpoint_answers_and_is_labelled(client: Client) -> None:
     told = live.prediction("mine:0")
     assert (told.label.value, told.lineage.version.number, told.routing.arms[0].number) == (1.0, 1, 1)
     assert live.prediction(several[0]).label.state == "cancelled"
+    file = live.export(tmp_path / "log.parquet", until="2013-03-01T00:00:01Z")
+    log = parquet.read(file, ["id", "label", "input.hour"])
+    assert ("mine:0", 1.0, 3.0) in zip(*(log[name].tolist() for name in log), strict=True) and len(log["id"]) == 3
     with pytest.raises(mr.MillraceError) as caught:
         live.predict({"hour": 3, "tail": "N1", "at": 1})
     assert caught.value.code == "frame.column"
