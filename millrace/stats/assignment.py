@@ -91,7 +91,8 @@ def assignment_verdict(check: Assignment, alpha: float = 0.01, *, unit: Unit = "
 
     `effect` is the share of the second arm (the canary) over what the weights promise, less 1.
     """
-    bound = 1 / check_alpha(alpha)
+    alpha = check_alpha(alpha)
+    bound = 1 / alpha
     n = int(check.counts.sum())
     alarm = check.peak >= math.log(bound)
     got = ", ".join(f"{c:.0f} for {e:.0f}" for c, e in zip(check.counts, check.expected, strict=True))

@@ -24,7 +24,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats.blocks import inflation
 from millrace.stats.influence import Influenced
 from millrace.stats.student import normal_quantile, student_quantile
-from millrace.stats.verdict import Floats, Ints, check_alpha, check_counts, finite, same_length
+from millrace.stats.verdict import Floats, Ints, check_alpha, check_counts, finite, plain, same_length
 
 BandUnit = Literal["row", "block", "entity"]
 
@@ -60,7 +60,7 @@ def units_of(units: ArrayLike | None, rows: int) -> Ints:
     """
     if units is None:
         return np.arange(rows, dtype=np.int64)
-    named = np.asarray(units)
+    named = plain(units, "units")
     if named.ndim != 1 or len(named) != rows:
         raise MillraceError("stats.shape", f"units of shape {named.shape} for {rows} rows", "give one unit a row")
     if named.dtype.kind == "f":
@@ -88,7 +88,7 @@ def band(
     Wilson's. `rows`: how many rows there were, where the metric is not defined.
     Errors: stats.alpha, stats.shape, stats.data.
     """
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     kind: BandUnit = unit or ("row" if units is None else "block")
     if influenced is None:
         k = len(np.unique(units_of(units, rows)))

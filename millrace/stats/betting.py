@@ -45,6 +45,7 @@ from millrace.stats.verdict import (
 )
 
 STAKES: Floats = np.geomspace(0.005, 0.9, 30)
+LEAST_WEIGHT = 1e-9  # nearer to 0 or 1 than this one arm sees next to nothing
 
 
 class Bet(NamedTuple):
@@ -73,8 +74,8 @@ def superiority_start() -> Bet:
 def bet_counts(bet: Bet, weights: ArrayLike, requests: ArrayLike, canary_bad: ArrayLike, control_bad: ArrayLike) -> Bet:
     """The bet after a batch of yes/no outcomes, counted by logged weight: four arrays of one length.
 
-    `requests` counts all requests at that weight, on both arms; the others count bad outcomes. Rows at weight 0 or 1
-    compare nothing and are left out. Errors: stats.weight, stats.data, stats.shape.
+    `requests` counts all requests at that weight, on both arms; the others count bad outcomes. Rows at a weight within
+    1e-9 of 0 or 1 compare nothing and are left out. Errors: stats.weight, stats.data, stats.shape.
     """
     w = check_shares(weights)
     n, canary, control = check_counts(requests), check_counts(canary_bad), check_counts(control_bad)
@@ -82,7 +83,7 @@ def bet_counts(bet: Bet, weights: ArrayLike, requests: ArrayLike, canary_bad: Ar
     good = n - canary - control
     if (good < 0).any():
         raise MillraceError("stats.data", "more bad outcomes than requests", "count requests on both arms together")
-    both = (w > 0) & (w < 1)
+    both = (w >= LEAST_WEIGHT) & (w <= 1 - LEAST_WEIGHT)
     w, n, canary, control, good = w[both], n[both], canary[both], control[both], good[both]
     wins = log_wins(bet.margin, w[:, None], np.stack([np.zeros_like(w), 1 / w, -1 / (1 - w)], axis=1))
     gain = np.einsum("bo,bof->f", np.stack([good, canary, control], axis=1).astype(np.float64), wins)
@@ -96,7 +97,7 @@ def bet_losses(bet: Bet, losses: ArrayLike, canary: ArrayLike, weights: ArrayLik
     """
     y, w, z = check_losses(losses), check_shares(weights), check_arms(canary)
     same_rows("losses, arms and weights", y, w, z)
-    both = (w > 0) & (w < 1)
+    both = (w >= LEAST_WEIGHT) & (w <= 1 - LEAST_WEIGHT)
     y, w, z = y[both], w[both], z[both]
     x = np.where(z, y / w, -y / (1 - w))
     return _after(bet, log_wins(bet.margin, w, x).sum(axis=0), len(x), float(x.sum()))
@@ -138,7 +139,8 @@ def log_capital(log_k: Floats) -> Floats:
 
 def bet_verdict(bet: Bet, alpha: float, *, unit: Unit = "request", what: str = "loss") -> Verdict:
     """`PROVEN` once K ≥ 1/α, else `UNDECIDED`. `effect` is the estimated difference of means. Errors: stats.alpha."""
-    bound = 1 / check_alpha(alpha)
+    alpha = check_alpha(alpha)
+    bound = 1 / alpha
     proven = bet.peak >= math.log(bound)
     value = evidence(bet.peak)
     if not bet.n:

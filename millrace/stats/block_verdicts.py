@@ -36,6 +36,7 @@ from millrace.stats.verdict import (
     column,
     evidence,
     finite,
+    scalar,
 )
 
 Side = Literal["above", "below", "either"]
@@ -50,7 +51,7 @@ def block_evidence(means: ArrayLike, reference: float = 0.0, side: Side = "eithe
     0 (no evidence) before `LEAST_BLOCKS` blocks' worth of information and where all blocks equal the reference.
     Errors: stats.data, stats.shape.
     """
-    x = column(means, "block means") - reference
+    x = column(means, "block means") - scalar(reference, "reference")
     path = np.zeros(len(x))
     size, fit = _shrunk(x)
     enough = size >= LEAST_BLOCKS - 1e-9
@@ -109,7 +110,7 @@ def block_test(
     means less the reference; `interval` the confidence sequence around that. With `starts_every` > 0 the change may
     have begun at any of those blocks; effect and interval stay those of all blocks. Errors: stats.alpha.
     """
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     if side not in get_args(Side):
         raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Side)))
     if starts_every:
@@ -159,7 +160,7 @@ def worse_by_blocks(
     A rise of loss alone may be a harder month: `biased_by_blocks` and a standing challenger tell the two apart.
     `starts_every`: for a watch that may be calm for long, see `block_test`.
     """
-    bound = reference + max(tolerance, 0.0)
+    bound = scalar(reference, "reference") + max(scalar(tolerance, "tolerance"), 0.0)
     return block_test(
         losses, alpha, side="above", reference=bound, shown=ALARM, claim=f"the loss stays ≤ {bound:g}",
         starts_every=starts_every,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, Ints, check_counts, check_whole, column, numbers, same_length
+from millrace.stats.verdict import Floats, Ints, check_counts, check_whole, column, numbers, plain, same_length
 
 DAY_US = 86_400_000_000
 LARGEST_CORRELATION = 0.95
@@ -42,13 +42,15 @@ def blocks_by_time(values: ArrayLike, times_us: ArrayLike, length_us: int = DAY_
     times = numbers(times_us, "event times", code="stats.time")
     if times.size and not 0 <= float(times.min()) <= float(times.max()) <= 2.0**62:
         raise MillraceError("stats.time", "an event time is negative or no time", "give microseconds since 1970, UTC")
-    return blocks_by_entity(values, np.asarray(times_us, dtype=np.int64) // length_us * length_us)
+    exact = plain(times_us, "event times")
+    exact = exact if exact.dtype.kind in "iu" else times  # whole numbers keep every digit
+    return blocks_by_entity(values, exact.astype(np.int64) // length_us * length_us)
 
 
 def blocks_by_entity(values: ArrayLike, entities: ArrayLike) -> Blocks:
     """Blocks by a whole number ≥ 0 that names the entity (user, store, aircraft …) of each row; both (n,)."""
     x = column(values, "values")
-    names = np.asarray(entities)
+    names = plain(entities, "entity numbers")
     names = names if names.dtype == np.int64 else check_counts(entities, "entity numbers")
     if names.ndim != 1:
         raise MillraceError("stats.shape", f"blocks of shape {names.shape}", "give one block a row")

@@ -19,7 +19,16 @@ from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
 from millrace.stats.student import poisson_lower
-from millrace.stats.verdict import Ints, check_alpha, check_counts, check_open_share, check_rising, finite, same_length
+from millrace.stats.verdict import (
+    Ints,
+    check_alpha,
+    check_counts,
+    check_open_share,
+    check_rising,
+    check_whole,
+    finite,
+    same_length,
+)
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
@@ -90,11 +99,12 @@ def burn_rates(
     Errors: stats.time, stats.data, stats.shape, stats.weight, stats.alpha.
     """
     check_open_share(objective, "objective")
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     starts, every, wrong = check_rising(starts_us, "window starts"), check_counts(total), check_counts(bad)
     same_length("windows, totals and bad events", starts, every, wrong)
     if bool((wrong > every).any()):
         raise MillraceError("stats.data", "more bad events than events", "count the bad events among all")
+    now_us = check_whole(now_us, "present", least=-(2**62), most=2**62, code="stats.time")
     if not pairs or min(min(p.long_us, p.short_us) for p in pairs) <= 0 or period_us <= 0:
         raise MillraceError("stats.time", "a window of no length", "give windows longer than 0 µs")
     sums = _Sums(starts, np.concatenate([[0], np.cumsum(every)]), np.concatenate([[0], np.cumsum(wrong)]))

@@ -77,6 +77,7 @@ def chi_square_point(tail: Floats, degrees: ArrayLike, noncentrality: ArrayLike)
 
 def _chernoff(x: Floats, df: Floats, nc: Floats) -> Floats:
     """An upper bound of ln P(X ≥ x) above the mean, of ln P(X ≤ x) below it."""
+    x = np.maximum(x, 1e-100)
     s = (df + np.sqrt(df * df + 4 * nc * x)) / (2 * x)
     return np.asarray(-df / 2 * np.log(s) + nc * (1 - s) / (2 * s) - x * (1 - s) / 2)
 

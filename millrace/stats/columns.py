@@ -81,7 +81,8 @@ def numbers_of(values: Any, name: str) -> tuple[Floats, int]:
     """
     array, nulls = plain_numbers(values, name)
     if array.dtype != np.float64:
-        array = array.astype(np.float64)
+        with np.errstate(over="ignore"):  # what a wider float holds beyond float64 counts as infinite
+            array = array.astype(np.float64)
     return array, nulls
 
 
@@ -102,7 +103,7 @@ def plain_numbers(values: Any, name: str) -> tuple[NDArray[Any], int]:
         nulls += array.size - len(kept)
         try:
             array = np.asarray([float(v) for v in kept], np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _not_numeric(name, error) from None
     elif kind in "mM":
         there = array[~np.isnat(array)]
@@ -144,7 +145,10 @@ def counts(values: Any) -> tuple[list[str], list[int], int]:
         pairs = [(v, int(c)) for v, c in zip(values.levels, found.tolist(), strict=False) if c]
     else:
         array, lost = masked(values)
-        pairs = list(Counter(array.ravel().tolist()).items())
+        try:
+            pairs = list(Counter(array.ravel().tolist()).items())
+        except TypeError as error:
+            raise MillraceError("stats.data", f"a label that is none: {error}", "give text or numbers") from None
     labels: list[str] = []
     numbers: list[int] = []
     for value, count in pairs:

@@ -33,6 +33,7 @@ from millrace.stats.verdict import (
     check_margin,
     column,
     finite,
+    scalar,
 )
 
 LEAST_EVENTS = 30
@@ -68,7 +69,7 @@ def asymptotic_margin(t: ArrayLike, sd: ArrayLike, alpha: float, *, best_at: flo
     check_alpha(alpha if sides == 2 else 2 * alpha)
     size, spread = broadcast((t, "numbers of values"), (sd, "standard deviations"), most=LARGEST)
     size, spread = np.minimum(size, 1e100), np.minimum(spread, 1e100)
-    if not 0 < best_at < math.inf or bool((size <= 0).any()):
+    if scalar(best_at, "best place") < 1e-100 or bool((size < 1e-100).any()):
         raise MillraceError("stats.data", "a sequence at t ≤ 0", "give the number of values seen, at least 1")
     spend = -2 * math.log(alpha if sides == 2 else 2 * alpha)
     rho2 = (spend + math.log(spend + 1)) / best_at
@@ -121,8 +122,8 @@ def difference_verdict(
     `PROVEN` when the interval lies below `margin`, `ALARM` when it lies above it, `UNDECIDED` otherwise and until both
     arms have `LEAST_EVENTS` events and vary. Errors: stats.alpha, stats.margin.
     """
-    check_margin(margin, largest=math.inf)
-    check_alpha(alpha)
+    margin = check_margin(margin, largest=math.inf)
+    alpha = check_alpha(alpha)
     n = canary.n + control.n
     least = min(canary.events, control.events)
     decision, interval, effect = UNDECIDED, None, None

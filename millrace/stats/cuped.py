@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, column, numbers
+from millrace.stats.verdict import Floats, column, numbers, within
 
 
 class Adjustment(NamedTuple):
@@ -32,7 +32,8 @@ def cuped_fit(values: ArrayLike, covariates: ArrayLike) -> Adjustment:
 
     With fewer than p + 2 rows nothing is adjusted. Errors: stats.data, stats.shape.
     """
-    y, x = column(values, "values"), _table(covariates, len(np.asarray(values)))
+    y = column(values, "values")
+    x = _table(covariates, len(y))
     centres = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
     if len(y) < x.shape[1] + 2 or float(y.var()) == 0:
         return Adjustment(np.zeros(x.shape[1]), centres, 0.0)
@@ -43,14 +44,15 @@ def cuped_fit(values: ArrayLike, covariates: ArrayLike) -> Adjustment:
 
 def cuped_apply(adjustment: Adjustment, values: ArrayLike, covariates: ArrayLike) -> Floats:
     """`values` less what their covariates explain; (n,). Errors: stats.data, stats.shape."""
-    y, x = column(values, "values"), _table(covariates, len(np.asarray(values)))
+    y = column(values, "values")
+    x = _table(covariates, len(y))
     if x.shape[1] != len(adjustment.slopes):
         raise MillraceError("stats.shape", f"{x.shape[1]} covariates", f"fitted on {len(adjustment.slopes)}")
     return np.asarray(y - (x - adjustment.centres) @ adjustment.slopes)
 
 
 def _table(covariates: ArrayLike, n: int) -> Floats:
-    x = numbers(covariates, "covariates")
+    x = within(numbers(covariates, "covariates"), "covariates")
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2 or len(x) != n:
         raise MillraceError("stats.shape", f"covariates of shape {x.shape} for {n} values", "give one row a value")

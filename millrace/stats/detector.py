@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, check_whole, column, same_length
+from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, check_whole, column, same_length, scalar
 
 SHORT_MEMORY = 1.3  # a memory τ below this counts as none
 SAFETY = 10.0  # against the past's model
@@ -74,7 +74,7 @@ def detector_update(state: Detector, e: ArrayLike, memory: ArrayLike) -> Detecto
 
     Errors: stats.data, stats.shape.
     """
-    values, tau = column(e, "e-values", most=math.inf), column(memory, "memories")
+    values, tau = np.minimum(column(e, "e-values", most=math.inf), LARGEST), column(memory, "memories", most=1e9)
     same_length("detectors, e-values and memories", state.own, values, tau)
     if values.size and float(values.min()) < 0:
         raise MillraceError("stats.data", f"an e-value of {values.min():g}", "evidence is never negative")
@@ -128,9 +128,9 @@ def combined(state: Detector) -> float:
 
 def threshold(windows_per_year: float, fleet: int = 1) -> float:
     """What `combined` has to reach: `SAFETY` years of windows for each of `fleet` ≥ 1 models. Errors: stats.data."""
-    if not (windows_per_year > 0 and fleet >= 1 and windows_per_year * fleet < LARGEST):
-        raise MillraceError("stats.data", f"{windows_per_year!r} windows a year, a fleet of {fleet!r}",
-                            "give the windows in a year and the number of models watched")  # fmt: skip
+    fleet = check_whole(fleet, "number of models watched", least=1)
+    if scalar(windows_per_year, "number of windows a year") <= 0:
+        raise MillraceError("stats.data", f"{windows_per_year!r} windows a year", "give a number above 0")
     return SAFETY * windows_per_year * fleet
 
 
@@ -139,8 +139,8 @@ def e_bh(e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
 
     Errors: stats.alpha, stats.data, stats.shape.
     """
-    check_alpha(alpha)
-    values = column(e, "e-values", most=math.inf)
+    alpha = check_alpha(alpha)
+    values = np.minimum(column(e, "e-values", most=math.inf), LARGEST)
     order = np.argsort(-values, kind="stable")
     passes = np.flatnonzero(values[order] * np.arange(1, len(values) + 1) * alpha >= len(values))
     named = np.zeros(len(values), bool)

@@ -77,7 +77,7 @@ def loss_fit(
 
 def loss_estimate(estimator: LossEstimator, features: ArrayLike, alpha: float = 0.1) -> Estimate:
     """The estimated mean loss (or its root) of a window's rows (m, p). Errors: stats.alpha, stats.data, stats.shape."""
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     x = check_features(features)
     guess = _said(estimator.scorer, x)
     if not len(guess):

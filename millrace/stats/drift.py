@@ -48,7 +48,7 @@ from millrace.stats.packing import pack, unpack
 from millrace.stats.profile_packing import seal, unseal
 from millrace.stats.profiles import Profile
 from millrace.stats.reference import DAY_US, HOUR_US, WEEK_US, Against
-from millrace.stats.verdict import Floats, Ints, Verdict, check_rising, numbers
+from millrace.stats.verdict import Floats, Ints, Verdict, check_rising, check_whole, numbers
 
 MAGIC, VERSION = b"MRDR", 1
 TOLERANCE = 0.01  # population stability: a shift of 0.1 standard deviations
@@ -146,9 +146,9 @@ def drift_update(
         hint = "give the layout that drift_start got, or start a new watch"
         raise MillraceError("stats.shape", f"a watch under layout {state.layout}, not {cells.layout}", hint)
     counts = grouped(profile, cells)
-    _check_start(state, start_us)
+    start_us = _check_start(state, start_us)
     k = len(cells.names)
-    state = state._replace(last_us=int(start_us))
+    state = state._replace(last_us=start_us)
     compared = _reference(state, cells, start_us) if profile.rows and k else None
     if compared is None:
         why = "no rows" if not profile.rows else "no columns" if not k else _waiting(state.against)
@@ -180,7 +180,7 @@ def drift_update(
     report = DriftReport(start_us, profile.rows, state.against, whole, verdict, columns, named)
     if alarm:
         state = state._replace(
-            **detectors.detector_start(k)._asdict(), cooling_until_us=int(start_us) + COOLING_US
+            **detectors.detector_start(k)._asdict(), cooling_until_us=start_us + COOLING_US
         )  # the next promise begins anew
     return _remember(state, start_us, counts, root), report
 
@@ -208,13 +208,15 @@ def _check_window(window_us: int, against: str) -> None:
         raise MillraceError("stats.time", f"windows of {window_us!r} µs", hint)
 
 
-def _check_start(state: Drift, start_us: int) -> None:
-    if start_us < 0 or start_us <= state.last_us:
+def _check_start(state: Drift, start_us: int) -> int:
+    start_us = check_whole(start_us, "start of a window", most=2**62, code="stats.time")
+    if start_us <= state.last_us:
         raise MillraceError("stats.time", f"a window at {start_us} after one at {state.last_us}",
                             "give each window once, in the order of event time, from 1970 on")  # fmt: skip
     if state.last_us >= 0 and (start_us - state.last_us) % state.window_us:
         raise MillraceError("stats.time", f"a window at {start_us} is not whole windows after {state.last_us}",
                             f"its windows are {state.window_us} µs long; give them from one origin")  # fmt: skip
+    return start_us
 
 
 def _tolerances(tolerance: float, importance: Mapping[str, float], cells: Grid) -> Floats:

@@ -48,6 +48,7 @@ from millrace.stats.verdict import (
     check_whole,
     finite,
     numbers,
+    plain,
     same_length,
 )
 
@@ -186,7 +187,7 @@ def chances(estimator: Estimator, window: Window) -> tuple[Floats, Floats, Float
 
 def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[str, Estimate]:
     """Every metric's estimate for a window without labels. Errors: stats.alpha, stats.data, stats.shape."""
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     p, calibrated, stack = chances(estimator, window)
     s = np.asarray(window.scores, np.float64)
     past = _history(estimator)
@@ -254,9 +255,13 @@ def check_features(features: ArrayLike) -> Floats:
 
     Errors: stats.data, stats.shape.
     """
+    raw = plain(features, "features")
+    if raw.dtype.kind not in "biufO":
+        raise MillraceError("stats.data", f"features of dtype {raw.dtype}", "encode features as numbers")
     try:
-        x = np.asarray(features, np.float64)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):
+            x = np.asarray(raw, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise MillraceError("stats.data", f"features: {error}", "encode features as numbers") from None
     if x.ndim != 2:
         raise MillraceError("stats.shape", f"features of shape {x.shape}", "give rows by features")

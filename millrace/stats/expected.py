@@ -32,6 +32,7 @@ from millrace.stats.verdict import (
     numbers,
     same_length,
     same_rows,
+    within,
 )
 
 Expected = tuple[float, Floats]
@@ -159,7 +160,7 @@ def check_chances(values: ArrayLike, what: str = "chances") -> Floats:
     p = numbers(values, what)
     if p.ndim != 2 or p.shape[1] < 2:
         raise MillraceError("stats.shape", f"{what} of shape {p.shape}", "give one column a class")
-    if p.size and (float(p.min()) < 0 or float(np.abs(p.sum(axis=1) - 1).max()) > 1e-6):
+    if p.size and (float(p.min()) < 0 or float(p.max()) > 2 or float(np.abs(p.sum(axis=1) - 1).max()) > 1e-6):
         raise MillraceError("stats.data", f"{what} that are negative or do not sum to 1", "divide each row by its sum")
     return p
 
@@ -185,7 +186,7 @@ def _mean(values: Floats, slopes: Floats) -> Expected | None:
 
 
 def _ratio(top: float, bottom: float, top_slope: Floats, bottom_slope: Floats) -> Expected | None:
-    if bottom <= 0 or not math.isfinite(bottom):
+    if bottom < 1e-100 or not math.isfinite(bottom):  # what is next to nothing is no denominator
         return None
     value = top / bottom
     return value, np.asarray((top_slope - value * bottom_slope) / bottom)
@@ -219,7 +220,7 @@ def _same_shape(p: Floats, s: Floats) -> None:
 
 
 def _costs(costs: ArrayLike, k: int) -> Floats:
-    table = numbers(costs, "costs")
+    table = within(numbers(costs, "costs"), "costs")
     if table.shape != (k, k):
         hint = f"give a ({k}, {k}) table by label and prediction"
         raise MillraceError("stats.shape", f"costs of shape {table.shape}", hint)

@@ -35,7 +35,9 @@ from millrace.stats.verdict import (
     Verdict,
     check_alpha,
     check_margin,
+    check_whole,
     finite,
+    plain,
     same_length,
 )
 
@@ -87,12 +89,13 @@ def fairness_gap(
     demographic parity, `recall` equal opportunity, `recall` and `false_positive_rate` together equal odds,
     `calibration_residual` calibration by group. Errors: metric.unknown, stats.alpha, stats.data, stats.shape.
     """
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     share = metric(name).share_of is not None
     if not groups:
         raise MillraceError("stats.shape", "there are no groups", "name at least one column that says the group")
-    y, p = np.asarray(labels), np.asarray(predictions)
-    n = same_length("labels, predictions and groups", y, p, *[np.asarray(v) for v in groups.values()])
+    y, p = plain(labels, "labels"), plain(predictions, "predictions")
+    n = same_length("labels, predictions and groups", y, p, *[plain(v, k) for k, v in groups.items()])
+    least_rows = check_whole(least_rows, "number of rows")
     kind: BandUnit = unit or ("row" if units is None else "block")
     number = units_of(units, n)
     shown, small, compared = [], [], []
@@ -109,9 +112,9 @@ def fairness_gap(
             shown.append(entry)
             compared.append(_Group(where, rows, *found))
     k = int(number.max()) + 1 if n else 0
-    plain = Gap(metric=name, alpha=alpha, unit=kind, units=k, groups=tuple(shown), left_out=tuple(small))
+    bare = Gap(metric=name, alpha=alpha, unit=kind, units=k, groups=tuple(shown), left_out=tuple(small))
     if len(compared) < 2:
-        return plain
+        return bare
     low, high = _bounds(compared, number, n, kind, alpha, share)
     top, bottom = max(compared, key=lambda g: g.value), min(compared, key=lambda g: g.value)
     return Gap(
@@ -135,7 +138,7 @@ def fairness_verdict(gap: Gap, limit: float) -> Verdict:
 
     Errors: stats.margin when the limit is not above 0.
     """
-    check_margin(limit, largest=math.inf)
+    limit = check_margin(limit, largest=math.inf)
     decision = UNDECIDED
     if gap.low is None or gap.high is None:
         because = f"not enough evidence yet: {len(gap.groups)} groups can be compared"

@@ -78,7 +78,7 @@ def guard_start(margin: float = 1.0) -> Guard:
     The null is half of it, r0 = 1 + margin/2: at r0 = 1 canaries inside the margin would be rolled back half the
     time. Errors: stats.margin.
     """
-    check_margin(margin, largest=1000.0)
+    margin = check_margin(margin, largest=1000.0)
     return Guard(1 + margin / 2, np.full(len(RATIOS), math.log(0.5)), 0.0, 0, 0, 0.0, 0.0)
 
 
@@ -165,7 +165,8 @@ def guard_verdict(guard: Guard, alpha: float, *, unit: Unit = "request", what: s
 
     Quiet is no proof of health: promotion asks `betting.py`. `effect` is the estimated rate ratio. Errors: stats.alpha.
     """
-    bound = 1 / check_alpha(alpha)
+    alpha = check_alpha(alpha)
+    bound = 1 / alpha
     n = guard.canary + guard.control
     alarm = guard.peak >= math.log(bound)
     value = evidence(guard.peak)

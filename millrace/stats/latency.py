@@ -80,7 +80,7 @@ def latency_start(thresholds_ms: ArrayLike, margin: float = 1.0) -> LatencyGuard
     fixed = np.unique(column(thresholds_ms, "thresholds"))
     if not len(fixed):
         raise MillraceError("stats.data", "there are no thresholds", "take them from `latency_thresholds`")
-    check_margin(margin, largest=1000.0)
+    margin = check_margin(margin, largest=1000.0)
     k, none = len(fixed), np.zeros(len(fixed), np.int64)
     log_s = np.full((k, len(RATIOS)), math.log(0.5))
     return LatencyGuard(1 + margin / 2, fixed, log_s, 0.0, none, none, np.zeros(k), np.zeros(k))
@@ -128,7 +128,8 @@ def latency_update(guard: LatencyGuard, batch: Slow) -> LatencyGuard:
 
 def latency_verdict(guard: LatencyGuard, alpha: float) -> Verdict:
     """`ALARM` once the mean evidence reaches 1/α; `effect` is the largest estimated ratio. Errors: stats.alpha."""
-    bound = 1 / check_alpha(alpha)
+    alpha = check_alpha(alpha)
+    bound = 1 / alpha
     n = int((guard.canary + guard.control).max())
     alarm = guard.peak >= math.log(bound)
     known = guard.control_mass > 0

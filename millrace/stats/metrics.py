@@ -23,7 +23,7 @@ from millrace.stats import regression as r
 from millrace.stats.bands import Band, BandUnit, band, units_of
 from millrace.stats.influence import Influenced, auc_influence, f1_influence
 from millrace.stats.reliability import calibration_error, calibration_residual
-from millrace.stats.verdict import Floats, Ints, check_share, same_length
+from millrace.stats.verdict import Floats, Ints, check_share, check_whole, plain, same_length
 
 Kind = Literal["binary", "classes", "regression"]
 Function = Callable[[Any, Any], Influenced | None]
@@ -145,7 +145,7 @@ def measure(
     if which.share_of and found is not None:
         y = np.asarray(labels, np.float64)
         of = which.share_of(y, c.predicted(predictions, threshold))
-    limits, n = (which.low, which.high), len(np.asarray(labels))
+    limits, n = (which.low, which.high), same_length("labels", plain(labels, "labels"))
     return band(name, found, alpha, units=units, unit=unit, limits=limits, share_of=of, rows=n)
 
 
@@ -187,8 +187,8 @@ def by_slice(
     `columns`: name → (n,) values of any type, read as text; `depth`: up to how many columns are combined.
     `together`: bands that hold for all slices at once. Errors: metric.unknown, stats.*.
     """
-    y, p = np.asarray(labels), np.asarray(predictions)
-    n = same_length("labels, predictions and columns", y, p, *[np.asarray(v) for v in columns.values()])
+    y, p = plain(labels, "labels"), plain(predictions, "predictions")
+    n = same_length("labels, predictions and columns", y, p, *[plain(v, k) for k, v in columns.items()])
     number = None if units is None else units_of(units, n)
     places = slices_of(columns, depth=depth, least_rows=least_rows)
     share = alpha / max(len(places), 1) if together else alpha
@@ -206,12 +206,16 @@ def slices_of(
     columns: Mapping[str, ArrayLike], *, depth: int = 1, least_rows: int = 30
 ) -> list[tuple[dict[str, str], Ints]]:
     """The slices of at least `least_rows` rows: what they are, and the numbers of their rows."""
+    least_rows, depth = check_whole(least_rows, "number of rows"), check_whole(depth, "depth")
     coded: dict[str, tuple[Sequence[str], NDArray[Any]]] = {}
     for name, values in columns.items():
-        words = np.asarray(values)
+        words = plain(values, name)
         if words.ndim != 1:
             raise MillraceError("stats.shape", f"{name} has shape {words.shape}", "give one value a row")
-        distinct, inverse = np.unique(words.astype(str), return_inverse=True)
+        if words.dtype.kind == "O":
+            words = np.array([str(word) for word in words.tolist()], str)
+        words = np.char.decode(words, "utf-8", "backslashreplace") if words.dtype.kind == "S" else words.astype(str)
+        distinct, inverse = np.unique(words, return_inverse=True)
         coded[name] = (distinct.tolist(), inverse)
     found = []
     for size in range(1, depth + 1):

@@ -19,7 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Verdict, check_alpha, check_losses, finite
+from millrace.stats.verdict import (
+    ALARM,
+    QUIET,
+    UNDECIDED,
+    Floats,
+    Verdict,
+    check_alpha,
+    check_losses,
+    check_open_share,
+    finite,
+)
 
 SPELL = 128  # rows whose weights are taken in one sum: (1−λ)^−128 stays within floats for λ ≤ ½
 
@@ -44,7 +54,7 @@ class Moving(NamedTuple):
 
 def moving_start(alpha: float = 0.001, weight: float = 0.05) -> Moving:
     """A new detector; `weight` λ in (0, ½] is the newest row's. Errors: stats.alpha, stats.weight."""
-    if not 0 < weight <= 0.5:
+    if check_open_share(weight) > 0.5:
         raise MillraceError("stats.weight", f"the weight is {weight!r}", "give a weight above 0 and at most 0.5")
     return Moving(check_alpha(alpha), float(weight), 0, 0.0, math.inf, 0.0, 0, 0.0, 0.0, -1)
 

@@ -59,7 +59,7 @@ def noncentral_t_density(t: ArrayLike, df: ArrayLike, nc: ArrayLike) -> Floats:
     """
     named = ((t, "statistics"), (df, "degrees of freedom"), (nc, "noncentralities"))
     t, df, nc = broadcast(*named, most=MOST)
-    if df.size and float(df.min()) <= 0:
+    if df.size and float(df.min()) < 1e-100:
         raise MillraceError("stats.data", f"{df.min():g} degrees of freedom", "give a number above 0")
     scale = df + t * t
     inside = _log_integral(df, nc * t / np.sqrt(scale))

@@ -78,7 +78,8 @@ def rate_verdict(rate: Rate, alpha: float, *, unit: Unit = "request", what: str 
 
     `effect` is the rate, `interval` the sequence now. Errors: stats.alpha.
     """
-    bound = 1 / check_alpha(alpha)
+    alpha = check_alpha(alpha)
+    bound = 1 / alpha
     strongest = max(rate.over, rate.under)
     decision = UNDECIDED
     if strongest >= math.log(bound):

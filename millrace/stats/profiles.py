@@ -104,7 +104,7 @@ def profile(columns: Mapping[str, Any], layout: Layout) -> Profile:
     if rows and not any(name in columns for name in layout.columns):
         known = list(layout.columns)
         raise MillraceError("stats.data", f"no column of {sorted(columns)[:8]} is in the layout",
-                            nearest(next(iter(columns)), known))  # fmt: skip
+                            nearest(str(next(iter(columns))), known))  # fmt: skip
     parts: dict[str, Summary] = {}
     for name, bins in layout.columns.items():
         if name not in columns:
@@ -248,7 +248,8 @@ def count_numbers(array: NDArray[Any], bins: NumberBins, nulls: int = 0) -> Summ
     whole = array.dtype.kind in "iu"
     for start in range(0, array.size, CHUNK):
         raw = array[start : start + CHUNK]
-        x = raw if raw.dtype == np.float64 else raw.astype(np.float64)
+        with np.errstate(over="ignore"):  # what a wider float holds beyond float64 counts as infinite
+            x = raw if raw.dtype == np.float64 else raw.astype(np.float64)
         low, high = float(x.min()), float(x.max())
         if high != high:
             there = x == x

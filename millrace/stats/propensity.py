@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_arms, check_shares, column, same_rows
+from millrace.stats.verdict import Floats, check_arms, check_shares, column, plain, same_rows
+
+SMALLEST = 1e-9  # a propensity below this is none: its weight would be all there is
 
 
 class Weighed(NamedTuple):
@@ -34,12 +36,13 @@ def inverse_propensity(values: ArrayLike, served: ArrayLike, propensities: Array
 
     None when the arm served nothing. Errors: stats.data, stats.shape; stats.weight for a served row of propensity 0.
     """
-    z, raw, p = check_arms(served), np.asarray(values), check_shares(propensities, "propensities")
+    z, raw, p = check_arms(served), plain(values, "values"), check_shares(propensities, "propensities")
     n = same_rows("values, arms and propensities", raw, z, p)
-    y = column(np.where(z, raw, 0.0), "values")
-    if bool((p[z] <= 0).any()):
+    y = np.zeros(n)
+    y[z] = column(raw[z], "values")
+    if bool((p[z] < SMALLEST).any()):
         hint = "log the chance that the request had when it was routed; a floor keeps it above 0"
-        raise MillraceError("stats.weight", "a row was served with propensity 0", hint)
+        raise MillraceError("stats.weight", "a row was served with propensity 0, or next to it", hint)
     if not z.any():
         return None
     w = np.zeros(n)

@@ -23,7 +23,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats import detector as detectors
 from millrace.stats.reference import DAY_US, HOUR_US, USUAL_US, WEEK_US
 from millrace.stats.student import student_tail
-from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, check_whole, finite
+from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, check_whole, finite, scalar
 
 DEGREES = 6.0
 LEAST_SAME = 2
@@ -80,7 +80,8 @@ def season_update(
     if start_us < 0 or start_us <= last or (last >= 0 and (start_us - last) % state.window_us):
         hint = "give each window once, in order, whole windows apart, in microseconds since 1970"
         raise MillraceError("stats.time", f"a window at {start_us} after one at {last}", hint)
-    if not (math.isfinite(value) and 0 <= noise < math.inf):
+    value, noise = scalar(value, what), scalar(noise, f"noise of the {what}")
+    if noise < 0:
         raise MillraceError("stats.data", f"the {what} is {value!r} ± {noise!r}", "leave out windows without a value")
     age = start_us - state.starts
     slot = (age <= USUAL_US) & (age % WEEK_US == 0)
@@ -148,7 +149,8 @@ def rate_of(part: int, rows: int) -> Reading:
     Errors: stats.data unless 0 ≤ part ≤ rows.
     """
     rows = check_whole(rows, "number of rows")
-    if not 0 <= part <= rows:
+    part = check_whole(part, "part")
+    if part > rows:
         raise MillraceError("stats.data", f"{part} of {rows} rows", "give counts, the part not above the whole")
     yes, no = part + 0.5, rows - part + 0.5
     return Reading(math.log(yes / no), math.sqrt(1 / yes + 1 / no))

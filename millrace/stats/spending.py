@@ -30,7 +30,7 @@ def split_alpha(alpha: float, shares: Mapping[str, float] = ROLLBACK) -> dict[st
 
     The default is a rollout's: errors ½, latency ¼, label loss ¼. Promotion needs no split: every guard must agree.
     """
-    check_alpha(alpha)
+    alpha = check_alpha(alpha)
     total = sum(shares.values())
     if not shares or min(shares.values()) <= 0:
         raise MillraceError("stats.weight", f"the shares of α are {dict(shares)}", "give each reason a share above 0")

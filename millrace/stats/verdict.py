@@ -26,6 +26,7 @@ PROVEN = "proven"  # what the claim says is shown
 QUIET = "quiet"  # enough was seen, and nothing is shown; this is no proof of health
 UNDECIDED = "undecided"  # not enough evidence yet
 
+SMALLEST_ALPHA = 1e-300  # 1/α is a bound that a verdict can hold
 LARGEST = 1e300  # evidence beyond this is reported as this: a verdict holds finite numbers only
 _LARGEST_VALUE = 1e100  # of data: squares and sums of squares stay finite
 _LARGEST_WHOLE = 2.0**62  # of counts and times, which become int64
@@ -80,15 +81,16 @@ def evidence(log_e: float) -> float:
 
 
 def check_alpha(alpha: float) -> float:
-    """An error rate strictly between 0 and 1. Errors: stats.alpha."""
-    if not (isinstance(alpha, (int, float, np.floating)) and 0 < alpha < 1):
+    """An error rate from 1e-300 to below 1. Errors: stats.alpha."""
+    if not (isinstance(alpha, (int, float, np.floating)) and SMALLEST_ALPHA <= alpha < 1):
         raise MillraceError("stats.alpha", f"α is {alpha!r}", "give an error rate between 0 and 1, such as 0.05")
     return float(alpha)
 
 
 def check_margin(margin: float, *, largest: float = 1.0) -> float:
     """A margin of tolerated harm in (0, `largest`), in the metric's own units. Errors: stats.margin."""
-    if not (isinstance(margin, (int, float, np.floating)) and 0 < margin < largest):
+    number = float(margin) if isinstance(margin, np.floating) else margin
+    if not (isinstance(number, (int, float, np.integer)) and 0 < number < min(largest, LARGEST)):
         hint = f"say how much worse is still good enough: a number above 0 and below {largest:g}, such as 0.005"
         raise MillraceError("stats.margin", f"the margin is {margin!r}", hint)
     return float(margin)
@@ -118,11 +120,26 @@ def check_shares(shares: ArrayLike, what: str = "weights") -> Floats:
     return array
 
 
-def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats:
-    """`values` as float64, all finite. Errors: `code` (stats.data unless said otherwise)."""
+def plain(values: ArrayLike, what: str, *, code: str = "stats.data") -> NDArray[Any]:
+    """`values` as an array of their own type. Errors: `code` where entries are masked, stats.shape for ragged rows."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        lost = int(np.ma.getmaskarray(values).sum())
+        raise MillraceError(code, f"{lost} of {values.size} {what} are masked", f"leave out rows without {what}")
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        return np.asarray(values)
+    except ValueError as error:
+        raise MillraceError("stats.shape", f"{what}: {error}", "give rows of one length") from None
+
+
+def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats:
+    """`values` as float64, all finite; text, times and complex numbers are none. Errors: `code`, stats.shape."""
+    raw = plain(values, what, code=code)
+    if raw.dtype.kind not in "biufO":
+        raise MillraceError(code, f"{what} of dtype {raw.dtype}", f"give {what} as real numbers; times in microseconds")
+    try:
+        with np.errstate(over="ignore"):  # a wider float that overflows is infinite here, and refused as such
+            array = np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise MillraceError(code, f"{what}: {error}", f"give {what} as numbers") from None
     if not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
@@ -131,16 +148,28 @@ def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats
     return array
 
 
+def scalar(value: float, what: str, *, code: str = "stats.data") -> float:
+    """One finite number within ±1e100 as a float. Errors: `code`."""
+    number = float(value) if isinstance(value, np.floating) else value
+    if not (isinstance(number, (int, float, np.integer)) and -_LARGEST_VALUE <= number <= _LARGEST_VALUE):
+        raise MillraceError(code, f"the {what} is {value!r}", "give one finite number, in units that keep it small")
+    return float(value)
+
+
+def within(array: Floats, what: str, *, most: float = _LARGEST_VALUE) -> Floats:
+    """`array` if all of it lies within ±`most`: squares and their sums stay finite. Errors: stats.data."""
+    if array.size and float(np.abs(array).max()) > most:
+        hint = "look for a fill value; choose other units"
+        raise MillraceError("stats.data", f"one of the {what} is beyond ±{most:g}", hint)
+    return array
+
+
 def column(values: ArrayLike, what: str, *, most: float = _LARGEST_VALUE) -> Floats:
     """`values` as a one-dimensional float64 array, all within ±`most`. Errors: stats.data, stats.shape."""
     array = numbers(values, what)
     if array.ndim != 1:
         raise MillraceError("stats.shape", f"{what} have shape {array.shape}", "give one dimension: a value a row")
-    if array.size and float(np.abs(array).max()) > most:
-        raise MillraceError(
-            "stats.data", f"one of the {what} is beyond ±{most:g}", "look for a fill value; choose other units"
-        )
-    return array
+    return within(array, what, most=most)
 
 
 def check_losses(values: ArrayLike, what: str = "losses") -> Floats:
@@ -173,7 +202,10 @@ def check_rising(times: ArrayLike, what: str = "timestamps") -> Ints:
 
 def same_length(what: str, *columns: Sequence[Any] | NDArray[Any]) -> int:
     """The common length of the columns. Errors: stats.shape."""
-    lengths = {len(c) for c in columns}
+    try:
+        lengths = {len(c) for c in columns}
+    except TypeError as error:
+        raise MillraceError("stats.shape", f"{what}: {error}", "give columns, not single values") from None
     if len(lengths) != 1:
         raise MillraceError("stats.shape", f"{what} have lengths {sorted(lengths)}", "give one value a row in each")
     return lengths.pop()
@@ -189,10 +221,10 @@ def same_rows(what: str, *columns: NDArray[Any]) -> int:
 
 def check_arms(arms: ArrayLike, what: str = "arms") -> NDArray[np.bool_]:
     """Yes or no for each row, from bool or 0 and 1; any shape. Errors: stats.data."""
-    array = np.asarray(arms)
+    array = plain(arms, what)
     if array.dtype == np.bool_:
         return array
-    known = numbers(arms, what)
+    known = numbers(array, what)
     if not ((known == 0) | (known == 1)).all():
         raise MillraceError("stats.data", f"the {what} are neither yes nor no", "give true or false, or 1 and 0")
     return np.asarray(known == 1)
@@ -209,10 +241,7 @@ def check_whole(value: float, what: str, *, least: int = 0, most: int = 2**53, c
 
 def broadcast(*named: tuple[ArrayLike, str], most: float = _LARGEST_VALUE) -> list[Floats]:
     """Arrays of numbers within ±`most` that stretch to one shape. Errors: stats.data, stats.shape."""
-    arrays = [numbers(values, what) for values, what in named]
-    for array, (_, what) in zip(arrays, named, strict=True):
-        if array.size and float(np.abs(array).max()) > most:
-            raise MillraceError("stats.data", f"one of the {what} is beyond ±{most:g}", "choose other units")
+    arrays = [within(numbers(values, what), what, most=most) for values, what in named]
     try:
         return [np.asarray(a) for a in np.broadcast_arrays(*arrays)]
     except ValueError:

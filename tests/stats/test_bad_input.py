@@ -216,6 +216,17 @@ COLUMNS: dict[str, Any] = {
     "one dimension more": lambda x: x[..., None],
     "text": lambda x: np.full(x.shape, "abc", object),
     "unknown objects": lambda x: np.full(x.shape, None, object),
+    "subnormal": lambda x: np.full(x.shape, 5e-324),
+    "a hair below 1": lambda x: np.full(x.shape, np.nextafter(1, 0)),
+    "the end of int64": lambda x: np.full(x.shape, 2**63 - 1),
+    "2 ** 62": lambda x: np.full(x.shape, 2**62),
+    "beyond every float": lambda x: np.full(x.shape, 10**400, object),
+    "numbers as objects": lambda x: x.astype(object),
+    "complex": lambda x: x + 1j,
+    "times": lambda x: np.full(x.shape, np.datetime64("2013-01-01", "ns")),
+    "masked in part": lambda x: np.ma.array(x, mask=np.arange(x.size).reshape(x.shape) % 3 == 0),
+    "ragged": lambda x: [[1.0], [1.0, 2.0]],
+    "one value": lambda x: 0.5,
 }
 TABLES: dict[str, Any] = {
     "no columns": {},
@@ -228,8 +239,14 @@ TABLES: dict[str, Any] = {
     "lengths apart": {"x": np.zeros(3), "c": np.full(N, "a", object)},
     "two dimensions": {"x": np.zeros((N, 2)), "c": np.full((N, 2), "a", object)},
     "numbers for words": {"x": np.full(N, "a", object), "c": np.arange(N)},
+    "masked": {"x": np.ma.array(real, mask=days % 2 == 0), "c": np.ma.array(table["c"], mask=True)},
+    "beyond every float": {"x": np.full(N, 10**400, object), "c": table["c"]},
+    "labels that are lists": {"x": real, "c": np.array([[1], None] * (N // 2), object)},
+    "bytes that are no text": {"x": real, "c": np.full(N, b"\xff")},
+    "numbered columns": {1: real, 2: table["c"]},
 }
-NUMBERS = (0, 1, -1, -0.5, 0.5, 1.5, 2.5, math.nan, math.inf, -math.inf, 1e300, 10**30)
+NUMBERS = (0, 1, -1, -0.5, 0.5, 1.5, 2.5, math.nan, math.inf, -math.inf, 1e300, 10**30, 10**400, 2**53,
+           5e-324, 1e-310, 1e-300, np.float32(0.05), np.int64(3), np.array([0.05]), None, "0.05")  # fmt: skip
 
 
 def refused_or(name: str, given: dict[str, Any]) -> Any:
@@ -318,3 +335,28 @@ def test_bad_input_is_refused_or_answered_without_nan(name):
             sound(refused_or(name, given), name)
         except Exception as error:
             raise AssertionError(f"{name} with {how}: {type(error).__name__}: {error}") from error
+
+
+def test_masked_entries_are_no_evidence():
+    """What a mask hides is not counted in silence: a verdict refuses it, a profile counts it as missing."""
+    hidden = np.ma.array(unit, mask=days % 2 == 0)
+    for call in (
+        lambda: stats.bet_pairs(bet, hidden),
+        lambda: stats.concept_update(stats.concept_start(), hidden),
+        lambda: stats.errors_by_weight(unit, np.ma.array(ARMS, mask=days == 0)),
+        lambda: stats.isotonic_fit(unit, np.ma.array(flag, mask=days == 0)),
+    ):
+        with pytest.raises(MillraceError, match="masked"):
+            call()
+    assert stats.profile({"x": np.ma.array(real, mask=days % 2 == 0)}, stats.layout({"x": real})).parts["x"].missing
+
+
+def test_an_alpha_of_another_float_type_can_be_stored():
+    verdict = stats.guard_verdict(guard, np.float32(0.05))
+    assert type(verdict.alpha) is float
+    assert msgspec.json.decode(msgspec.json.encode(verdict))["alpha"] == verdict.alpha
+
+
+def test_the_largest_counts_have_a_bound_at_once():
+    assert 0.999 < stats.poisson_lower(2**53, 1e-12) / 2**53 < 1
+    assert stats.poisson_lower(0, 0.5) == 0
