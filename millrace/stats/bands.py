@@ -24,7 +24,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats.blocks import inflation
 from millrace.stats.influence import Influenced
 from millrace.stats.student import normal_quantile, student_quantile
-from millrace.stats.verdict import Floats, Ints, check_alpha, check_counts, finite, plain, same_length
+from millrace.stats.verdict import Floats, Ints, check_alpha, check_ids, finite, plain, same_length
 
 BandUnit = Literal["row", "block", "entity"]
 
@@ -64,7 +64,7 @@ def units_of(units: ArrayLike | None, rows: int) -> Ints:
     if named.ndim != 1 or len(named) != rows:
         raise MillraceError("stats.shape", f"units of shape {named.shape} for {rows} rows", "give one unit a row")
     if named.dtype.kind == "f":
-        named = check_counts(named, "units")
+        named = check_ids(named, "units")
     if named.dtype.kind == "O":
         named = named.astype(str)
     return np.unique(named, return_inverse=True)[1].astype(np.int64)
@@ -146,7 +146,7 @@ def _wilson(share: float, of: float, effect: float | None, units: int | None, al
     else:
         z = student_quantile(alpha, units - 1)
         size = of / max(effect, 1e-9) if effect else min(of, units)
-    size = max(size, 1e-9)
+    size, z = max(size, 1e-9), min(z, 1e75)  # beyond it the square overflows, and the interval is [0, 1]
     middle = (share + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
     return max(middle - half, 0.0), min(middle + half, 1.0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, Ints, check_counts, check_whole, column, numbers, plain, same_length
+from millrace.stats.verdict import Floats, Ints, check_ids, check_whole, column, numbers, plain, same_length
 
 DAY_US = 86_400_000_000
 LARGEST_CORRELATION = 0.95
@@ -51,7 +51,7 @@ def blocks_by_entity(values: ArrayLike, entities: ArrayLike) -> Blocks:
     """Blocks by a whole number ≥ 0 that names the entity (user, store, aircraft …) of each row; both (n,)."""
     x = column(values, "values")
     names = plain(entities, "entity numbers")
-    names = names if names.dtype == np.int64 else check_counts(entities, "entity numbers")
+    names = names if names.dtype == np.int64 else check_ids(entities, "entity numbers")
     if names.ndim != 1:
         raise MillraceError("stats.shape", f"blocks of shape {names.shape}", "give one block a row")
     same_length("values and blocks", x, names)

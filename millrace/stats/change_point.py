@@ -120,7 +120,7 @@ def log_best(total: ArrayLike, n: ArrayLike) -> Floats:
     """ln of the largest likelihood that any one mean gives `n` ≥ 1 losses of sum `total`."""
     s, size = np.asarray(total, np.float64), np.asarray(n, np.float64)
     miss = np.maximum(size - s, 0)
-    hits = s * np.log(np.where(s > 0, s / size, 1))
+    hits = s * np.log(np.maximum(np.where(s > 0, s / size, 1), 1e-300))
     return np.asarray(hits + miss * np.log(np.where(miss > 0, miss / size, 1)))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
 from millrace.stats.influence import Influenced, check_binary, mean_influence, ratio_influence
-from millrace.stats.verdict import Floats, Ints, check_counts, check_losses, column, numbers, same_length
+from millrace.stats.verdict import Floats, Ints, check_ids, check_losses, column, numbers, same_length
 
 SMALLEST = float(np.finfo(np.float64).eps)  # probabilities are kept this far from 0 and 1, as scikit-learn does
 
@@ -125,7 +125,7 @@ def f1_macro(labels: ArrayLike, probabilities: ArrayLike) -> Influenced | None:
 
 def check_classes(labels: ArrayLike, probabilities: ArrayLike) -> tuple[Ints, Floats]:
     """Labels 0 … k−1 (n,) and probabilities (n, k ≥ 2) whose rows sum to 1. Errors: stats.data, stats.shape."""
-    y, p = check_counts(labels, "labels"), numbers(probabilities, "probabilities")
+    y, p = check_ids(labels, "labels"), numbers(probabilities, "probabilities")
     if p.ndim != 2 or p.shape[1] < 2 or y.shape != (len(p),):
         hint = "give (n,) labels and (n, classes) probabilities"
         raise MillraceError("stats.shape", f"labels {y.shape} and probabilities {p.shape}", hint)

@@ -40,7 +40,7 @@ from millrace.stats.verdict import (
     Floats,
     Ints,
     Verdict,
-    check_counts,
+    check_ids,
     check_losses,
     check_whole,
     evidence,
@@ -92,7 +92,7 @@ def concept_update(concept: Concept, losses: ArrayLike, strata: ArrayLike | None
     How rows are cut into calls does not matter. Errors: stats.data, stats.shape.
     """
     x = check_losses(losses)
-    which = np.zeros(len(x), np.int64) if strata is None else check_counts(strata, "strata")
+    which = np.zeros(len(x), np.int64) if strata is None else check_ids(strata, "strata")
     same_length("losses and strata", x, which)
     if which.size and int(which.max()) >= len(concept.seen):
         hint = f"this detector has strata 0 … {len(concept.seen) - 1}"

@@ -25,7 +25,7 @@ from millrace.stats.influence import check_binary
 from millrace.stats.verdict import (
     Floats,
     Ints,
-    check_counts,
+    check_ids,
     check_losses,
     check_shares,
     column,
@@ -207,7 +207,7 @@ def _soft(chances: ArrayLike, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def _class_rows(chances: ArrayLike, predictions: ArrayLike) -> tuple[Floats, Ints]:
-    p, said = check_chances(chances), check_counts(predictions, "predictions")
+    p, said = check_chances(chances), check_ids(predictions, "predictions")
     same_rows("chances and predictions", p[:, 0] if p.shape[1] else p, said)
     if said.size and int(said.max()) >= p.shape[1]:
         raise MillraceError("stats.data", f"class {int(said.max())} of {p.shape[1]}", "number the classes from 0")

@@ -46,6 +46,7 @@ RATIOS: Floats = np.geomspace(1.1, 60.0, 40)
 LOG_RATIOS: Floats = np.log(RATIOS)
 EVERY = 10  # errors between two start times
 SPELL = 1000  # start times that share a γ
+LAST = 1000 * SPELL  # start times after which what is left of R stays as it is
 
 
 class Errors(NamedTuple):
@@ -118,7 +119,7 @@ def guard_update(guard: Guard, batch: Errors) -> Guard:
     new = hit + int(control.sum())
     if new == 0:
         return guard
-    log_s, log_e = advance(guard.log_s, seen, guard.r0, weights, canary, control)
+    log_s, log_e = advance(guard.log_s, min(seen, EVERY * LAST), guard.r0, weights, canary, control)
     return Guard(
         guard.r0,
         log_s,
@@ -156,7 +157,7 @@ def advance(
 
 def unstarted(j: ArrayLike) -> Floats:
     """R after `j` start times: ½ − Σ_{i≤j} γ_i, in closed form; it tends to 0."""
-    spell, within = np.divmod(np.asarray(j, np.float64), SPELL)
+    spell, within = np.divmod(np.minimum(np.asarray(j, np.float64), LAST), SPELL)
     return np.asarray(2.0**-spell / 2 - within * 2.0 ** -(2 + spell) / SPELL)
 
 

@@ -29,7 +29,7 @@ def ratio_influence(numerators: ArrayLike, denominators: ArrayLike) -> Influence
     top, bottom = column(numerators, "numerators"), column(denominators, "denominators")
     same_length("numerators and denominators", top, bottom)
     total = float(bottom.sum())
-    if total == 0:
+    if abs(total) < 1e-100:  # what is next to nothing is no denominator
         return None
     value = float(top.sum()) / total
     return value, (top - value * bottom) / (total / len(bottom))

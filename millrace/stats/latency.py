@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.guard import RATIOS, advance
+from millrace.stats.guard import EVERY, LAST, RATIOS, advance
 from millrace.stats.verdict import (
     ALARM,
     QUIET,
@@ -112,7 +112,8 @@ def latency_update(guard: LatencyGuard, batch: Slow) -> LatencyGuard:
         raise MillraceError("stats.shape", f"counts of shape {canary.shape}", "count by this guard's thresholds")
     if not (canary.any() or control.any()):
         return guard
-    log_s, log_e = advance(guard.log_s, guard.canary + guard.control, guard.r0, w, canary, control)
+    seen = np.minimum(guard.canary + guard.control, EVERY * LAST)
+    log_s, log_e = advance(guard.log_s, seen, guard.r0, w, canary, control)
     top = float(log_e.max())
     return LatencyGuard(
         guard.r0,
@@ -133,7 +134,8 @@ def latency_verdict(guard: LatencyGuard, alpha: float) -> Verdict:
     n = int((guard.canary + guard.control).max())
     alarm = guard.peak >= math.log(bound)
     known = guard.control_mass > 0
-    ratios = np.where(known, guard.canary_mass / np.where(known, guard.control_mass, 1), 0.0)
+    with np.errstate(over="ignore"):
+        ratios = np.where(known, guard.canary_mass / np.where(known, guard.control_mass, 1), 0.0)
     worst = int(np.argmax(ratios))
     value = evidence(guard.peak)
     if not n:

@@ -29,7 +29,8 @@ UNDECIDED = "undecided"  # not enough evidence yet
 SMALLEST_ALPHA = 1e-300  # 1/α is a bound that a verdict can hold
 LARGEST = 1e300  # evidence beyond this is reported as this: a verdict holds finite numbers only
 _LARGEST_VALUE = 1e100  # of data: squares and sums of squares stay finite
-_LARGEST_WHOLE = 2.0**62  # of counts and times, which become int64
+_LARGEST_WHOLE = 2.0**62  # of numbers and times, which become int64
+_LARGEST_SUM = 2.0**60  # of counts, so that a few of their sums can be added up
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -182,7 +183,15 @@ def check_losses(values: ArrayLike, what: str = "losses") -> Floats:
 
 
 def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
-    """An array of counts ≥ 0, any shape, as int64. Errors: stats.data."""
+    """An array of counts ≥ 0, any shape, as int64; their sum is at most 2^60. Errors: stats.data."""
+    array = check_ids(values, what)
+    if float(array.sum(dtype=np.float64)) > _LARGEST_SUM:
+        raise MillraceError("stats.data", f"the {what} add up to more than 2^60", "look for a fill value")
+    return array
+
+
+def check_ids(values: ArrayLike, what: str) -> Ints:
+    """An array of whole numbers from 0 to 2^62, any shape, as int64. Errors: stats.data."""
     array = numbers(values, what)
     whole = bool((array == np.floor(array)).all())
     if array.size and not (whole and float(array.min()) >= 0 and float(array.max()) <= _LARGEST_WHOLE):
