@@ -58,6 +58,7 @@ def test_design_effect_is_neutral_where_it_says_nothing():
     assert b.design_effect(of([(1, 2.0), (1, 2.0), (2, 2.0)])) is None
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-100, 100), min_size=0, max_size=30))
 def test_inflation_of_a_prefix_is_that_of_the_prefix(x):
     whole = b.inflation(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -77,6 +77,7 @@ def test_swapping_the_sides_keeps_degrees_and_effect_and_nothing_is_ever_not_fin
 
 
 @given(counts)
+@settings(max_examples=40)
 def test_a_window_like_its_reference_shows_nothing(a):
     assert contrast(a, a * 3, ONE).statistic[0] == pytest.approx(0, abs=1e-6)
 

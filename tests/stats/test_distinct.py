@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from millrace.base.errors import MillraceError
@@ -17,6 +17,7 @@ def of(hashes: np.ndarray) -> distinct.Bytes:
     return distinct.add(distinct.empty(), hashes)
 
 
+@settings(max_examples=30)
 @given(HASHES, HASHES, HASHES)
 def test_merging_is_a_union(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
     x, y, z = of(a), of(b), of(c)

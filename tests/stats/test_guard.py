@@ -88,7 +88,7 @@ def test_expectation_is_at_most_one_by_enumeration(weights, ratio, size):
 
 
 @given(batch, batch, batch)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_merging_is_associative_and_commutative(a, b, c):
     left = g.merge_errors(g.merge_errors(a, b), c)
     right = g.merge_errors(c, g.merge_errors(b, a))

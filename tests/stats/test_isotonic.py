@@ -16,7 +16,7 @@ rows = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4), st.integers(0, 
 
 
 @given(rows)
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_it_equals_scikit_learns_with_ties_and_weights(rows):
     s, y, w = (np.array(c, float) for c in zip(*rows, strict=True))
     y = y / 4

@@ -55,7 +55,7 @@ NUMBERS = {
 
 
 @given(scored)
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_two_classes_equal_scikit_learns(pairs):
     y, p = np.array([a for a, _ in pairs], float), np.array([b for _, b in pairs])
     for name, oracle in SOFT.items():
@@ -73,7 +73,7 @@ def test_two_classes_equal_scikit_learns(pairs):
 
 
 @given(valued)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_numbers_equal_scikit_learns(pairs):
     y, p = np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
     for name, oracle in NUMBERS.items():

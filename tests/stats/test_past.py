@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 
 from millrace.stats import past
 from millrace.stats.past import memory, outlook, point, sampling_spread, unusual
@@ -22,13 +23,11 @@ def autoregressive(random, rows, rho, columns=1):
 
 def test_expectation_is_the_ridge_regression(monkeypatch):
     """Without the ridge, ordinary least squares as statsmodels does it."""
-    import statsmodels.api as sm
-
     monkeypatch.setattr(past, "RIDGE", 0.0)
     series, lag = autoregressive(np.random.default_rng(1), 120, 0.6), 7
     y, one = series[lag:, 0], series[lag - 1 : -1, 0]
     mean = np.array([series[t - lag : t, 0].mean() for t in range(lag, len(series))])
-    fit = sm.OLS(y, sm.add_constant(np.column_stack([one, mean]))).fit()
+    fit = OLS(y, np.column_stack([np.ones(len(y)), one, mean])).fit()
     recent = np.full((lag, 1), 9.5)
     found = outlook(series, recent, lag, FLOOR)
     assert found is not None

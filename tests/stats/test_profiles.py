@@ -44,7 +44,7 @@ def close(a: stats.Profile, b: stats.Profile) -> bool:
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(ROWS, st.integers(0, 60), st.integers(0, 60))
 def test_any_split_adds_up_to_the_whole(rows: list[tuple[float, str | None]], i: int, j: int) -> None:
     i, j = sorted((min(i, len(rows)), min(j, len(rows))))
@@ -56,6 +56,7 @@ def test_any_split_adds_up_to_the_whole(rows: list[tuple[float, str | None]], i:
     assert stats.merge_profiles(a, stats.empty_profile(LAYOUT)) == a
 
 
+@settings(max_examples=40)
 @given(ROWS)
 def test_a_profile_counts_what_numpy_counts(rows: list[tuple[float, str | None]]) -> None:
     columns = table(rows)

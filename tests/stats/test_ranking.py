@@ -18,7 +18,7 @@ lists = st.lists(item, min_size=2, max_size=24)
 
 
 @given(lists, st.integers(1, 6))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_gain_and_precision_equal_scikit_learns(items, at):
     query, score, gain = (np.array(c) for c in zip(*items, strict=True))
     ours = r.ndcg(gain, score, query, at)
