@@ -18,6 +18,7 @@ from millrace.catalog.migrate import migrate
 from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
+from millrace.loop import ops as loop_ops
 from millrace.loop.follower import Follower
 from millrace.loop.ticker import Ticker
 from millrace.pipelines.runner import Runner
@@ -45,6 +46,7 @@ class Platform:
         catalog = _catalog(config, folder, engine)
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
+        loop_ops.learn(self.ground, waist.TABLE)
         self.loop = Follower(self.ground, self.call)
         self.runner = Runner(self.ground)
         self.guard = Ticker("guard", self._guard, _GUARD_S)

@@ -156,6 +156,8 @@ def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
     """Errors: `access.denied` unless the caller's roles and scopes grant `permission`; `workspace.unknown`."""
     roles = access_tables.roles(tx, caller.actor, workspace)
     if not access_rules.may(roles, caller.scopes, permission):
+        if access_rules.granted(roles, permission):
+            raise MillraceError("access.denied", *access_rules.narrowed(caller.scopes, permission))
         raise MillraceError(
             "access.denied",
             f"{caller.actor} may not {permission} in workspace {workspace}",

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from millrace.base.codes import CODES
-from millrace.base.config import SETTINGS
+from millrace.base.config import OTHERS, SETTINGS
 from millrace.cli import files, optable
 from millrace.cli.main import cli
 from millrace.waist import OPS
@@ -49,6 +49,9 @@ def settings() -> str:
         "folder or one above it, the user's `~/.config/millrace/config.toml`, the default.\n"
         "`millrace config show` names where each value came from.\n\n"
         + table(("setting", "environment", "default", "meaning"), rows)
+        + "\nA setting that is mistyped is refused wherever it stands (`config.invalid`, with the nearest name).\n"
+        "So is any other variable that begins with `MILLRACE_`, but for these, which are no settings:\n\n"
+        + table(("environment", "meaning"), [(f"`{name}`", meaning) for name, meaning in OTHERS.items()])
     )
 
 

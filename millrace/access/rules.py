@@ -28,9 +28,19 @@ ROLES: dict[Role, frozenset[str]] = {
 
 def may(roles: Iterable[Role], scopes: Iterable[str], permission: str) -> bool:
     """Whether these roles, through a token of these scopes, grant `permission`."""
+    return granted(roles, permission) and any(fnmatchcase(permission, scope) for scope in scopes)
+
+
+def granted(roles: Iterable[Role], permission: str) -> bool:
+    """Whether these roles grant `permission`, whatever a token narrows them to."""
     verb = permission.partition(":")[2]
-    granted = any(verb in ROLES[role] for role in roles)
-    return granted and any(fnmatchcase(permission, scope) for scope in scopes)
+    return any(verb in ROLES[role] for role in roles)
+
+
+def narrowed(scopes: Iterable[str], permission: str) -> tuple[str, str]:
+    """What is told, with a hint, to whom a role grants `permission` and a token's `scopes` do not."""
+    told = f"a role grants {permission}, but the scopes of the token ({' '.join(scopes)}) do not cover it"
+    return told, f"show a token that covers it: millrace token make ACTOR --scopes {permission}"
 
 
 def is_scope(text: str) -> bool:

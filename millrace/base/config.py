@@ -6,6 +6,7 @@ Each setting is declared once, here, with its meaning; `millrace config show` na
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,26 @@ class Setting(NamedTuple):
     meaning: str
     least: int = 0
     most: int = 1 << 53
+    starts: tuple[str, ...] = ()
+    """What a text that is not empty begins with."""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """What a value may be, in words."""
+        if self.kind is int:
+            return f"a whole number from {self.least}" + (f" to {self.most}" if self.most < 1 << 53 else " up")
+        if self.choices:
+            return " or ".join(map(repr, self.choices))
+        return f"text that begins with {' or '.join(self.starts)}" if self.starts else "text"
+
+    def holds(self, value: Any) -> bool:
+        """Whether `value`, of the right type, can be this setting's."""
+        if self.kind is int:
+            return bool(self.least <= value <= self.most)
+        if self.choices:
+            return value in self.choices
+        return not value or not self.starts or value.startswith(self.starts)
 
 
 class Value(NamedTuple):
@@ -38,13 +59,23 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("token", "", str, "token shown to the server"),
     Setting("workspace", "main", str, "workspace that names are looked up in"),
     Setting("spool", "", str, "folder for what a server that is away could not take; empty means the user's own data"),
-    Setting("catalog", "", str, "PostgreSQL URL of the catalog; empty means SQLite in the directory"),
+    Setting(
+        "catalog",
+        "",
+        str,
+        "PostgreSQL URL of the catalog; empty means SQLite in the directory",
+        starts=("postgresql://", "postgres://"),
+    ),
     Setting("host", "127.0.0.1", str, "address the server binds to"),
     Setting("port", 7717, int, "port the server binds to", most=65_535),
     Setting("workers", 1, int, "number of server processes", least=1, most=64),
     Setting("loop_actor", "loop", str, "actor that the loop acts as"),
     Setting(
-        "prediction_sync", "second", str, "when the prediction log is synced: 'second', or 'batch' before answering"
+        "prediction_sync",
+        "second",
+        str,
+        "when the prediction log is synced: 'second', or 'batch' before answering",
+        choices=("second", "batch"),
     ),
     Setting("steps", 0, int, "pipeline steps that run at once; 0 means one a processor"),
     Setting("step_timeout_s", 86_400, int, "longest time of a step that names no bound, in seconds"),
@@ -52,6 +83,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("body_limit_mb", 512, int, "largest request body in MB", least=1),
 )
 
+OTHERS = {
+    "MILLRACE_STEP": "set to 1 in the processes that run a pipeline's steps",
+    "MILLRACE_TRACE": "1 shows where a defect is, on the command line",
+    "MILLRACE_SNAPSHOTS": "'write' renews the expected texts when tests run",
+}
+"""Variables of the environment that are no settings, with their meaning."""
+
+_PASSWORD = re.compile(r"(://[^:/@]*:).*(@)")
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -68,11 +107,11 @@ class Config:
         return self._values[name].origin
 
     def rows(self) -> list[tuple[str, Any, str, str]]:
-        """(name, value, origin, meaning) of every setting, in order; a token's value is never shown."""
+        """(name, value, origin, meaning) of every setting, in order; a token or password is never shown."""
         shown = []
         for setting in SETTINGS:
             value, origin = self._values[setting.name]
-            shown.append((setting.name, "•••" if setting.name == "token" and value else value, origin, setting.meaning))
+            shown.append((setting.name, _shown(setting, value), origin, setting.meaning))
         return shown
 
 
@@ -94,11 +133,17 @@ def load(
                 raise MillraceError(
                     "config.invalid", f"{origin}: there is no setting {name!r}", nearest(name, _BY_NAME)
                 )
+    variables = [*OTHERS, *map(_variable, _BY_NAME)]
+    for name in environ:
+        if name.startswith("MILLRACE_") and name not in variables:
+            raise MillraceError("config.invalid", f"{name}: there is no such variable", nearest(name, variables))
     values: dict[str, Value] = {}
     for setting in SETTINGS:
-        variable = f"MILLRACE_{setting.name.upper()}"
+        variable = _variable(setting.name)
         if flags and flags.get(setting.name) is not None:
-            values[setting.name] = Value(_parse(setting, flags[setting.name], "flag"), f"flag --{setting.name}")
+            values[setting.name] = Value(
+                _parse(setting, flags[setting.name], f"--{setting.name}"), f"flag --{setting.name}"
+            )
         elif variable in environ:
             values[setting.name] = Value(_parse(setting, environ[variable], variable), variable)
         else:
@@ -118,10 +163,21 @@ def _parse(setting: Setting, raw: Any, origin: str) -> Any:
         value = setting.kind(raw)
     except (TypeError, ValueError):
         value = None
-    if value is None or (setting.kind is int and not setting.least <= value <= setting.most):
-        kind = f"a whole number from {setting.least} to {setting.most}" if setting.kind is int else "text"
-        raise MillraceError("config.invalid", f"{origin}: {setting.name} = {raw!r} is not {kind}", setting.meaning)
+    if value is None or not setting.holds(value):
+        told = f"{origin}: {setting.name} = {_shown(setting, raw)!r} is not {setting.form}"
+        raise MillraceError("config.invalid", told, f"{setting.name} is {setting.form}: {setting.meaning}")
     return value
+
+
+def _shown(setting: Setting, value: Any) -> Any:
+    """`value` as anybody may see it: no token, and no password in a URL."""
+    if setting.name == "token":
+        return "•••" if value else value
+    return _PASSWORD.sub(r"\1•••\2", value) if isinstance(value, str) else value
+
+
+def _variable(name: str) -> str:
+    return f"MILLRACE_{name.upper()}"
 
 
 def _pyproject(folder: Path) -> dict[str, Any]:

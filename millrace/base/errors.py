@@ -57,6 +57,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def unknown(noun: str, name: object, known: Iterable[str] = ()) -> MillraceError:
-    """The error for a thing that is not there: `dataset.unknown` and so on, with the nearest name."""
-    return MillraceError(f"{noun}.unknown", f"there is no {noun} {str(name)!r}", nearest(str(name), known))
+def unknown(noun: str, name: object, known: Iterable[str] | None = None, hint: str = "") -> MillraceError:
+    """The error for a thing that is not there: `dataset.unknown` and so on.
+
+    The hint is the nearest of the names that are known; without them `hint`, or else the command that lists them.
+    """
+    told = (hint or f"millrace {noun} list") if known is None else nearest(str(name), known)
+    return MillraceError(f"{noun}.unknown", f"there is no {noun} {str(name)!r}", told)

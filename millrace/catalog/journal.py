@@ -52,7 +52,11 @@ class Row(msgspec.Struct, frozen=True):
     hash: bytes
 
     def fact(self) -> Fact:
-        data = msgspec.json.decode(self.data)
+        """Errors: `journal.broken` for a row whose data is no JSON object any more."""
+        try:
+            data = msgspec.json.decode(self.data, type=dict[str, Any])
+        except (msgspec.DecodeError, TypeError) as fault:
+            raise broken(self.workspace, self.number, self.kind) from fault
         return Fact(self.workspace, self.number, self.at, self.actor, self.kind, self.subject, data, self.hash.hex())
 
 
@@ -71,16 +75,27 @@ def link(
     return blake3(before + _encode([workspace, number, at, actor, kind, subject, data])).digest()
 
 
+def hash_of(stored: Any) -> bytes:
+    """A hash as its column holds it; of another type, it is the hash of nothing."""
+    return bytes(stored) if isinstance(stored, bytes | bytearray | memoryview) else b""
+
+
+def broken(workspace: str, number: int, kind: str) -> MillraceError:
+    """The error for a row that is not what was written."""
+    told = f"fact {number} of workspace {workspace!r} ({kind}) was changed after it was written"
+    return MillraceError("journal.broken", told, _RESTORE)
+
+
 def verify(rows: Iterable[Row], before: Head | None = None) -> Head:
     """Walk a chain in order and return its head. Errors: `journal.broken`, which names the first broken row."""
     number, chained = (before.number, bytes.fromhex(before.hash)) if before else (0, ROOT)
     for row in rows:
-        where = f"fact {row.number} of workspace {row.workspace!r}"
         if row.number != number + 1:
-            raise MillraceError("journal.broken", f"after fact {number} comes {where}", _RESTORE)
+            comes = f"after fact {number} comes fact {row.number} of workspace {row.workspace!r}"
+            raise MillraceError("journal.broken", comes, _RESTORE)
         chained = link(chained, row.workspace, row.number, row.at, row.actor, row.kind, row.subject, row.data)
         if chained != row.hash:
-            raise MillraceError("journal.broken", f"{where} ({row.kind}) was changed after it was written", _RESTORE)
+            raise broken(row.workspace, row.number, row.kind)
         number = row.number
     return Head(number, chained.hex())
 

@@ -50,6 +50,8 @@ class PostgresEngine:
     """PostgreSQL behind the catalog's port. `url` is a libpq URL: ``postgresql://user@host/database``."""
 
     def __init__(self, url: str) -> None:
+        """Errors: `config.invalid` for what is no such URL."""
+        _check(url)
         self._url = url
         self.statements = Statements(postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
 
@@ -80,3 +82,16 @@ class PostgresEngine:
                 "catalog.unreachable", f"the catalog's database: {fault}", "check `catalog` and that it runs"
             )
         return fault
+
+
+def _check(url: str) -> None:
+    import psycopg.conninfo
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+        make_url(url)
+    except (psycopg.ProgrammingError, ArgumentError, ValueError):
+        told = "`catalog` is not a URL that PostgreSQL's clients read"
+        raise MillraceError("config.invalid", told, "postgresql://USER@HOST:5432/DATABASE") from None

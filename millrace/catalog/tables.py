@@ -9,7 +9,7 @@ from sqlalchemy import LargeBinary, Text, bindparam, select
 
 from millrace.base.clock import Micros
 from millrace.catalog import schema
-from millrace.catalog.journal import Fact, Row
+from millrace.catalog.journal import Fact, Row, hash_of
 from millrace.catalog.statements import insert_absent, upsert
 from millrace.catalog.tx import Tx
 from millrace.store.blobs import Digest
@@ -56,7 +56,7 @@ def facts_about(tx: Tx, workspace: str, subject: str, after: int, most: int) -> 
 
 def _row(stored: Sequence[Any]) -> Row:
     workspace, number, at, actor, kind, subject, data, link = stored
-    return Row(workspace, number, at, actor, kind, subject, data, bytes(link))
+    return Row(workspace, number, at, actor, kind, subject, data, hash_of(link))
 
 
 def chain(tx: Tx, workspace: str, page: int = 2_000) -> Iterator[Row]:

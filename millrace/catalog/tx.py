@@ -79,7 +79,7 @@ class Tx:
             self._cursor.executemany(sql, [self._statements.sql(statement, row)[1] for row in rows])
 
     def fact(self, workspace: str, at: Micros, actor: str, kind: str, subject: str, data: Mapping[str, Any]) -> int:
-        """Append a fact to the workspace's journal; its number."""
+        """Append a fact to the workspace's journal; its number. Errors: `journal.broken`."""
         assert self._heads is not None, "a reading transaction cannot write facts: declare the op as kind='write'"
         number, before = self._heads.get(workspace) or self._stored_head(workspace)
         number += 1
@@ -100,7 +100,12 @@ class Tx:
 
     def _stored_head(self, workspace: str) -> tuple[int, bytes]:
         row = self.one(_head, w=workspace)
-        return (row[0], bytes(row[1])) if row else (0, journal.ROOT)
+        if row is None:
+            return 0, journal.ROOT
+        number, link = row[0], journal.hash_of(row[1])
+        if not link:
+            raise journal.broken(workspace, number, "the newest")
+        return number, link
 
 
 def page_size(limit: int) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from millrace.base.codes import CODES
 from millrace.base.errors import MillraceError
 from millrace.http.holder import holder
 
+_ERROR = re.compile(r"^error\[([a-z]+\.[a-z_]+)\]: (.*)(?:\nhint: (.*))?", re.MULTILINE)
 _READY_S = 30.0
 _LEAVE_S = 30.0
 
@@ -41,9 +44,12 @@ class Server:
             self._process = None
 
     def _start(self, port: int) -> None:
-        log = (self.folder / "server.log").open("ab")
+        place = self.folder / "server.log"
+        log = place.open("ab")
+        began = log.tell()
         command = [sys.executable, "-m", "millrace", "up", "--dir", str(self.folder), "--port", str(port)]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -52,9 +58,20 @@ class Server:
             if held is not None and held.pid == self._process.pid and held.url and _answers(held.url):
                 return
             time.sleep(0.02)
-        raise MillraceError(
-            "server.unreachable", "the demo's server did not come up", f"look into {self.folder / 'server.log'}"
-        )
+        self.stop()
+        with place.open("rb") as written:
+            written.seek(began)
+            raise _told(written.read().decode("utf-8", "replace"), place)
+
+
+def _told(log: str, place: Path) -> MillraceError:
+    """Why a server did not come up: what it said itself, in the same three parts."""
+    said = _ERROR.findall(log)
+    if said and said[-1][0] in CODES:
+        return MillraceError(*said[-1])
+    last = log.strip().rpartition("\n")[2]
+    told = "the demo's server did not come up" + (f"; its last line: {last[:300]}" if last else "")
+    return MillraceError("server.unreachable", told, f"look into {place}")
 
 
 def _answers(url: str) -> bool:

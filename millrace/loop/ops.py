@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct, field
 
-from millrace.access.context import Context
+from millrace.access.context import Context, Ground
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
@@ -56,7 +57,10 @@ def set_rule(ask: SetRule, cx: Context) -> Rule:
 
     Errors: name.invalid, rule.invalid.
     """
-    rule = rules.check(Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about))
+    verbs = cx.ground.memory.kept("loop", "verbs")
+    assert verbs, "whoever wires a platform tells the loop its verbs"
+    wanted = Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about)
+    rule = rules.check(wanted, verbs)
     tables.put(cx.tx, cx.workspace, rule)
     cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
     return rule
@@ -104,6 +108,11 @@ def settle(ask: Settle, cx: Context) -> Standing:
                 "is a server up, and nothing stuck? millrace loop standing",
             )
         seen = cx.ground.catalog.wait(seen, _POLL_S)
+
+
+def learn(ground: Ground, verbs: Collection[str]) -> None:
+    """Tell the loop which verbs there are: they stand to its right. Before it is asked for anything."""
+    ground.memory.keep(lambda: frozenset(verbs), "loop", "verbs")
 
 
 def standing_of(tx: Tx, workspace: str) -> Standing:

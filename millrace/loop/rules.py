@@ -7,12 +7,12 @@ challenger, a trained challenger is registered, a registered one rolled out, a p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 from millrace.catalog.journal import Fact
 from millrace.loop.records import OpCall, Rule
 
@@ -97,10 +97,10 @@ def worth_a_retry(code: str) -> bool:
     return code in _RETRY
 
 
-def check(rule: Rule) -> Rule:
-    """`rule` itself if it can work. Errors: `rule.invalid`."""
-    if not _DOTTED.fullmatch(rule.call):
-        raise MillraceError("rule.invalid", f"{rule.call!r} is no verb", "such as pipeline.run")
+def check(rule: Rule, verbs: Collection[str]) -> Rule:
+    """`rule` itself if it can work, where there are these verbs. Errors: `rule.invalid`."""
+    if rule.call not in verbs:
+        raise MillraceError("rule.invalid", f"there is no verb {rule.call!r} to call", nearest(rule.call, verbs))
     if not _DOTTED.fullmatch(rule.on):
         raise MillraceError("rule.invalid", f"{rule.on!r} is no kind of fact", "such as run.finished")
     if rule.on.startswith("loop."):

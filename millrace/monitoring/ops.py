@@ -13,6 +13,7 @@ from millrace.base.op import Nothing, op, record_of
 from millrace.monitoring import judge as judging
 from millrace.monitoring import rules, tables
 from millrace.monitoring.records import SERVED, Block, Incident, Judged, Judgement, Metric, Plan
+from millrace.pipelines import tables as pipeline_tables
 from millrace.serving.ops import find
 
 _EVER: Micros = 1 << 62
@@ -98,9 +99,12 @@ class CloseIncident(Struct, frozen=True):
 def watch(ask: WatchEndpoint, cx: Context) -> Plan:
     """Watch an endpoint: what is compared, and what trains a challenger when.
 
-    Errors: endpoint.unknown, watch.invalid, stats.alpha.
+    Errors: endpoint.unknown, pipeline.unknown, watch.invalid, stats.alpha.
     """
     endpoint = find(cx.tx, cx.workspace, ask.endpoint)
+    if ask.pipeline and pipeline_tables.pipeline(cx.tx, cx.workspace, ask.pipeline) is None:
+        known = (one.name for one in pipeline_tables.pipelines(cx.tx, cx.workspace))
+        raise unknown("pipeline", ask.pipeline, known)
     plan = rules.check_plan(Plan(model=endpoint.model, **structs.asdict(ask)))
     tables.put_plan(cx.tx, cx.workspace, plan)
     cx.fact("monitor.watched", endpoint.name, to_builtins(plan))

@@ -280,10 +280,7 @@ def _meets(entry: Entry, since: Micros, until: Micros) -> bool:
 
 
 def _strict(ground: Ground) -> bool:
-    chosen = ground.config["prediction_sync"]
-    if chosen not in ("second", "batch"):
-        raise MillraceError("config.invalid", f"prediction_sync = {chosen!r}", "use 'second' or 'batch'")
-    return bool(chosen == "batch")
+    return bool(ground.config["prediction_sync"] == "batch")
 
 
 def _unwritable(folder: Path, fault: OSError) -> MillraceError:

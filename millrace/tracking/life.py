@@ -10,7 +10,7 @@ import numpy as np
 
 from millrace.access.context import Context
 from millrace.base.clock import Micros
-from millrace.base.errors import unknown
+from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
 from millrace.catalog.tx import Tx
 from millrace.tracking import rules, series, tables
@@ -23,7 +23,7 @@ def find(tx: Tx, workspace: str, id: str) -> Run:
     """The run `id`, whole. Errors: `run.unknown`."""
     found = tables.run(tx, workspace, id)
     if found is None:
-        raise unknown("run", id)
+        raise _unknown(id)
     return found
 
 
@@ -58,7 +58,7 @@ def begin(
     """
     ensure_experiment(cx, experiment)
     if parent is not None and tables.state(cx.tx, cx.workspace, parent) is None:
-        raise unknown("run", parent)
+        raise _unknown(parent)
     params, tags = dict(params or {}), dict(tags or {})
     for key in params:
         rules.check_key("parameter", key)
@@ -100,7 +100,7 @@ def log(
     """Add points, parameters and tags to a run. Errors: `run.unknown`, `run.over`, `run.param`, `name.invalid`."""
     now = tables.state(cx.tx, cx.workspace, run)
     if now is None:
-        raise unknown("run", run)
+        raise _unknown(run)
     if params:
         rules.check_open(run, now, "parameters")
         for key in params:
@@ -187,6 +187,13 @@ def _seal(tx: Tx, workspace: str, run: str) -> None:
         tables.put_segments(tx, workspace, run, key, series.seal(np.concatenate(sealed + parts)))
     if fresh:
         tables.drop_tails(tx, workspace, run)
+
+
+def _unknown(id: str) -> MillraceError:
+    """Ids are drawn, not chosen: what is near to a wrong one says nothing."""
+    return unknown(
+        "run", id, hint="an id as the answer of a run's start, or a list of them, tells it: millrace run search"
+    )
 
 
 def _tell_start(cx: Context, run: Run) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from millrace.assemble import Platform, open_platform
+from millrace.base.errors import MillraceError
 from millrace.testing.blobs_suite import code_of
 
 
@@ -58,6 +62,43 @@ def test_the_first_broken_row_is_named(home: Platform) -> None:
         assert platform.call("audit.verify").facts == 3, "a chain does not show a cut tail by itself"
         ask = {"head_number": head.number, "head_hash": head.hash}
         assert code_of(lambda: platform.call("audit.verify", ask)) == "journal.broken"
+    finally:
+        platform.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("hash = 'abc'", "fact 7 of workspace 'main' (experiment.made) was changed"),
+        ("hash = 12", "fact 7 of workspace 'main' (experiment.made) was changed"),
+        ("data = x'00'", "fact 7 of workspace 'main' (experiment.made) was changed"),
+        ("data = 'no JSON'", "fact 7 of workspace 'main' (experiment.made) was changed"),
+        ("at = 'noon'", "fact 7 of workspace 'main' (experiment.made) was changed"),
+        ("number = 'seven'", "after fact 6 comes fact 8"),
+    ],
+)
+def test_a_value_of_another_type_is_tampering_too(home: Platform, change: str, told: str) -> None:
+    filled(home)
+    home.close()
+    platform = changed(home.ground.folder, f"UPDATE fact SET {change} WHERE number = 7")
+    try:
+        with pytest.raises(MillraceError, match=re.escape(told)) as caught:
+            platform.call("audit.verify")
+        assert caught.value.code == "journal.broken"
+        if change.startswith("data"):
+            assert code_of(lambda: platform.call("audit.facts")) == "journal.broken"
+    finally:
+        platform.close()
+
+
+def test_nothing_is_chained_to_a_head_that_is_none(home: Platform) -> None:
+    filled(home)
+    home.close()
+    platform = changed(home.ground.folder, "UPDATE fact SET hash = 'abc' WHERE number = 8")
+    try:
+        for call in ("audit.verify", "audit.head"):
+            assert code_of(lambda call=call: platform.call(call)) == "journal.broken"  # type: ignore[misc]
+        assert code_of(lambda: platform.call("experiment.make", {"name": "more"})) == "journal.broken"
     finally:
         platform.close()
 

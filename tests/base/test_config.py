@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from millrace.base.config import SETTINGS, Config, load
+from millrace.base.config import OTHERS, SETTINGS, Config, load
 from millrace.base.errors import MillraceError
 
 
@@ -56,6 +56,38 @@ def test_an_impossible_value_names_its_origin(tmp_path: Path, name: str, value: 
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "form"),
+    [
+        ("port", "99999", "port is a whole number from 0 to 65535: "),
+        ("steps", "-1", "steps is a whole number from 0 up: "),
+        ("catalog", "mysql://x", "catalog is text that begins with postgresql:// or postgres://: "),
+        ("prediction_sync", "never", "prediction_sync is 'second' or 'batch': "),
+    ],
+)
+def test_the_hint_says_what_a_value_may_be(tmp_path: Path, name: str, value: str, form: str) -> None:
+    with pytest.raises(MillraceError) as caught:
+        loaded(tmp_path, {name: value})
+    assert caught.value.code == "config.invalid"
+    assert caught.value.message.startswith(f"--{name}: {name} = {value!r} is not ")
+    assert caught.value.hint.startswith(form)
+
+
+def test_every_default_may_be_set(tmp_path: Path) -> None:
+    for setting in SETTINGS:
+        assert loaded(tmp_path, {setting.name: setting.default})[setting.name] == setting.default
+    assert loaded(tmp_path, {"catalog": "postgresql://ann@db/mill"})["catalog"] == "postgresql://ann@db/mill"
+
+
+def test_a_mistyped_variable_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(MillraceError) as caught:
+        loaded(tmp_path, {}, {"MILLRACE_PROT": "1"})
+    assert str(caught.value) == (
+        "error[config.invalid]: MILLRACE_PROT: there is no such variable\nhint: did you mean 'MILLRACE_PORT'?"
+    )
+    assert loaded(tmp_path, {}, dict.fromkeys([*OTHERS, "MILL_PROT", "PATH"], "1"))["port"] == 7717
+
+
 def test_a_mistyped_setting_is_told_with_the_nearest(files: Path) -> None:
     (files / "project" / "pyproject.toml").write_text("[tool.millrace]\nprot = 2\n")
     with pytest.raises(MillraceError) as caught:
@@ -71,6 +103,14 @@ def test_a_file_that_cannot_be_read_is_told(files: Path, content: bytes) -> None
     with pytest.raises(MillraceError, match=r"config\.toml cannot be read") as caught:
         loaded(files)
     assert caught.value.code == "config.invalid"
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    shown = {row[0]: row[1] for row in loaded(tmp_path, {"catalog": "postgresql://ann:s3c@ret@db/mill"}).rows()}
+    assert shown["catalog"] == "postgresql://ann:•••@db/mill"
+    with pytest.raises(MillraceError) as caught:
+        loaded(tmp_path, {"catalog": "mysql://ann:s3cret@db/mill"})
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_token_is_never_shown(tmp_path: Path) -> None:

@@ -44,6 +44,11 @@ def test_hints(name: str, known: list[str], hint: str) -> None:
     assert unknown("dataset", name, known).hint == hint
 
 
+def test_where_the_names_are_not_at_hand_the_hint_says_how_to_list_them() -> None:
+    assert unknown("incident", "late-7").hint == "millrace incident list"
+    assert unknown("run", "x", hint="millrace run search").hint == "millrace run search"
+
+
 @given(st.text(), st.lists(st.text()))
 def test_a_hint_is_never_empty(name: str, known: list[str]) -> None:
     assert nearest(name, known)

@@ -22,3 +22,12 @@ def test_a_database_that_does_not_answer() -> None:
     with pytest.raises(MillraceError) as caught:
         migrate(PostgresEngine("postgresql://nobody@127.0.0.1:1/none"))
     assert caught.value.code == "catalog.unreachable"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://h:port/db", "postgresql://[::1/db", "postgresql://h/db?no_such=1", "mysql", "postgresql:/x"]
+)
+def test_what_is_no_url_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(MillraceError) as caught:
+        PostgresEngine(url)
+    assert caught.value.code == "config.invalid"

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millrace import waist
+from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
 from millrace.catalog.journal import Fact
 from millrace.loop import rules
 from millrace.loop.records import OpCall, Rule
+
+VERBS = ("a.b", "c.d")
 
 
 def fact(kind: str, subject: str = "thing", **data: Any) -> Fact:
@@ -65,6 +69,7 @@ def test_a_workspace_replaces_a_built_in_rule_by_its_name() -> None:
     [
         Rule("r", "finished", "a.b"),
         Rule("r", "a.b", "nonsense"),
+        Rule("r", "a.b", "no.verb"),
         Rule("r", "loop.refused", "a.b"),
         Rule("r", "a.b", "c.d", {"x": "$somewhere.else"}),
         Rule("r", "a.b", "c.d", where={"nowhere": 1}),
@@ -72,13 +77,19 @@ def test_a_workspace_replaces_a_built_in_rule_by_its_name() -> None:
 )
 def test_a_rule_that_cannot_work_is_refused(rule: Rule) -> None:
     with pytest.raises(MillraceError) as caught:
-        rules.check(rule)
+        rules.check(rule, VERBS)
     assert caught.value.code == "rule.invalid"
+
+
+def test_a_mistyped_verb_is_told_with_the_nearest(home: Platform) -> None:
+    with pytest.raises(MillraceError, match=r"there is no verb 'pipline\.run'") as caught:
+        home.call("rule.set", {"name": "r", "on": "run.finished", "call": "pipline.run"})
+    assert (caught.value.code, caught.value.hint) == ("rule.invalid", "did you mean 'pipeline.run'?")
 
 
 @pytest.mark.parametrize("rule", rules.BUILT_IN, ids=lambda rule: rule.name)
 def test_the_built_in_rules_can_work_and_say_why_they_exist(rule: Rule) -> None:
-    assert rules.check(rule).about
+    assert rules.check(rule, waist.TABLE).about
 
 
 @given(st.recursive(st.none() | st.integers() | st.text("abc$.", max_size=6), lambda s: st.lists(s, max_size=3)))

@@ -7,6 +7,7 @@ import pytest
 from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError
 from millrace.serving import labels
+from millrace.store import tree as trees
 from tests.monitoring.days import ORIGIN, ROWS, Days, bad, blunt, good
 
 
@@ -104,7 +105,24 @@ def test_many_days_at_once_are_the_same_as_one_by_one(days: Days) -> None:
     assert together.judgements[-1].verdicts.keys() == {"loss", "residual", "drift"}
 
 
+def nightly(days: Days) -> None:
+    """Register a pipeline of that name; it is never run here."""
+    code = trees.make(days.platform.ground.blobs, {"program.py": b""})
+    days.platform.call("pipeline.register", {"name": "nightly", "code": code, "entry": "program:nightly"})
+
+
+def test_a_mistyped_pipeline_is_refused_before_it_is_needed(days: Days) -> None:
+    for known, hint in (((), "there are none yet"), ((nightly,), "did you mean 'nightly'?")):
+        for register in known:
+            register(days)
+        with pytest.raises(MillraceError) as caught:
+            days.platform.call("monitor.watch", {"endpoint": "late", "pipeline": "nightyl"})
+        assert (caught.value.code, caught.value.hint) == ("pipeline.unknown", hint)
+    assert days.platform.call("monitor.list") == []
+
+
 def test_a_champion_that_is_off_is_a_breach_and_trains_once(days: Days) -> None:
+    nightly(days)
     days.platform.call(
         "monitor.watch",
         {"endpoint": "late", "pipeline": "nightly", "params": {"depth": 3}, "history_days": 30, "calendar_days": 0},
@@ -123,6 +141,7 @@ def test_a_champion_that_is_off_is_a_breach_and_trains_once(days: Days) -> None:
 
 
 def test_the_calendar_asks_every_four_weeks(days: Days) -> None:
+    nightly(days)
     ask = {"endpoint": "late", "pipeline": "nightly", "calendar_days": 10, "on_breach": False}
     days.platform.call("monitor.watch", ask)
     for day in range(25):

@@ -42,6 +42,21 @@ def _required(op: Op) -> bool:
     return any(field.required for field in msgspec.structs.fields(op.request))
 
 
+def test_a_token_that_is_too_narrow_is_told_apart_from_a_role_that_is_missing(home: Platform) -> None:
+    home.call("actor.add", {"name": "ann"})
+    home.call("actor.grant", {"actor": "ann", "role": "admin", "workspace": "*"})
+    ann = Caller("ann", ("dataset:*", "workspace:read"))
+    for call in (("run.search", {}), ("token.list", {})):
+        with pytest.raises(MillraceError) as caught:
+            home.call(*call, ann)
+        assert caught.value.code == "access.denied"
+        assert "the scopes of the token (dataset:* workspace:read) do not cover it" in caught.value.message
+        assert "--scopes" in caught.value.hint and "grant" not in caught.value.hint
+    with pytest.raises(MillraceError) as caught:
+        home.call("run.search", {}, Caller("bob", ("dataset:*",)))
+    assert caught.value.hint == "an admin can grant a role: millrace actor grant bob ROLE"
+
+
 def test_permission_is_asked_before_anything_is_told(home: Platform) -> None:
     """Whether a name exists is not for those to learn who may not read."""
     assert failing(home, "experiment.make", {"name": "e"}, Caller("nobody"), "no-such-place") == "access.denied"
@@ -104,14 +119,14 @@ def test_a_verb_that_takes_nothing_says_so(home: Platform) -> None:
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" + "0" * 400])
 def test_a_whole_number_has_64_bits(home: Platform, number: str) -> None:
-    rule = '{"name":"r","on":"a.b","call":"c.d","request":{"x":[{"y":%s}]}}'
+    rule = '{"name":"r","on":"a.b","call":"run.get","request":{"x":[{"y":%s}]}}'
     assert failing(home, "rule.set", (rule % number).encode()) == "request.invalid"
     assert home.call("rule.set", (rule % number[:18]).encode()).request == {"x": [{"y": int(number[:18])}]}
 
 
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 def test_deep_nesting_is_refused(home: Platform, depth: int) -> None:
-    deep = b'{"name":"r","on":"a.b","call":"c.d","request":{"x":' + b"[" * depth + b"]" * depth + b"}}"
+    deep = b'{"name":"r","on":"a.b","call":"run.get","request":{"x":' + b"[" * depth + b"]" * depth + b"}}"
     assert failing(home, "rule.set", deep) == "request.invalid"
 
 
