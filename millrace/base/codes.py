@@ -66,6 +66,7 @@ CODES: dict[str, Code] = {
     "server.held": Code(409, 1, "another server holds this directory"),
     "server.port": Code(409, 1, "the port is taken"),
     "server.stopping": Code(503, 1, "the server is shutting down"),
+    "server.unready": Code(503, 1, "an endpoint that is routed cannot answer"),
     "server.unreachable": Code(503, 1, "the server does not answer"),
     "server.unsafe": Code(400, 2, "a bind beyond loopback needs authentication"),
     # store

@@ -32,7 +32,7 @@ class Drain:
         self._busy = False
 
     def served(self) -> Served:
-        """The endpoint as it is now. Errors: `endpoint.unknown`, `endpoint.unrouted`."""
+        """The endpoint as it is now. Errors: those of `Resident.served`."""
         return self._resident.served(*self._place)
 
     async def ask(self, served: Served, asked: Asked) -> Answered:
@@ -118,7 +118,7 @@ class Drains:
         self._pool = ThreadPoolExecutor(1, "millrace-serving")
 
     def of(self, workspace: str, name: str) -> Drain:
-        """The queue of an endpoint. Errors: `endpoint.unknown`, `endpoint.unrouted`."""
+        """The queue of an endpoint. Errors: those of `Resident.served`."""
         drain = self._drains.get((workspace, name))
         if drain is None:
             self.resident.served(workspace, name)

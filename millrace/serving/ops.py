@@ -240,7 +240,7 @@ def predict(ask: Predict, cx: Context) -> Predicted:
     """Answer rows, as the prediction protocol does. The answers are on the log when the call returns.
 
     Errors: endpoint.unknown, endpoint.unrouted, frame.column, version.unknown, request.invalid, idempotency.mismatch,
-    log.full, log.unwritable.
+    log.full, log.unwritable, blob.corrupt, blob.unknown, model.invalid, model.unsafe.
     """
     lengths = {len(values) for values in ask.columns.values()}
     rows = next(iter(lengths), 0)

@@ -52,6 +52,15 @@ class Loaded(NamedTuple):
     encoder: Encoder
 
 
+class Fault(NamedTuple):
+    """Why a routing table is not served, as an error tells it."""
+
+    table: int
+    code: str
+    message: str
+    hint: str
+
+
 class Served(NamedTuple):
     """An endpoint as one process answers it now. `asked` are the columns that every request must bring.
 
@@ -76,6 +85,7 @@ class Resident:
         self.ground = ground
         self.enrich: Enrich = enrich or online.read
         self._served: dict[tuple[str, str], Served] = {}
+        self._faults: dict[tuple[str, str], Fault] = {}  # why the newest table of an endpoint is not served
         self._models: dict[str, tuple[Scorer, Encoder]] = {}
         self._lock = threading.Lock()
         self._board, self._place = seat
@@ -89,13 +99,25 @@ class Resident:
         self._thread.start()
 
     def served(self, workspace: str, name: str) -> Served:
-        """The endpoint as it is now. Errors: `endpoint.unknown`, `endpoint.unrouted`."""
-        if self._seen < self._board.newest() or self._seen < 0:
-            self.refresh()
+        """The endpoint as it is now.
+
+        Errors: `endpoint.unknown`, `endpoint.unrouted`, and why a model of its first table cannot be loaded, such as
+        `blob.corrupt` and `model.invalid`.
+        """
+        self._look()
         found = self._served.get((workspace, name))
         if found is None:
             raise self._absent(workspace, name)
         return found
+
+    def unable(self) -> list[tuple[str, str]]:
+        """The endpoints, with their workspaces, that have a routing table and cannot answer by any."""
+        self._look()
+        return [place for place in list(self._faults) if place not in self._served]
+
+    def _look(self) -> None:
+        if self._seen < self._board.newest() or self._seen < 0:
+            self.refresh()
 
     @contextmanager
     def using(self, workspace: str, name: str) -> Iterator[Served]:
@@ -158,9 +180,11 @@ class Resident:
     def _take_over(self, workspace: str, endpoint: Endpoint, table: Table, before: Served | None) -> bool:
         try:
             fresh = self._serve(workspace, endpoint, table)
-        except MillraceError:
+        except Exception as fault:  # a model's own code may raise anything
             _log.exception("table %d of %s cannot be served; the one before stays", table.number, endpoint.name)
+            self._faults[workspace, endpoint.name] = _fault(table, fault)
             return False
+        self._faults.pop((workspace, endpoint.name), None)
         if not self._served:
             gc.freeze()  # what is loaded by now stays: collections through it stall answers for 100 ms and more
         self._served[workspace, endpoint.name] = fresh
@@ -194,6 +218,10 @@ class Resident:
             known = [endpoint.name for endpoint in tables.endpoints(tx, workspace)]
         if name not in known:
             return unknown("endpoint", name, known)
+        fault = self._faults.get((workspace, name))
+        if fault is not None:
+            told = f"{name} cannot answer by its routing table {fault.table}: {fault.message}"
+            return MillraceError(fault.code, told, fault.hint)
         return MillraceError(
             "endpoint.unrouted",
             f"no version answers at {name!r} yet",
@@ -209,6 +237,13 @@ class Resident:
                 self.refresh(again=looks % _AGAIN == 0)
             except MillraceError as fault:
                 _log.warning("looking for newer routing tables: %s", fault)
+
+
+def _fault(table: Table, fault: Exception) -> Fault:
+    if isinstance(fault, MillraceError):
+        return Fault(table.number, fault.code, fault.message, fault.hint)
+    told = f"a model does not load: {type(fault).__name__}: {str(fault)[:200]}"
+    return Fault(table.number, "model.invalid", told, "route to another version; the server's log says where")
 
 
 def sit(ground: Ground, board: Board, place: int) -> None:

@@ -129,7 +129,7 @@ def test_every_setting_names_its_origin(millrace: Any, monkeypatch: pytest.Monke
 def test_lists_and_mappings_as_words_or_json(millrace: Any) -> None:
     token = json.loads(millrace("token", "make", "local", "--scopes", "model:*,run:read", "--json").out)["token"]
     assert token["scopes"] == ["model:*", "run:read"]
-    millrace("rule", "set", "r", "run.finished", "run.tag", "--request", '{"run": "$subject"}')
+    millrace("rule", "set", "r", "run.finished", "run.log", "--request", '{"run": "$subject"}')
     rules = json.loads(millrace("rule", "list", "--json").out)
     assert next(rule for rule in rules if rule["name"] == "r")["request"] == {"run": "$subject"}
 

@@ -19,6 +19,7 @@ from millrace.assemble import Platform
 from millrace.http.application import Application
 from millrace.serving import log
 from millrace.serving.records import Endpoint
+from millrace.testing.server import until
 from tests.serving.server import Server, prepare, question
 
 
@@ -214,3 +215,51 @@ def test_what_is_answered_is_on_the_log(platform: Platform, routed: Endpoint, tm
         outputs = {item["name"]: item["data"] for item in answer["outputs"]}
         told |= dict(zip(outputs["id"], outputs["score"], strict=True))
     assert told == scores and len(told) == 48
+
+
+def test_what_cannot_answer_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    prepare(tmp_path / "home")
+    whole = {path: path.read_bytes() for path in (tmp_path / "home" / "blobs").glob("??/*")}
+    for path in whole:
+        path.chmod(0o644)
+        path.write_bytes(b"x")
+    with Server(tmp_path / "home") as running, httpx.Client(base_url=running.url) as client:
+        told = client.post("/v2/models/delays/infer", json=question([1]))
+        assert (told.status_code, told.json()["code"]) == (500, "blob.corrupt")
+        assert "delays cannot answer by its routing table 1: blob " in told.json()["error"]
+        for path in ("/v2/models/delays/ready", "/v2/models/delays/versions/1/ready", "/v2/models/delays"):
+            assert client.get(path).json()["code"] == "blob.corrupt"
+        (listed,) = client.post("/v2/repository/index").json()
+        assert listed["state"] == "UNAVAILABLE" and listed["reason"].startswith("blob.corrupt: ")
+        ready = client.get("/v2/health/ready")
+        assert (ready.status_code, ready.json()["code"]) == (503, "server.unready")
+        assert client.get("/v2/health/live").json() == {"live": True}
+        verb = client.post("/api/v1/endpoint.predict", json={"endpoint": "delays", "columns": {"hour": [1]}})
+        assert verb.json()["code"] == "blob.corrupt"
+        for path, content in whole.items():
+            path.write_bytes(content)
+        until(lambda: client.get("/v2/health/ready").status_code == 200, "what was mended answers again")
+        assert client.post("/v2/models/delays/infer", json=question([1])).status_code == 200
+        assert client.post("/v2/repository/index").json()[0]["state"] == "READY"
+
+
+def test_what_was_never_routed_is_not_ready_either(home: Platform) -> None:
+    home.call("model.make", {"name": "late"})
+    home.call("endpoint.make", {"name": "delays", "model": "late"})
+    application = Application(home)
+    told = asked_of(application, "POST", "/v2/repository/index")
+    assert [(one["state"], one["reason"].partition(":")[0]) for one in told] == [("UNAVAILABLE", "endpoint.unrouted")]
+    assert asked_of(application, "GET", "/v2/health/ready") == {"ready": True}
+    home.stopping = True
+    assert asked_of(application, "GET", "/v2/health/ready")["code"] == "server.stopping"
+
+
+def asked_of(application: Application, method: str, path: str) -> Any:
+    """The JSON of one answer, without a socket."""
+
+    async def send() -> Any:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return (await client.request(method, path)).json()
+
+    return asyncio.run(send())

@@ -135,7 +135,7 @@ class OpenInference:
             case ["health", "live"]:
                 return b'{"live":true}'
             case ["health", "ready"]:
-                return b'{"ready":true}'
+                return self._ready()
             case ["repository", "index"] if post:
                 return self._index(who, workspace)
             case ["models", name]:
@@ -198,7 +198,24 @@ class OpenInference:
     def _index(self, who: Who, workspace: str) -> bytes:
         self._permit("GET", who, workspace, "endpoint:read")
         listed = self._platform.call("endpoint.list", workspace=workspace)
-        return _encode([{"name": endpoint.name, "version": "", "state": "READY", "reason": ""} for endpoint in listed])
+        return _encode([self._state(workspace, endpoint.name) for endpoint in listed])
+
+    def _state(self, workspace: str, name: str) -> dict[str, str]:
+        try:
+            self._all().resident.served(workspace, name)
+        except MillraceError as fault:
+            return {"name": name, "version": "", "state": "UNAVAILABLE", "reason": f"{fault.code}: {fault.message}"}
+        return {"name": name, "version": "", "state": "READY", "reason": ""}
+
+    def _ready(self) -> bytes:
+        """As the protocol has it: all models are ready. An endpoint that nobody routed yet is none."""
+        if self._platform.stopping:
+            raise MillraceError("server.stopping", "the server is shutting down", "try another one")
+        unable = self._all().resident.unable()
+        if unable:
+            told = f"{len(unable)} of the routed endpoints cannot answer"
+            raise MillraceError("server.unready", told, "POST /v2/repository/index says which and why")
+        return b'{"ready":true}'
 
     def _permit(self, method: str, who: Who, workspace: str, permission: str) -> None:
         """The doorman's check and the permission, remembered for a moment."""
