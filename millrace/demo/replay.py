@@ -6,8 +6,9 @@ hour, so a replay that was killed is started again from the last sealed day and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -53,17 +54,27 @@ class Replay:
         """Replay from the last sealed day on."""
         sealed = self._client.call("endpoint.get", endpoint=ENDPOINT)["sealed"]
         first = max(self._since, sealed or 0)
-        with ThreadPoolExecutor(1) as beside:
-            labelled: list[Future[None]] = []
-            for hour in tables.hours(first, self._until):
-                if (hour.start - tables.FIRST) % DAY == 0 and hour.start > self._since:
-                    self._close(hour.start, labelled)
-                self._arrive(hour)
-                self._ask(hour)
-                if self._labels:  # outcomes come on a connection of their own, while the next hour is asked about
-                    labelled.append(beside.submit(self._label, hour))
-                self._each_hour(hour.start)
-            self._close(self._until, labelled)
+        if first > self._since:
+            self._close(first)  # a kill may have come between the sealing of a day and what follows from it
+        with ThreadPoolExecutor(2) as beside:
+            for day, hours in itertools.groupby(tables.hours(first, self._until), _day):
+                self._live(list(hours), beside)
+                self._close(day + DAY)
+
+    def _live(self, hours: list[Hour], beside: ThreadPoolExecutor) -> None:
+        """A day. Questions go one hour after the other; the streams go beside them, as they would from other programs:
+        what arrives in the next hour comes while this one is asked about, which changes no answer."""
+        arriving, labelled = beside.submit(self._arrive, hours[0]), []
+        for hour, following in itertools.zip_longest(hours, hours[1:]):
+            arriving.result()
+            if following is not None:
+                arriving = beside.submit(self._arrive, following)
+            self._ask(hour)
+            if self._labels:
+                labelled.append(beside.submit(self._label, hour))
+            self._each_hour(hour.start)
+        for outcome in labelled:
+            outcome.result()
 
     def _arrive(self, hour: Hour) -> None:
         """What became known in this hour, and the flights that are asked about in it."""
@@ -108,10 +119,8 @@ class Replay:
             states=["" if word == "flown" else word for word in state.tolist()],
         )  # fmt: skip
 
-    def _close(self, until: Micros, labelled: list[Future[None]]) -> None:
+    def _close(self, until: Micros) -> None:
         """The day is over, and what came of it is known here: whatever follows from it follows now."""
-        while labelled:
-            labelled.pop().result()
         self._client.call("endpoint.advance", endpoint=ENDPOINT, until=until)
         self._client.call("loop.settle", timeout_s=600)
         self._each_day(until)
@@ -145,6 +154,11 @@ class _Asked:
             f"{request_of(start)}:{row}"
             for start, row in zip(starts.tolist(), self._rows[flights].tolist(), strict=True)
         ]
+
+
+def _day(hour: Hour) -> Micros:
+    """The start of an hour's day, which is New York's in winter."""
+    return hour.start - (hour.start - tables.FIRST) % DAY
 
 
 def request_of(start: Micros) -> str:
