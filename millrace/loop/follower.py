@@ -1,7 +1,8 @@
 """The thread that follows the journal with a durable cursor and makes the calls that the rules ask for.
 
 Each call carries the key ``rule : fact number : position``, so a crash at any point repeats nothing. A call that is
-refused is a fact (`loop.refused`), and the loop goes on; one that failed for want of room or a lock is tried again.
+refused is a fact (`loop.refused`), and the loop goes on; `loop.standing` names it until the same rule gets through
+about the same subject. One that failed for want of room or a lock is tried again.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from millrace.access.records import LOOP
 from millrace.base.errors import MillraceError
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.journal import Fact
+from millrace.catalog.tx import Tx
 from millrace.loop import rules, tables
-from millrace.loop.records import OpCall, Rule
+from millrace.loop.records import OpCall, Refusal, Rule
 
 Call = Callable[..., Any]
 
@@ -69,40 +71,71 @@ class Follower:
             done = catalog_tables.cursor(tx, workspace, rules.FOLLOWER)
             facts = catalog_tables.facts_after(tx, workspace, done, _PAGE)
             known = rules.merged(tables.changed(tx, workspace)) if facts else []
+            standing = {(one.rule, one.subject): one for one in tables.refusals(tx, workspace)} if facts else {}
         for dealt, fact in enumerate(facts):
             if self._stopping.is_set():
                 return dealt
             asked = rules.calls(known, fact)
             for position, (rule, wanted) in enumerate(asked):
-                self._make(workspace, rule, fact, position, wanted)
+                refused = self._make(workspace, rule, fact, position, wanted)
+                before = standing.pop((rule.name, fact.subject), None)
+                if refused is not None:
+                    standing[rule.name, fact.subject] = self._tell(workspace, rule, fact, wanted, refused, before)
+                elif before is not None:
+                    self._made_good(workspace, before, fact)
             if asked:
                 self._move(workspace, fact.number)
         if facts:
             self._move(workspace, facts[-1].number)
         return len(facts)
 
-    def _make(self, workspace: str, rule: Rule, fact: Fact, position: int, wanted: OpCall) -> None:
+    def _make(self, workspace: str, rule: Rule, fact: Fact, position: int, wanted: OpCall) -> MillraceError | None:
+        """Make a call; why it was refused, or None."""
         while True:
             try:
                 self._call(wanted.op, wanted.request, LOOP, workspace, rules.key(rule, fact, position))
-                return
+                return None
             except MillraceError as fault:
                 if rules.worth_a_retry(fault.code) and not self._stopping.wait(_AGAIN_S):
                     continue
                 if self._stopping.is_set():
                     raise
-                refused = fault
+                return fault
             except Exception as defect:
                 _log.exception("rule %s failed at fact %d", rule.name, fact.number)
-                refused = MillraceError("internal.fault", f"{type(defect).__name__}: {defect}"[:500])
-            self._tell(workspace, rule, fact, wanted, refused)
-            return
+                return MillraceError("internal.fault", f"{type(defect).__name__}: {defect}"[:500])
 
-    def _tell(self, workspace: str, rule: Rule, fact: Fact, wanted: OpCall, refused: MillraceError) -> None:
+    def _tell(
+        self, workspace: str, rule: Rule, fact: Fact, wanted: OpCall, refused: MillraceError, before: Refusal | None
+    ) -> Refusal:
+        """Write down that a call was refused, once more if it was before."""
         _log.warning("rule %s: %s after fact %d: %s", rule.name, wanted.op, fact.number, refused)
-        data = {"rule": rule.name, "fact": fact.number, "call": wanted.op, "code": refused.code}
         now = self._ground.clock.now()
-        self._ground.catalog.write(lambda tx: tx.fact(workspace, now, LOOP.actor, "loop.refused", fact.subject, data))
+        made = Refusal(
+            rule.name, fact.subject, wanted.op, refused.code, refused.message, refused.hint, fact.number, now,
+            1 if before is None else before.times + 1,
+        )  # fmt: skip
+        data = {
+            "rule": rule.name, "fact": fact.number, "call": wanted.op, "code": refused.code, "message": refused.message,
+        }  # fmt: skip
+
+        def write(tx: Tx) -> None:
+            tables.put_refusal(tx, workspace, made)
+            tx.fact(workspace, now, LOOP.actor, "loop.refused", fact.subject, data)
+
+        self._ground.catalog.write(write)
+        return made
+
+    def _made_good(self, workspace: str, before: Refusal, fact: Fact) -> None:
+        """A call went through that had been refused: what stood in its way is gone."""
+        now = self._ground.clock.now()
+
+        def write(tx: Tx) -> None:
+            tables.drop_refusal(tx, workspace, before.rule, before.subject)
+            data = {"rule": before.rule, "fact": fact.number, "call": before.call, "times": before.times}
+            tx.fact(workspace, now, LOOP.actor, "loop.recovered", before.subject, data)
+
+        self._ground.catalog.write(write)
 
     def _move(self, workspace: str, number: int) -> None:
         self._ground.catalog.write(lambda tx: catalog_tables.move_cursor(tx, workspace, rules.FOLLOWER, number))

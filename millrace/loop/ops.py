@@ -62,6 +62,7 @@ def set_rule(ask: SetRule, cx: Context) -> Rule:
     wanted = Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about)
     rule = rules.check(wanted, verbs)
     tables.put(cx.tx, cx.workspace, rule)
+    tables.drop_refusals(cx.tx, cx.workspace, rule.name)
     cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
     return rule
 
@@ -77,13 +78,14 @@ def switch(ask: SwitchRule, cx: Context) -> Rule:
         raise unknown("rule", ask.name, known)
     rule = rules.switched(known[ask.name], ask.enabled)
     tables.put(cx.tx, cx.workspace, rule)
+    tables.drop_refusals(cx.tx, cx.workspace, rule.name)
     cx.fact("rule.switched", rule.name, {"enabled": rule.enabled})
     return rule
 
 
 @op("loop.standing", permission="rule:read", kind="read")
 def standing(ask: Nothing, cx: Context) -> Standing:
-    """How far the loop is behind the journal, and how many runs are under way."""
+    """How far the loop is behind the journal, how many runs are under way, and what it could not do."""
     return standing_of(cx.tx, cx.workspace)
 
 
@@ -119,7 +121,8 @@ def standing_of(tx: Tx, workspace: str) -> Standing:
     """The loop's cursor, the journal's head, and the pipelines' runs that are queued or running."""
     dealt = catalog_tables.cursor(tx, workspace, rules.FOLLOWER)
     going = (place for state in _GOING for place, _ in tracking_tables.in_state(tx, "pipeline", state))
-    return Standing(dealt, tx.head(workspace).number, sum(place == workspace for place in going))
+    running = sum(place == workspace for place in going)
+    return Standing(dealt, tx.head(workspace).number, running, tables.refusals(tx, workspace))
 
 
 OPS = tuple(record_of(verb) for verb in (list_rules, set_rule, switch, standing, settle))

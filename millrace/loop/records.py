@@ -1,4 +1,4 @@
-"""What the loop remembers: its rules. Where it stands in the journal is a cursor of the catalog."""
+"""What the loop remembers: its rules, and what it could not do. Where it stands is a cursor of the catalog."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from millrace.base.clock import Micros
 from millrace.base.names import Name
 
 
@@ -33,12 +34,31 @@ class OpCall(Struct, frozen=True):
     request: dict[str, Any]
 
 
+class Refusal(Struct, frozen=True):
+    """A call that was refused, and that no later one of the same rule about the same subject has made good.
+
+    `fact` is the newest fact that it was refused after, `at` when (wall micros), `times` how often in a row.
+    """
+
+    rule: Name
+    subject: str
+    call: str
+    code: str
+    message: str
+    hint: str
+    fact: int
+    at: Micros
+    times: int = 1
+
+
 class Standing(Struct, frozen=True):
-    """How far the loop is: the number of the last fact it dealt with, the newest there is, and runs under way."""
+    """How far the loop is: the number of the last fact it dealt with, the newest there is, runs under way, and the
+    calls that stay refused until somebody mends their cause."""
 
     dealt: int
     newest: int
     running: int
+    refused: list[Refusal] = []
 
     @property
     def settled(self) -> bool:

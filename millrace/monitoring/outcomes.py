@@ -23,6 +23,9 @@ from millrace.stats.verdict import Floats, Ints
 LEAST_OF_A_CLASS = 10
 """A day with fewer rows of either class has no AUC."""
 
+UNFIT = "unfit"
+"""The state of an outcome that nothing can be measured on."""
+
 _EDGE = 1e-12  # probabilities are kept this far from 0 and 1 before their logarithm
 
 
@@ -81,7 +84,7 @@ def beside(logged: Logged, labels: Labels, known_at: Micros | None = None) -> Ou
     failed = np.zeros(score.shape, np.bool_)
     scored[rows, columns] = True
     failed[rows, columns] = logged.failed
-    score[rows, columns] = np.where(logged.failed, np.nan, answer)
+    score[rows, columns] = np.where(logged.failed | (np.abs(answer) > serving_labels.LARGEST), np.nan, answer)
     first = np.full(n, len(names), np.int64)
     np.minimum.at(first, rows, np.arange(len(names)))
     arms = logged.role == "arm"
@@ -158,5 +161,6 @@ def _outcomes(row_of: dict[str, int], labels: Labels, known_at: Micros | None) -
     ):
         row = row_of.get(name)
         if there and row is not None:
-            label[row], state[row] = value, kind
+            fits = not abs(value) > serving_labels.LARGEST  # an older Millrace let any finite value in
+            label[row], state[row] = (value, kind) if fits else (np.nan, UNFIT)
     return label, state

@@ -14,9 +14,12 @@ from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
+from millrace.pipelines import models
+from millrace.registry import versions
 from millrace.serving import tables
-from millrace.serving.records import Labels
+from millrace.serving.records import Endpoint, Labels
 
+LARGEST = 1e100
 _LONGEST = 1_000_000
 _Packed = tuple[list[str], bytes, list[str], bytes, bytes]
 
@@ -30,7 +33,8 @@ def make(
 ) -> Labels:
     """Labels from columns of one length; empty `values` or `states` mean unknown or "" throughout.
 
-    Errors: `label.invalid` for different lengths, a label with neither value nor state, or one that is not finite.
+    Errors: `label.invalid` for different lengths, a label with neither value nor state, one that is not finite, or one
+    so large that its square would not be.
     """
     count = len(ids)
     values = values or [None] * count
@@ -44,9 +48,45 @@ def make(
             has = "neither a value nor a state" if value is None else "both a value and a state"
             raise MillraceError("label.invalid", f"the label of {id!r} has {has}", "give one: a value, or 'cancelled'")
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
-    if np.isinf(numbers).any():
-        raise MillraceError("label.invalid", "a label is infinite", "send finite values")
+    large = np.flatnonzero(np.abs(numbers) > LARGEST)
+    if len(large):
+        first = int(large[0])
+        raise MillraceError(
+            "label.invalid", f"the label of {ids[first]!r} is {numbers[first]:g}", f"send values within ±{LARGEST:g}"
+        )
     return Labels(_texts(ids), numbers, _texts(states), np.array(event, np.int64), np.array(arrived, np.int64))
+
+
+def check(cx: Context, endpoint: Endpoint, labels: Labels) -> None:
+    """That the values can come true where two classes are told apart: 0 or 1. Errors: `label.invalid`.
+
+    An endpoint that answers nothing yet takes any.
+    """
+    routed = tables.newest_table(cx.tx, cx.workspace, endpoint.name)
+    if routed is None:
+        return
+    version = versions.find(cx.tx, cx.workspace, endpoint.model, routed.arms[0].number)
+    task, classes = cx.ground.memory.keep(lambda: _task(cx, version.tree), "serving", "task", version.tree)
+    if task != "binary":
+        return
+    known = ~np.isnan(labels.value)
+    wrong = np.flatnonzero(known & (labels.value != 0) & (labels.value != 1))
+    if len(wrong):
+        id, value = labels.id[wrong[0]], labels.value[wrong[0]]
+        no, yes = classes if len(classes) == 2 else (0, 1)
+        raise MillraceError(
+            "label.invalid", f"the label of {id!r} is {value:g}, and {version.title} tells two classes apart",
+            f"send 1 where the outcome is {yes!r} and 0 where it is {no!r}",
+        )  # fmt: skip
+
+
+def _task(cx: Context, tree: str) -> tuple[str, tuple[Any, ...]]:
+    """What a version predicts, and its classes; nothing where its files cannot be read, which serving tells."""
+    try:
+        signature = models.read(cx.ground.blobs, tree).signature
+    except MillraceError:
+        return "", ()
+    return signature.task, signature.classes
 
 
 def add(cx: Context, endpoint: str, labels: Labels) -> None:

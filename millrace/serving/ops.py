@@ -306,6 +306,7 @@ def add_labels(ask: AddLabels, cx: Context) -> Added:
     """
     found = routes.find(cx.tx, cx.workspace, ask.endpoint)
     made = labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived)
+    labels.check(cx, found, made)
     labels.add(cx, found.name, made)
     return Added(found.name, len(made.id))
 

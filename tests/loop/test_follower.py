@@ -14,6 +14,8 @@ from millrace.loop.follower import Follower
 
 ECHO = {"on": "experiment.made", "call": "run.start", "request": {"experiment": "$subject"}, "where": {}}
 
+OPEN = {"name": "open", "on": "rule.switched", "call": "endpoint.make", "request": {"name": "late", "model": "late"}}
+
 
 @pytest.fixture
 def platform(tmp_path: Path) -> Iterator[Platform]:
@@ -72,6 +74,33 @@ def test_a_refused_call_is_a_fact_and_the_loop_goes_on(platform: Platform) -> No
     refused = [fact for fact in platform.call("audit.facts").items if fact.kind == "loop.refused"]
     assert [fact.data["code"] for fact in refused] == ["run.unknown"]
     assert runs(platform) == ["flights"]
+
+
+def test_what_stays_refused_stands_until_it_is_made_good(platform: Platform) -> None:
+    platform.call("rule.set", OPEN)
+    platform.call("rule.set", {"name": "echo", **ECHO})
+
+    def switch() -> list[tuple[str, str, str, int]]:
+        platform.call("rule.switch", {"name": "echo", "enabled": False})
+        platform.loop.turn()
+        return [(one.rule, one.subject, one.code, one.times) for one in platform.call("loop.standing").refused]
+
+    assert switch() == [("open", "echo", "model.unknown", 1)]
+    assert switch() == [("open", "echo", "model.unknown", 2)]
+    platform.call("model.make", {"name": "late"})
+    assert switch() == [] and platform.call("endpoint.get", {"endpoint": "late"}).endpoint.model == "late"
+    told = [fact for fact in platform.call("audit.facts").items if fact.kind == "loop.recovered"]
+    assert [(fact.subject, fact.data["times"]) for fact in told] == [("echo", 2)]
+
+
+def test_a_rule_that_is_changed_owes_nothing(platform: Platform) -> None:
+    platform.call("rule.set", OPEN)
+    platform.call("rule.set", {"name": "echo", **ECHO})
+    platform.call("rule.switch", {"name": "echo", "enabled": False})
+    platform.loop.turn()
+    assert len(platform.call("loop.standing").refused) == 1
+    platform.call("rule.switch", {"name": "open", "enabled": False})
+    assert platform.call("loop.standing").refused == []
 
 
 def test_settle_waits_for_the_thread(platform: Platform) -> None:

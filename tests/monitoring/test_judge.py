@@ -43,6 +43,20 @@ def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -
     assert served.labelled + sum(served.states.values()) == 39
 
 
+def test_an_outcome_that_nothing_can_be_measured_on_is_left_out_and_counted(
+    days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The door refuses it today; it may lie there from before."""
+    days.write(0, {1: good}, rows=40)
+    with monkeypatch.context() as older:
+        older.setattr(labels, "LARGEST", 1e309)
+        late = {"ids": ["d0r0:0"], "event": [ORIGIN], "arrived": [ORIGIN + 2 * DAY], "values": [1e308]}
+        days.platform.call("label.add", {"endpoint": "late", **late})
+    days.judge(2)
+    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"})
+    assert served.states["unfit"] == 1 and served.labelled + sum(served.states.values()) == 40
+
+
 def test_what_came_too_late_is_counted_and_said(days: Days) -> None:
     """A correction, an outcome that had not come, and a repetition, which is neither; each once."""
     call = days.platform.call

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,19 @@ def test_odd_labels_are_refused(platform: Platform, delays: Endpoint, odd: dict[
         add(platform, **odd)
     assert fault.value.code == "label.invalid"
     assert not len(read(platform).id)
+
+
+def test_a_label_that_cannot_be_measured_is_refused(platform: Platform, delays: Endpoint) -> None:
+    with pytest.raises(MillraceError, match="label of 'a:0' is 1e\\+308") as caught:
+        add(platform, ids=["b:0", "a:0"], values=[1, 1e308], event=[1, 2], arrived=[3, 3])
+    assert caught.value.code == "label.invalid" and not len(read(platform).id)
+
+
+def test_two_classes_are_told_apart_by_0_and_1(platform: Platform, delays: Endpoint, request: Any) -> None:
+    add(platform, ids=["early:0"], values=[2], event=[1], arrived=[3])  # nothing is served yet, so nothing is known
+    request.getfixturevalue("routed")
+    with pytest.raises(MillraceError, match="label of 'a:0' is 2, and late@1 tells two classes apart") as caught:
+        add(platform, ids=["b:0", "a:0"], values=[1, 2], event=[1, 2], arrived=[3, 3])
+    assert "send 1 where the outcome is" in caught.value.hint
+    add(platform, ids=["b:0", "a:0"], values=[1, 0], event=[1, 1], arrived=[3, 3])
+    assert read(platform).id.tolist() == ["a:0", "b:0", "early:0"]

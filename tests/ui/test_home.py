@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import product
+from typing import Any
 
 import httpx
 import pytest
@@ -50,6 +51,20 @@ def test_a_year_in_the_making_is_shown(browser: Browser, turning: Server, size: 
         expect(numbers.locator("dt").get_by_text(name, exact=True)).to_be_visible()
     assert visit.violations() == []
     assert visit.overflow() == 0 and visit.errors == []
+
+
+def test_a_loop_that_is_held_up_is_shown_until_it_is_mended(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    held = page.get_by_role("listitem").filter(has_text="endpoint.make was refused")
+    expect(held).to_have_count(0)
+    rule = {"name": "open", "on": "rule.switched", "call": "endpoint.make", "request": {"name": "x", "model": "none"}}
+    ask(turning, "rule.set", rule)
+    ask(turning, "rule.switch", {"name": "open", "enabled": True})
+    expect(held).to_contain_text("model.unknown")
+    assert visit.violations() == [] and visit.errors == []
+    ask(turning, "rule.switch", {"name": "open", "enabled": False})
+    expect(held).to_have_count(0)
 
 
 def test_home_opens_with_four_requests(browser: Browser, turning: Server) -> None:
@@ -188,9 +203,13 @@ def test_a_page_that_is_not_there_says_so(browser: Browser, empty: Server) -> No
     assert visit.violations() == [] and visit.errors == []
 
 
-def call(server: Server, op: str, ask: dict[str, str], after: str) -> None:
+def ask(server: Server, op: str, request: dict[str, Any]) -> Any:
+    return httpx.post(f"{server.url}/api/v1/{op}", json=request).raise_for_status().json()
+
+
+def call(server: Server, op: str, request: dict[str, str], after: str) -> None:
     """Start a run over HTTP, as any program would, and let it fail."""
-    started = httpx.post(f"{server.url}/api/v1/{op}", json=ask).raise_for_status().json()
+    started = ask(server, op, request)
     fault = {"code": "step.failed", "message": "out of memory", "hint": ""}
     over = {"run": started["id"], "state": "failed", "fault": fault}
     httpx.post(f"{server.url}/api/v1/{after}", json=over).raise_for_status()

@@ -7,7 +7,7 @@ import { follow, reads } from "../lib/api.js";
 import { param } from "../lib/view.js";
 
 const DECISIONS = /^(gate\.|rollout\.|monitor\.(breached|due)$|incident\.)/;
-const COUNTED = /^(dataset|view|run|pipeline|model|version|endpoint|study|monitor\.watched)/;
+const COUNTED = /^(dataset|view|run|pipeline|model|version|endpoint|study|monitor\.watched|loop|rule)/;
 /** @type {[string, RegExp][]} */
 const STATIONS = [
   ["data", /^dataset\./],
@@ -29,6 +29,7 @@ const COUNTS = [
   { op: "model.list" },
   { op: "endpoint.list" },
   { op: "monitor.list" },
+  { op: "loop.standing" },
 ];
 
 /** Everything Home shows; null until it is known. */
@@ -84,8 +85,8 @@ async function open() {
 }
 
 /** @param {any[]} answers to COUNTS */
-function named([datasets, views, pipelines, runs, failed, models, endpoints, plans]) {
-  return { datasets, views, pipelines, runs: runs?.items, ran: runs?.total || 0, failed: failed?.items || [], fell: failed?.total || 0, models, endpoints: endpoints || [], plans: plans || [] };
+function named([datasets, views, pipelines, runs, failed, models, endpoints, plans, loop]) {
+  return { datasets, views, pipelines, runs: runs?.items, ran: runs?.total || 0, failed: failed?.items || [], fell: failed?.total || 0, models, endpoints: endpoints || [], plans: plans || [], refused: loop?.refused || [] };
 }
 
 /** Loads what is looked at: the endpoint's history, once. */

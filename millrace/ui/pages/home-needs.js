@@ -1,4 +1,4 @@
-/** What needs somebody: approvals, incidents, failed runs, held rollouts; each with the act that settles it. */
+/** What needs somebody: incidents, a loop that is held up, approvals, held rollouts, failed runs; each with its act. */
 import { html } from "../lib/html.js";
 import { ago, day, iso, many } from "../lib/text.js";
 import { CopyAs } from "../parts/code.js";
@@ -18,6 +18,12 @@ function needs() {
       text: one.because + (one.columns?.length ? ` (${one.columns.slice(0, 4).join(", ")})` : ""),
       href: `/?endpoint=${encodeURIComponent(one.endpoint)}&at=${iso(one.opened)}`,
       op: "incident.close", ask: { endpoint: one.endpoint, number: one.number, reason: "seen" },
+    });
+  }
+  for (const one of home.counts.value.refused) {
+    found.push({
+      tone: "bad", word: "loop", title: `${one.subject}: ${one.call} was refused${one.times > 1 ? ` ${one.times} times in a row` : ""}, last ${ago(one.at)}`,
+      text: `${one.code}: ${one.message}${one.hint ? ` – ${one.hint}` : ""}`, op: "loop.standing", ask: {},
     });
   }
   for (const shown of Object.values(home.models.value)) found.push(...waiting(shown));
@@ -50,7 +56,7 @@ export function Needs() {
     ${all.length
       ? html`<ul>${all.slice(0, MOST).map((one) => html`<${Need} ...${one} />`)}</ul>
         ${all.length > MOST && html`<p class="more">and ${all.length - MOST} more</p>`}`
-      : html`<p class="calm"><${Badge} tone="good">clear<//> No approval is waited for, no incident is open, no run failed.</p>`}
+      : html`<p class="calm"><${Badge} tone="good">clear<//> No approval is waited for, no incident is open, no run failed, the loop is not held up.</p>`}
     ${newest.length > 0 && html`<div class="newest"><h3>Newest decisions</h3>${newest.map((one) => html`<${Newest} key=${one.fact} decision=${one} />`)}</div>`}
   </section>`;
 }

@@ -174,6 +174,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("workspace", "endpoint", "since", "part", name=op.f("pk_log_segment")),
     )
     op.create_table(
+        "loop_refusal",
+        sa.Column("workspace", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("refusal", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("workspace", "rule", "subject", name=op.f("pk_loop_refusal")),
+    )
+    op.create_table(
         "loop_rule",
         sa.Column("workspace", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
