@@ -1,11 +1,17 @@
-"""Files to parts: Parquet and CSV bytes become one sorted Parquet part in the dataset's own kinds."""
+"""Files to columns: Parquet and CSV bytes as rows in the dataset's own kinds, every value as it was written.
+
+What a file's values are is DuckDB's guess where it is CSV; what the dataset knows, and what the texts say, goes first.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError
 from millrace.data import rules
@@ -25,10 +31,11 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
 
 
 def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...]]:
-    """The rows of a file in the order of event time, and the dataset's columns that they fit.
+    """The rows of a file as they lie in it, and the dataset's columns that they fit.
 
-    Errors: `dataset.unreadable` (no Parquet and no CSV, or a damaged one), `dataset.kind` for a nested column, and
-    those of `rules.schema` and `rules.check`.
+    Errors: `dataset.empty`, `dataset.unreadable` (no Parquet and no CSV, or a damaged one), `dataset.kind` for a nested
+    column, `dataset.time` for a value that is no time, `dataset.whole` for one beyond 64 bits, and those of
+    `rules.schema`.
     """
     import duckdb
 
@@ -37,8 +44,13 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
     with connect() as connection:
         try:
             source = _source(file)
-            described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-            found = [_column(dataset, str(row[0]), str(row[1])) for row in described]
+            if connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is None:
+                raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
+            found = _described(connection, source, dataset)
+            if not _is_parquet(file):
+                types = _by_text(connection, file, dataset, found)
+                source = _source(file, types)
+                found = _described(connection, source, dataset) if types else found
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
             columns = _read(connection, source, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:
@@ -49,21 +61,73 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
     return columns, fitted
 
 
-def _source(file: Path) -> str:
+def _is_parquet(file: Path) -> bool:
     with file.open("rb") as opened:
-        parquet = opened.read(4) == b"PAR1"
+        return opened.read(4) == b"PAR1"
+
+
+def _source(file: Path, types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
+    """How a statement reads the file; a CSV's columns by these types, or all as texts."""
     place = str(file).replace("'", "''")
-    return f"read_parquet('{place}')" if parquet else f"read_csv('{place}', header = true, null_padding = false)"
+    if _is_parquet(file):
+        return f"read_parquet('{place}')"
+    given = ", ".join("'" + name.replace("'", "''") + f"': '{kind}'" for name, kind in (types or {}).items())
+    more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
+    return f"read_csv('{place}', header = true, null_padding = false{more})"
 
 
-def _column(dataset: Dataset, name: str, kind: str) -> tuple[Column, str]:
-    found = next((held for pattern, held in _KINDS if re.fullmatch(pattern, kind)), None)
+def _described(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset) -> list[tuple[Column, str]]:
+    rows = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    return [_column(dataset, str(row[0]), str(row[1])) for row in rows]
+
+
+def _column(dataset: Dataset, name: str, stored: str) -> tuple[Column, str]:
+    found = next((held for pattern, held in _KINDS if re.fullmatch(pattern, stored)), None)
     if found is None:
         raise MillraceError(
-            "dataset.kind", f"{name!r} is {kind}, which no column here can hold", "flatten it into plain columns"
+            "dataset.kind", f"{name!r} is {stored}, which no column here can hold", "flatten it into plain columns"
         )
-    timely = name in (dataset.event, dataset.arrived)
-    return Column(name, "time" if timely and found in ("text", "whole") else found), kind
+    return Column(name, "time" if _is_time(dataset, name) and found in ("text", "whole") else found), stored
+
+
+def _is_time(dataset: Dataset, name: str) -> bool:
+    return name in (dataset.event, dataset.arrived) or Column(name, "time") in dataset.columns
+
+
+def _by_text(
+    connection: duckdb.DuckDBPyConnection, file: Path, dataset: Dataset, found: Sequence[tuple[Column, str]]
+) -> dict[str, str]:
+    """The types of columns of a CSV whose values are not what they look like at first sight.
+
+    A column of text keeps its digits as they are written; infinity is a number and not a day; a column without values
+    is of whatever kind the dataset has. Errors: `dataset.whole` for whole numbers that would be read as floats.
+    """
+    known = {column.name: column.kind for column in dataset.columns}
+    texts = _source(file, texts=True)
+    types: dict[str, str] = {}
+
+    def first(name: str, which: str) -> str | None:
+        value = quoted(name)
+        where = f"{value} IS NOT NULL AND {which.format(value)}"
+        row = connection.execute(f"SELECT {value} FROM {texts} WHERE {where} LIMIT 1").fetchone()
+        return None if row is None else str(row[0])
+
+    for column, stored in found:
+        name, kind = column.name, known.get(column.name)
+        if kind == "text":
+            types[name] = "VARCHAR"
+        elif column.kind == "number" and kind != "number" and first(name, _NOT_WHOLE) is None:
+            raise MillraceError(
+                "dataset.whole", f"{name!r} of {dataset.name!r} gets {first(name, _FAR)}, beyond 64 bits",
+                "write it as text, or with a decimal point",
+            )  # fmt: skip
+        elif not re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) or _is_time(dataset, name):
+            continue
+        elif first(name, "true") is None:
+            types |= {name: _CASTS[kind]} if kind else {}
+        elif kind in (None, "number") and first(name, "TRY_CAST({} AS DOUBLE) IS NULL") is None:
+            types[name] = "DOUBLE"
+    return types
 
 
 def _read(
@@ -73,20 +137,65 @@ def _read(
     found: Sequence[tuple[Column, str]],
     fitted: Sequence[Column],
 ) -> Columns:
+    import duckdb
+
     wanted = {column.name: column.kind for column in fitted}
-    terms = [f"{_term(c.name, kind, wanted[c.name])} AS {quoted(c.name)}" for c, kind in found]
-    order = f" ORDER BY {quoted(dataset.event)}" if dataset.event in wanted else ""
-    raw = connection.execute(f"SELECT {', '.join(terms)} FROM {source}{order}").fetchnumpy()
-    return {column.name: plain(raw[column.name]) for column in fitted}
+    terms = {column.name: _term(column.name, stored, wanted[column.name]) for column, stored in found}
+    listed = ", ".join(f"{term} AS {quoted(name)}" for name, term in terms.items())
+    try:
+        raw = connection.execute(f"SELECT {listed} FROM {source}").fetchnumpy()
+    except (duckdb.ConversionException, duckdb.OutOfRangeException):
+        _refuse_far(connection, source, dataset, [name for name in terms if wanted[name] == "whole"])
+        raise
+    columns = {column.name: plain(raw[column.name]) for column in fitted}
+    for name, values in columns.items():
+        if wanted[name] == "time" and np.ma.is_masked(values):
+            columns[name] = _times(connection, source, dataset, name, terms[name], values)
+    return columns
 
 
 def _term(name: str, stored: str, kind: Kind) -> str:
+    """A column in its kind. What is no time is null for now."""
     value = quoted(name)
     if kind == "time":
         if re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored):
-            return f"epoch_us(CAST({value} AS TIMESTAMPTZ))"
-        return f"CAST({value} AS BIGINT)"
+            stamp = f"TRY_CAST({value} AS TIMESTAMPTZ)"
+            return f"CASE WHEN isfinite({stamp}) THEN epoch_us({stamp}) END"
+        return f"TRY_CAST({value} AS BIGINT)"
     return f"CAST({value} AS {_CASTS[kind]})"
 
 
-_CASTS: dict[Kind, str] = {"number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN"}
+def _times(
+    connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset, name: str, term: str, values: NDArray[Any]
+) -> NDArray[Any]:
+    """The stamps that DuckDB does not read, as `dataset.push` reads them. Errors: `dataset.time`."""
+    value = quoted(name)
+    raw = connection.execute(
+        f"SELECT CASE WHEN {term} IS NULL THEN CAST({value} AS VARCHAR) END AS text FROM {source}"
+    ).fetchnumpy()["text"]
+    texts = plain(raw)
+    mended = values.copy()
+    for row in np.flatnonzero([text is not None for text in texts]):
+        mended[row] = rules.micros(dataset.name, name, texts[row])  # which clears its mask
+    return mended if np.ma.is_masked(mended) else np.ma.getdata(mended)
+
+
+def _refuse_far(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset, names: Sequence[str]) -> None:
+    """Errors: `dataset.whole` for the first value of these columns that 64 bits do not hold."""
+    for name in names:
+        value = quoted(name)
+        row = connection.execute(
+            f"SELECT CAST({value} AS VARCHAR) FROM {source} WHERE {value} IS NOT NULL AND {_FAR.format(value)} LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            raise MillraceError(
+                "dataset.whole", f"{name!r} of {dataset.name!r} gets {row[0]}, beyond 64 bits",
+                "send it as text, or as a float",
+            )  # fmt: skip
+
+
+_CASTS: dict[Kind, str] = {
+    "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
+}  # fmt: skip
+_NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
+_FAR = "TRY_CAST({} AS BIGINT) IS NULL"

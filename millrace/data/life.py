@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError, unknown
 from millrace.catalog.tx import Tx
 from millrace.data import parquet, rules, tables
 from millrace.data.parquet import Columns
-from millrace.data.records import Column, Dataset, Version
+from millrace.data.records import Column, Dataset, Kind, Version
 from millrace.store import tree
 from millrace.store.tree import Entry
 
@@ -40,7 +41,7 @@ def push(cx: Context, given: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[
     """Take in small batches for several datasets, all or none; rows by dataset. Durable when the call's commit is.
 
     Errors: `dataset.unknown`, `dataset.schema`, `dataset.empty`, `dataset.null`, `dataset.infinite`,
-    `dataset.duplicate`.
+    `dataset.duplicate`, `dataset.time`, `dataset.whole`.
     """
     taken: dict[str, int] = {}
     for name, lists in given.items():
@@ -68,7 +69,7 @@ def seal(cx: Context, name: str) -> Version:
     batches = tables.pushes(cx.tx, cx.workspace, name)
     if not batches:
         return resolve(cx.tx, cx.workspace, name)
-    columns = joined([unpack(packed) for _, packed in batches], dataset)
+    columns = joined([unpack(packed, exact=True) for _, packed in batches], dataset)
     part = cx.blobs.put(parquet.write(columns))
     entry = Entry("", part, cx.blobs.size(part))
     return cut(cx, dataset, dataset.columns, [(entry, columns)], pushed=batches[-1][0])
@@ -114,30 +115,59 @@ def cut(
 
 
 def pack(columns: Columns, kinds: Sequence[Column]) -> bytes:
-    """Columns as one value of the catalog: numbers and times as little-endian bytes, text as it is."""
-    packed = {}
+    """Columns as one value of the catalog: numbers and times as little-endian bytes, and where they are masked, if they
+    are; text as it is.
+    """
+    packed: dict[str, tuple[Any, ...]] = {}
     for column in kinds:
         values = columns[column.name]
-        plain = values.tolist() if values.dtype == object else values.astype(values.dtype.newbyteorder("<")).tobytes()
-        packed[column.name] = (values.dtype.str.lstrip("<>=|"), plain)
+        data = np.ma.getdata(values)
+        plain = data.tolist() if data.dtype == object else data.astype(data.dtype.newbyteorder("<")).tobytes()
+        mask = (np.ma.getmaskarray(values).tobytes(),) if np.ma.is_masked(values) else ()
+        packed[column.name] = (data.dtype.str.lstrip("<>=|"), plain, *mask)
     return msgspec.msgpack.encode(packed)
 
 
-def unpack(packed: bytes) -> Columns:
-    """The inverse of `pack`."""
+def unpack(packed: bytes, *, exact: bool = False) -> Columns:
+    """The inverse of `pack`: what is masked as float64 with NaN, or masked in its own type where `exact`.
+
+    Errors: `dataset.whole` where float64 would round a value.
+    """
     found: Columns = {}
-    for name, (kind, values) in msgspec.msgpack.decode(packed).items():
-        found[name] = _texts(values) if kind == "O" else np.frombuffer(values, np.dtype(kind).newbyteorder("<"))
+    for name, (kind, values, *masks) in msgspec.msgpack.decode(packed).items():
+        column = _texts(values) if kind == "O" else np.frombuffer(values, np.dtype(kind).newbyteorder("<"))
+        for mask in masks:
+            column = np.ma.MaskedArray(column, np.frombuffer(mask, np.bool_))
+        found[name] = column if exact else parquet.floating(name, column)
     return found
 
 
 def joined(parts: Sequence[Columns], dataset: Dataset) -> Columns:
-    """Rows of several batches in the order of event time; a column that lacks values somewhere is float64."""
-    found = {c.name: np.concatenate([part[c.name] for part in parts]) for c in dataset.columns}
-    if not dataset.event:
-        return found
-    order = np.argsort(found[dataset.event], kind="stable")
-    return {name: values[order] for name, values in found.items()}
+    """Rows of several batches in the order of event time; a column keeps its type, and is masked where it is null."""
+    found = {c.name: _one([part[c.name] for part in parts], c.kind) for c in dataset.columns}
+    return in_order(found, dataset.event)
+
+
+def in_order(columns: Columns, event: str) -> Columns:
+    """Rows in the order of event time; rows of one moment, and those of a dataset without it, stay as they came."""
+    if not event:
+        return columns
+    order = np.argsort(columns[event], kind="stable")
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _one(parts: Sequence[NDArray[Any]], kind: Kind) -> NDArray[Any]:
+    if kind in ("whole", "time", "bool"):
+        parts = [_masked(values, kind) if values.dtype.kind == "f" else values for values in parts]
+    if any(np.ma.isMaskedArray(values) for values in parts):
+        return np.ma.concatenate(parts)  # type: ignore[no-any-return, no-untyped-call]  # numpy leaves it open
+    return np.concatenate(parts)
+
+
+def _masked(values: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """A column whose nulls are NaN, as rows that were pushed to an earlier Millrace wait."""
+    missing = np.isnan(values)
+    return np.ma.MaskedArray(np.where(missing, 0, values).astype(np.bool_ if kind == "bool" else np.int64), missing)
 
 
 def _texts(values: list[Any]) -> Any:

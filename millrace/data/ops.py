@@ -89,7 +89,7 @@ class Difference(Struct, frozen=True):
 
 @op("dataset.make", permission="dataset:write")
 def make(ask: MakeDataset, cx: Context) -> Dataset:
-    """Make a dataset: a named table with its key, event time and arrival.
+    """Make a dataset: a named table with its key, event time and arrival. One that never had a row may be made anew.
 
     Errors: dataset.exists, dataset.schema, name.invalid.
     """
@@ -97,7 +97,7 @@ def make(ask: MakeDataset, cx: Context) -> Dataset:
     made = Dataset(check_name("dataset", ask.name), ask.key, ask.event, ask.arrived, columns, cx.now)
     if columns:
         rules.roles(made)
-    if not tables.add(cx.tx, cx.workspace, made):
+    if not tables.add(cx.tx, cx.workspace, made) and not tables.redefine(cx.tx, cx.workspace, made):
         raise MillraceError("dataset.exists", f"there is a dataset {ask.name!r} already", "use it, or choose a name")
     cx.fact("dataset.made", made.name, {"key": made.key, "event": made.event, "arrived": made.arrived})
     return made
@@ -108,7 +108,7 @@ def add(ask: AddRows, cx: Context) -> Version:
     """Add the rows of stored files; a new version, or the newest as it is when it holds them already.
 
     Errors: dataset.unknown, dataset.schema, dataset.kind, dataset.unreadable, dataset.empty, dataset.null,
-    dataset.infinite, dataset.duplicate, blob.unknown.
+    dataset.infinite, dataset.duplicate, dataset.time, dataset.whole, blob.unknown.
     """
     with cx.read() as tx:
         dataset = life.find(tx, cx.workspace, ask.dataset)
@@ -121,6 +121,7 @@ def add(ask: AddRows, cx: Context) -> Version:
         columns, fitted = ingest.columns_of(cx.blobs.path(digest), known)
         rules.roles(msgspec.structs.replace(dataset, columns=fitted))
         rules.check(dataset, columns)
+        columns = life.in_order(columns, dataset.event)
         part = cx.blobs.put(parquet.write(columns))
         parts.append((Entry("", part, cx.blobs.size(part)), columns))
 
@@ -138,7 +139,8 @@ def add(ask: AddRows, cx: Context) -> Version:
 def push(ask: PushRows, cx: Context) -> Pushed:
     """Take in small batches of rows for one or several datasets, durably, all or none; no version is cut.
 
-    Errors: dataset.unknown, dataset.schema, dataset.empty, dataset.null, dataset.infinite, dataset.duplicate.
+    Errors: dataset.unknown, dataset.schema, dataset.empty, dataset.null, dataset.infinite, dataset.duplicate,
+    dataset.time, dataset.whole.
     """
     return Pushed(life.push(cx, ask.tables))
 
@@ -185,8 +187,7 @@ def preview(ask: WhichVersion, cx: Context) -> Preview:
     """
     limit = page_size(ask.limit)
     version = life.resolve(cx.tx, cx.workspace, ask.dataset, ask.number)
-    found = parquet.read(read.parts(cx.blobs, version)[:1])
-    return Preview(version, {column.name: listed(found[column.name][:limit]) for column in version.columns})
+    return Preview(version, read.head(cx.blobs, version, limit))
 
 
 @op("dataset.diff", permission="dataset:read", kind="read")
@@ -204,7 +205,7 @@ def diff(ask: CompareVersions, cx: Context) -> Difference:
 
 
 def _by_key(cx: Context, one: Version, two: Version) -> tuple[int, int, int]:
-    before, after = (_rows_by_key(read.columns(cx.blobs, version), version) for version in (one, two))
+    before, after = (_rows_by_key(read.columns(cx.blobs, version, exact=True), version) for version in (one, two))
     changed = sum(1 for key, row in after.items() if key in before and before[key] != row)
     return len(after.keys() - before.keys()), len(before.keys() - after.keys()), changed
 

@@ -47,7 +47,10 @@ def _told(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
 
 
 def write(columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """Columns, each (n,), as one Parquet file. NaN and None become null. The same columns give the same bytes."""
+    """Columns, each (n,), as one Parquet file. NaN, None and what is masked become null.
+
+    A masked column keeps its type. The same columns give the same bytes.
+    """
     given: Columns = {}  # DuckDB finds it by this name
     terms = [f"{_offer(given, values)} AS {quoted(name)}" for name, values in columns.items()]
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder, connect() as connection:
@@ -63,9 +66,12 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
     at a fixed width beside its nulls, but for text that this would bloat or cut (NumPy drops a NUL at the end).
     """
     name = f"c{len(given)}"
-    given[name] = values
+    given[name] = np.ma.getdata(values)
     if values.dtype != object:
-        return name
+        if not np.ma.is_masked(values):
+            return name
+        given[f"{name}_missing"] = np.ma.getmaskarray(values)
+        return f"CASE WHEN {name}_missing THEN NULL ELSE {name} END"
     texts = values.tolist()
     there = [text for text in texts if text is not None]
     if not all(type(text) is str for text in there):
@@ -80,22 +86,27 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
     return f"CASE WHEN {name}_missing THEN NULL ELSE {name} END"
 
 
+EXACT = 2**53  # up to here every whole number is one of float64
 _WIDE = 1 << 22
 _HEAD = 10_000
 OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
 
 
-def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = None) -> Columns:
+def read(
+    source: Path | bytes | Sequence[Path], names: Sequence[str] | None = None, *, exact: bool = False, limit: int = 0
+) -> Columns:
     """The columns of one file or of several of one schema, in order: text as str or None, other nulls as NaN.
 
-    Whole numbers without nulls are int64, all other numbers float64, booleans bool or float64 with NaN.
-    Errors: `frame.column` for a name that is not there.
+    Whole numbers without nulls are int64, all other numbers float64, booleans bool or float64 with NaN. With `exact`,
+    whole numbers, times and booleans keep their type and are masked where null. `limit` rows at most, 0 for all.
+    Errors: `frame.column` for a name that is not there, `dataset.whole` for whole numbers beside nulls that float64
+    would round.
     """
     if isinstance(source, bytes):
         with tempfile.TemporaryDirectory(prefix="millrace-") as folder:
             place = Path(folder) / "part.parquet"
             place.write_bytes(source)
-            return read(place, names)
+            return read(place, names, exact=exact, limit=limit)
     places = [str(source)] if isinstance(source, Path) else [str(place) for place in source]
     with connect() as connection:
         if names is not None:
@@ -106,8 +117,9 @@ def read(source: Path | bytes | Sequence[Path], names: Sequence[str] | None = No
                 if name not in there:
                     raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, there))
         wanted = "*" if names is None else ", ".join(quoted(name) for name in names)
-        found = connection.execute(f"SELECT {wanted} FROM read_parquet(?)", [places]).fetchnumpy()
-    return {name: plain(values) for name, values in found.items()}
+        few = f" LIMIT {limit:d}" if limit else ""
+        found = connection.execute(f"SELECT {wanted} FROM read_parquet(?){few}", [places]).fetchnumpy()
+    return {name: plain(values) if exact else floating(name, plain(values)) for name, values in found.items()}
 
 
 def join(parts: Sequence[Path], whole: Path) -> list[str]:
@@ -120,7 +132,8 @@ def join(parts: Sequence[Path], whole: Path) -> list[str]:
 
 
 def plain(values: Any) -> NDArray[Any]:
-    """DuckDB's masked array as ours: text as str or None, the rest with NaN where something is missing.
+    """DuckDB's masked array as ours: text as str or None, numbers as float64 with NaN where something is missing;
+    whole numbers, times and booleans keep their type, and their mask where something is missing.
 
     Equal texts of a column that repeats itself are one object: labels take eight bytes a row instead of sixty.
     """
@@ -130,9 +143,35 @@ def plain(values: Any) -> NDArray[Any]:
         data = _one_each(data) if _repeats(data) else data.copy()
         data[missing] = None
         return data
-    if missing.any():
+    if data.dtype.kind == "f":
         return np.where(missing, np.nan, data.astype(np.float64))
-    return data.astype(np.float64) if data.dtype.kind == "f" else data
+    return np.ma.MaskedArray(data, missing) if missing.any() else data
+
+
+def floating(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """A column as rooms pass it on: what is masked as float64 with NaN, the rest as it is.
+
+    Errors: `dataset.whole` where that would round a value.
+    """
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    whole = inexact(values)
+    if whole is not None:
+        raise MillraceError(
+            "dataset.whole", f"{name!r} holds {whole} beside nulls, which no column of float64 tells exactly",
+            "keep it as text, or give every row a value",
+        )  # fmt: skip
+    return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values).astype(np.float64))
+
+
+def inexact(values: NDArray[Any]) -> int | None:
+    """A whole number of a masked column that float64 may not hold: the one furthest beyond 2**53. None without any."""
+    if not np.ma.is_masked(values) or values.dtype.kind not in "iu":
+        return None
+    there = np.ma.getdata(values)[~np.ma.getmaskarray(values)]
+    ends = (int(there.min()), int(there.max())) if len(there) else (0, 0)
+    far = max(ends, key=abs)
+    return far if abs(far) > EXACT else None
 
 
 def _repeats(values: NDArray[Any]) -> bool:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from millrace.base.clock import Micros, from_iso
 from millrace.base.errors import MillraceError, nearest
+from millrace.data.parquet import inexact
 from millrace.data.records import Column, Dataset, Kind, Summary
 
 Columns = dict[str, NDArray[Any]]
 
-_LARGEST = float(2**53)
 _TYPES: dict[Kind, tuple[type, ...]] = {
     "bool": (bool,),
     "whole": (int,),
@@ -72,8 +72,9 @@ def roles(dataset: Dataset) -> None:
 def check(dataset: Dataset, columns: Columns) -> None:
     """Rows that fit the schema must also make sense.
 
-    Errors: `dataset.empty`, `dataset.null` (a key or time that is missing), `dataset.infinite`, `dataset.duplicate`
-    (two rows of one key that arrived at the same moment).
+    Errors: `dataset.empty`, `dataset.null` (a key or time that is missing), `dataset.infinite`, `dataset.whole` (whole
+    numbers beyond 2**53 in a column with nulls), `dataset.duplicate` (two rows of one key that arrived at the same
+    moment).
     """
     rows = len(next(iter(columns.values()))) if columns else 0
     if not rows:
@@ -92,6 +93,12 @@ def check(dataset: Dataset, columns: Columns) -> None:
             raise MillraceError(
                 "dataset.infinite", f"{name!r} of {dataset.name!r} is infinite in row {row}",
                 "leave it empty (null), or cut it to a range",
+            )  # fmt: skip
+        whole = inexact(values)
+        if whole is not None:
+            raise MillraceError(
+                "dataset.whole", f"{name!r} of {dataset.name!r} gets {whole} beside nulls; no float64 tells it exactly",
+                "send it as text, or give every row a value",
             )  # fmt: skip
     if dataset.key:
         _no_duplicates(dataset, columns, rows)
@@ -116,7 +123,8 @@ def _no_duplicates(dataset: Dataset, columns: Columns, rows: int) -> None:
 def from_lists(dataset: Dataset, given: Mapping[str, Sequence[Any]]) -> tuple[Columns, list[Column]]:
     """Columns as JSON brings them, as arrays of the dataset's kinds; of new ones, of the kind that all values fit.
 
-    Errors: `dataset.schema` for different lengths, a kind that does not fit, or a value that is no scalar.
+    Errors: `dataset.schema` for different lengths, a kind that does not fit, or a value that is no scalar; those of
+    `array`.
     """
     lengths = {name: len(values) for name, values in given.items()}
     if len(set(lengths.values())) > 1:
@@ -145,7 +153,10 @@ def kind_of(dataset: str, name: str, values: Iterable[Any]) -> Kind:
 
 
 def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray[Any]:
-    """Values of one column as an array of `kind`; None becomes NaN (None in text). Errors: `dataset.schema`."""
+    """Values of one column as an array of `kind`: None is NaN among numbers, None in text, and masked elsewhere.
+
+    Errors: `dataset.schema`, `dataset.time` for a text that is no time, `dataset.whole` for one beyond 64 bits.
+    """
     allowed = _TYPES[kind]
     for row, value in enumerate(values):
         if value is not None and (not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool")):
@@ -157,11 +168,30 @@ def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray
             )  # fmt: skip
     if kind == "text":
         return np.array(values, object) if len(values) else np.empty(0, object)
-    if kind == "time":
-        values = [from_iso(value) if isinstance(value, str) else value for value in values]
-    if None in values:
+    if kind == "number":
         return np.array([np.nan if value is None else value for value in values], np.float64)
-    return np.array(values, {"number": np.float64, "bool": np.bool_}.get(kind, np.int64))
+    if kind == "time":
+        values = [micros(dataset, name, value) if isinstance(value, str) else value for value in values]
+    missing = [value is None for value in values]
+    made: list[int] = [0 if value is None else int(value) for value in values]
+    far = next((value for value in made if not -(2**63) <= value < 2**63), None)
+    if far is not None:
+        raise MillraceError(
+            "dataset.whole", f"{name!r} of {dataset!r} gets {far}, beyond 64 bits", "send it as text, or as a float"
+        )
+    held = np.array(made, np.bool_ if kind == "bool" else np.int64)
+    return np.ma.MaskedArray(held, missing) if any(missing) else held
+
+
+def micros(dataset: str, name: str, text: str) -> Micros:
+    """A stamp of a time column. Errors: `dataset.time`."""
+    try:
+        return from_iso(text)
+    except MillraceError:
+        raise MillraceError(
+            "dataset.time", f"{name!r} of {dataset!r} gets {text!r}, which is no time",
+            "write stamps as 2013-03-01T12:00:00Z, or as whole microseconds since 1970",
+        ) from None  # fmt: skip
 
 
 def summaries(columns: Columns, kinds: Sequence[Column]) -> tuple[Summary, ...]:
@@ -186,7 +216,7 @@ def span(columns: Columns, event: str) -> tuple[Micros | None, Micros | None]:
 
 def _summary(column: Column, values: NDArray[Any]) -> Summary:
     missing = _missing(values)
-    there = values[~missing]
+    there = np.ma.getdata(values)[~missing]
     numbers = (
         np.array([len(value) for value in there], np.float64) if column.kind == "text" else there.astype(np.float64)
     )
@@ -216,6 +246,8 @@ def _merge(a: Summary, b: Summary) -> Summary:
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype == object:
         return np.fromiter((value is None for value in values), np.bool_, len(values))
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.getmaskarray(values)
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
 
 

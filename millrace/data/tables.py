@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from millrace.catalog.schema import binary, integer, table, text
 from millrace.catalog.statements import insert_absent
@@ -60,6 +60,21 @@ _settle = (
     .where(_d.workspace == _place, _d.name == _which)
     .values(columns=bindparam("schema"), latest=bindparam("newest"))
 )
+_redefine = (
+    update(_dataset)
+    .where(_d.workspace == _place, _d.name == _which, _d.latest == 0, _d.pushed == 0)
+    .where(
+        or_(
+            _d.key != bindparam("keys"),
+            _d.event != bindparam("events"),
+            _d.arrived != bindparam("arrivals"),
+            _d.columns != bindparam("schema"),
+        )
+    )
+    .values(
+        key=bindparam("keys"), event=bindparam("events"), arrived=bindparam("arrivals"), columns=bindparam("schema")
+    )
+)
 _standing = select(_d.latest, _d.pushed).where(_d.workspace == _place, _d.name == _which)
 _count = update(_dataset).where(_d.workspace == _place, _d.name == _which).values(pushed=bindparam("last"))
 _add_version = insert_absent(_version)
@@ -85,6 +100,16 @@ def add(tx: Tx, workspace: str, made: Dataset) -> bool:
         )
         == 1
     )  # fmt: skip
+
+
+def redefine(tx: Tx, workspace: str, made: Dataset) -> bool:
+    """Define a dataset otherwise; False if it is defined like this already, or rows ever came for it."""
+    changed = tx.change(
+        _redefine,
+        place=workspace, which=made.name, keys=_json(made.key), events=made.event, arrivals=made.arrived,
+        schema=_json(made.columns),
+    )  # fmt: skip
+    return changed == 1
 
 
 def dataset(tx: Tx, workspace: str, name: str) -> Dataset | None:

@@ -130,9 +130,25 @@ def test_versions_are_compared_by_key(platform: Platform) -> None:
     assert (found.added, found.gone, found.changed) == (1, 1, 2)
 
 
-def test_a_preview_shows_the_first_rows(platform: Platform) -> None:
-    add(platform, pl.DataFrame(TRIPS))
-    assert platform.call("dataset.preview", {"dataset": "trips", "limit": 2}).columns["where"] == ["a", None]
+def test_a_preview_shows_the_first_rows_of_all_parts(platform: Platform) -> None:
+    for first in (1, 4, 7):
+        add(platform, pl.DataFrame(table(id=[first, first + 1, first + 2])))
+    shown = platform.call("dataset.preview", {"dataset": "trips", "limit": 2}).columns
+    assert (shown["id"], shown["where"]) == ([1, 2], ["a", None])
+    for limit in (4, 50):
+        shown = platform.call("dataset.preview", {"dataset": "trips", "limit": limit}).columns
+        assert shown["id"] == list(range(1, 10))[:limit]
+    assert shown["length"] == TRIPS["length"] * 3
+
+
+def test_a_dataset_that_never_had_a_row_may_be_made_otherwise(platform: Platform) -> None:
+    platform.call("dataset.make", {"name": "trips", "key": ["number"], "event": "at"})
+    assert platform.call("dataset.get", {"dataset": "trips"}).key == ("number",)
+    with pytest.raises(MillraceError, match="already"):
+        platform.call("dataset.make", {"name": "trips", "key": ["number"], "event": "at"})
+    push(platform, number=[1], at=[NOON])
+    with pytest.raises(MillraceError, match="already"):
+        platform.call("dataset.make", {"name": "trips", "key": ["id"], "event": "at"})
 
 
 @pytest.mark.parametrize(
@@ -147,7 +163,7 @@ def test_a_preview_shows_the_first_rows(platform: Platform) -> None:
         (pl.DataFrame(table(at=[NOON, NOON, None])), "dataset.null"),
         (pl.DataFrame(table(length=[1.0, float("inf"), 2.0])), "dataset.infinite"),
         (pl.DataFrame(TRIPS).drop("at"), "dataset.schema"),
-        (pl.DataFrame(table(at=["noon", "later", "never"])), "dataset.unreadable"),
+        (pl.DataFrame(table(at=["noon", "later", "never"])), "dataset.time"),
         (pl.DataFrame(table(length=[[1], [2], [3]])), "dataset.kind"),
     ],
 )
@@ -167,7 +183,8 @@ def test_what_cannot_enter_is_refused_and_leaves_nothing(platform: Platform, fra
         (table(where=[1, 2, 3]), "dataset.schema"),
         (table(id=[1.5, 2, 3]), "dataset.schema"),
         (table(id=[True, 2, 3]), "dataset.schema"),
-        (table(at=["yesterday"] * 3), "request.invalid"),
+        (table(at=["yesterday"] * 3), "dataset.time"),
+        (table(id=[1, 2**63, 3]), "dataset.whole"),
         (table(id=[1, 2]), "dataset.schema"),
         (table(id=[], at=[], where=[], length=[]), "dataset.empty"),
     ],

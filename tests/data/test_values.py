@@ -1,0 +1,238 @@
+"""Nothing is falsified on the way in: whole numbers, times and nulls come out as they were given, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from millrace.assemble import Platform, open_platform
+from millrace.base.clock import from_iso
+from millrace.base.errors import MillraceError
+from millrace.data import frames, life, parquet, read, rules
+from millrace.data.records import Column, Dataset
+
+FAR = 2**53 + 1
+ROWS = {"id": [1, 2], "at": [20, 10]}
+MORE = {"id": [3, 4], "at": [30, 40]}
+KEYED = Dataset("rides", ("id",), "at", "", (), 0)
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    opened = open_platform(tmp_path / "home")
+    opened.call("dataset.make", {"name": "rides", "key": ["id"], "event": "at"})
+    yield opened
+    opened.close()
+
+
+def add(platform: Platform, frame: Any) -> None:
+    digest = platform.ground.blobs.put(frame if isinstance(frame, bytes) else frames.to_parquet(frame))
+    platform.call("dataset.add", {"dataset": "rides", "files": [digest]})
+
+
+def push(platform: Platform, columns: dict[str, list[Any]]) -> None:
+    platform.call("dataset.push", {"tables": {"rides": columns}})
+
+
+def shown(platform: Platform) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = platform.call("dataset.preview", {"dataset": "rides"}).columns
+    return found
+
+
+def code_of(platform: Platform, frame: Any) -> str:
+    return refusal(platform, frame).code
+
+
+def refusal(platform: Platform, frame: Any) -> MillraceError:
+    with pytest.raises(MillraceError) as caught:
+        add(platform, frame)
+    assert caught.value.hint
+    return caught.value
+
+
+@pytest.mark.parametrize("way", ["add", "csv", "polars", "pandas", "push"])
+def test_whole_numbers_of_64_bits_stay_exact_beside_the_nulls_of_other_rows(platform: Platform, way: str) -> None:
+    for columns in ({**ROWS, "v": [FAR, -FAR]}, {**MORE, "v": [3, None]}):
+        frame: Any = columns
+        if way == "csv":
+            frame = pl.DataFrame(columns).write_csv().encode()
+        elif way == "polars":
+            frame = pl.DataFrame(columns)
+        elif way == "pandas":
+            frame = pd.DataFrame({name: pd.Series(values, dtype="Int64") for name, values in columns.items()})
+        if way == "push":
+            push(platform, columns)
+        else:
+            add(platform, frame)
+    if way == "push":
+        platform.call("dataset.seal", {"dataset": "rides"})
+    assert shown(platform) == {"id": [2, 1, 3, 4], "at": [10, 20, 30, 40], "v": [-FAR, FAR, 3, None]}
+    with platform.ground.catalog.read() as tx:
+        version = read.resolve(tx, "main", "rides")
+    assert version.columns[2] == Column("v", "whole")
+    with pytest.raises(MillraceError, match=str(FAR)) as caught:
+        read.columns(platform.ground.blobs, version)
+    assert caught.value.code == "dataset.whole"
+    assert read.columns(platform.ground.blobs, version, ["id"])["id"].tolist() == [2, 1, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {**ROWS, "v": [FAR, None]},
+        pl.DataFrame({**ROWS, "v": [FAR, None]}),
+        pd.DataFrame({**ROWS, "v": pd.Series([FAR, None], dtype=object)}),
+        f"id,at,v\n1,20,{FAR}\n2,10,\n".encode(),
+    ],
+    ids=["mapping", "polars", "pandas", "CSV"],
+)
+def test_whole_numbers_that_no_column_in_memory_tells_are_refused_at_the_door(platform: Platform, frame: Any) -> None:
+    assert code_of(platform, frame) == "dataset.whole"
+    with pytest.raises(MillraceError, match=str(FAR)):
+        push(platform, {**ROWS, "v": [FAR, None]})
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"id": [2**65, 2**65 + 1], "at": [1, 2]},
+        {"id": [2**63, -1], "at": [1, 2]},
+        {"id": np.array([2**63, 1], np.uint64), "at": [1, 2]},
+        pd.DataFrame({"id": [2**65, 2**65 + 1], "at": [1, 2]}),
+        pl.DataFrame({"id": pl.Series([2**63, 1], dtype=pl.UInt64), "at": [1, 2]}),
+        f"id,at\n{2**65},1\n{2**65 + 1},2\n".encode(),
+    ],
+    ids=["mapping", "mixed signs", "uint64", "pandas", "polars", "CSV"],
+)
+def test_whole_numbers_beyond_64_bits_are_refused(platform: Platform, frame: Any) -> None:
+    with pytest.raises(MillraceError, match=r"36893488147419103232|9223372036854775808") as caught:
+        add(platform, frame)
+    assert caught.value.code == "dataset.whole"
+
+
+def test_nulls_keep_the_kind_of_a_column(platform: Platform) -> None:
+    add(platform, {**ROWS, "late": [True, None], "n": [None, 2**53], "on": [datetime(2020, 1, 1), None]})
+    assert [column.kind for column in platform.call("dataset.get", {"dataset": "rides"}).columns] == [
+        "whole", "time", "bool", "whole", "time"
+    ]  # fmt: skip
+    add(platform, {**MORE, "late": [False, True], "n": [1, 2], "on": [None, date(2020, 1, 2)]})
+    day = from_iso("2020-01-01")
+    assert shown(platform) == {
+        "id": [2, 1, 3, 4], "at": [10, 20, 30, 40], "late": [None, True, False, True], "n": [2**53, None, 1, 2],
+        "on": [None, day, None, day + 86_400_000_000],
+    }  # fmt: skip
+    found = platform.call("dataset.diff", {"dataset": "rides", "before": 1})
+    assert (found.added, found.changed) == (2, 0)
+
+
+def test_every_value_that_python_has_comes_in_or_is_refused(platform: Platform) -> None:
+    one, stamp = UUID(int=1), datetime(2020, 1, 1)
+    columns = {
+        **ROWS,
+        "text": [one, None],
+        "cost": [Decimal("1.5"), float("nan")],
+        "series": pd.Series(["a", None], dtype="category"),
+        "masked": np.ma.MaskedArray([5, 6], [False, True]),
+        "small": np.array([1, 2], np.float16),
+        "scalars": [np.int8(1), np.int64(FAR)],
+        "zones": [stamp, stamp.replace(tzinfo=UTC)],
+        "nanos": np.array(["2020-01-01T00:00:00.000000999", "NaT"], "datetime64[ns]"),
+        "york": pd.Series([stamp, stamp]).dt.tz_localize("America/New_York"),
+        "polars": pl.Series([FAR, 3]),
+    }
+    add(platform, columns)
+    day = from_iso("2020-01-01")
+    assert {name: values[::-1] for name, values in shown(platform).items()} == {
+        **ROWS, "text": [str(one), None], "cost": [1.5, None], "series": ["a", None], "masked": [5, None],
+        "small": [1.0, 2.0], "scalars": [1, FAR], "zones": [day, day], "nanos": [day, None],
+        "york": [day + 5 * 3_600_000_000] * 2, "polars": [FAR, 3],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ({}, "dataset.empty"),
+        ({"id": [], "at": []}, "dataset.empty"),
+        ({"id": [1, 2], "at": [1]}, "dataset.schema"),
+        ({**ROWS, "v": [1, "a"]}, "dataset.schema"),
+        ({**ROWS, "v": [datetime(2020, 1, 1), 5]}, "dataset.schema"),
+        ({**ROWS, "v": [b"x", b"y"]}, "dataset.kind"),
+        ({**ROWS, "v": [[1], [2]]}, "dataset.kind"),
+        ({**ROWS, "v": np.zeros((2, 2))}, "dataset.kind"),
+        ({**ROWS, "v": np.zeros(2, complex)}, "dataset.kind"),
+        ({**ROWS, "v": 7}, "dataset.kind"),
+        (pd.DataFrame([[1, 2], [3, 4]], columns=["id", "id"]), "dataset.schema"),
+        (pl.DataFrame({**ROWS, "v": [object(), object()]}), "dataset.kind"),
+        (pl.DataFrame({**ROWS, "v": pl.Series([1, 2], dtype=pl.Int128)}), "dataset.unreadable"),
+        (b"id,at\n", "dataset.empty"),
+        (b"id,at,v\n1,20,inf\n", "dataset.infinite"),
+        (b"id,at,v\n1,inf,2\n", "dataset.time"),
+        (pl.DataFrame({"id": [1], "at": pl.Series([2**63], dtype=pl.UInt64)}), "dataset.time"),
+    ],
+)
+def test_what_is_no_table_of_plain_columns_is_told_by_code(platform: Platform, frame: Any, code: str) -> None:
+    assert code_of(platform, frame) == code
+    add(platform, {**ROWS, "v": [1.5, 2.0]})
+    assert code_of(platform, frame) in (code, "dataset.schema" if code != "dataset.empty" else code)
+
+
+def test_texts_of_a_csv_go_before_what_they_look_like(platform: Platform) -> None:
+    add(platform, {**ROWS, "v": [1.5, 2.0], "zip": ["a", "b"], "late": [True, False], "n": [1, 2]})
+    add(platform, b"id,at,v,zip,late,n\n3,1970-01-01T00:00Z,,007,,\n")
+    assert {name: values[-1] for name, values in shown(platform).items()} == {
+        "id": 3, "at": 0, "v": None, "zip": "007", "late": None, "n": None
+    }  # fmt: skip
+    infinite = refusal(platform, b"id,at,v,zip,late,n\n4,9,inf,1,,\n5,9,2.5,1,,\n")
+    assert (infinite.code, "row 0" in infinite.message) == ("dataset.infinite", True)
+    assert code_of(platform, b"id,at,v,zip,late,n\n4,9,,1,,1.5\n") == "dataset.schema"
+
+
+def test_stamps_are_read_as_a_push_reads_them(platform: Platform) -> None:
+    stamps = ["2020-01-01T00:00Z", "2020-01-01T02:00+01:00", "2020-01-01T02:00:00.000001"]
+    add(platform, {"id": [1, 2, 3], "at": stamps})
+    assert shown(platform)["at"] == [from_iso(stamp) for stamp in stamps]
+    add(platform, b"id,at\n4,2020-01-02T00:00Z\n5,2020-01-03T00:00:00Z\n")
+    assert shown(platform)["at"][3:] == [from_iso("2020-01-02"), from_iso("2020-01-03")]
+    told = refusal(platform, {"id": [1, 2], "at": ["2020-01-01T00:00Z", "yesterday"]})
+    assert (told.code, told.message) == ("dataset.time", "'at' of 'rides' gets 'yesterday', which is no time")
+
+
+def test_a_missing_key_is_told_by_the_row_as_it_was_given(platform: Platform) -> None:
+    assert "first 2" in refusal(platform, {"id": [1, 2, None], "at": [30, 20, 10]}).message
+    assert "row 1" in refusal(platform, {"id": [1, 2], "at": [30, 20], "v": [1.0, float("inf")]}).message
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1))
+def test_a_packed_batch_and_a_part_hold_every_value(values: list[int | None]) -> None:
+    column = {"v": rules.array("rides", "v", "whole", values)}
+    batch = life.unpack(life.pack(column, [Column("v", "whole")]), exact=True)
+    part = parquet.read(parquet.write(batch), exact=True)
+    for found in (batch, part):
+        assert found["v"].tolist() == values and found["v"].dtype == np.int64
+    beyond = None in values and any(value is not None and abs(value) > 2**53 for value in values)
+    try:
+        assert parquet.listed(parquet.floating("v", part["v"])) == values
+    except MillraceError as fault:
+        assert beyond and fault.code == "dataset.whole"
+    else:
+        assert not beyond
+
+
+def test_rows_pushed_to_an_earlier_millrace_keep_their_kinds() -> None:
+    kinds = Column("v", "whole"), Column("b", "bool")
+    old = {"v": np.array([1.0, np.nan]), "b": np.array([1.0, np.nan])}
+    new = {"v": np.array([FAR]), "b": np.array([False])}
+    found = life.joined([old, new], Dataset("rides", (), "", "", kinds, 0))
+    assert {name: values.tolist() for name, values in found.items()} == {"v": [1, None, FAR], "b": [True, None, False]}
