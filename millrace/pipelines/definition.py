@@ -262,10 +262,25 @@ class Recorder:
         self._steps: dict[str, int] = {}
 
     def log(self, values: Mapping[str, Any], step: int | None) -> None:
-        for key, value in values.items():
+        for key, value in numbers(values).items():
             place = self._steps.get(key, 0) if step is None else step
             self._steps[key] = place + 1
-            self.points.append((key, None if value is None else float(value), place))
+            self.points.append((key, value, place))
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """What is logged as numbers, None for "not a number". Errors: `request.invalid`, and then nothing of it is one."""
+    found: dict[str, float | None] = {}
+    for key, value in metrics.items():
+        try:
+            found[key] = None if value is None else float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise MillraceError(
+                "request.invalid",
+                f"the metric {key!r} is {value!r}, no number",
+                "log numbers; a text is a tag or param",
+            ) from None
+    return found
 
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
@@ -284,7 +299,8 @@ def recording(recorder: Recorder) -> Iterator[None]:
 def log(step: int | None = None, /, **metrics: Any) -> None:
     """Log metrics of the running step, such as ``mr.log(rmse=0.3)``; ``mr.log(7, loss=…)`` names the point's step.
 
-    Outside of a step nothing is written, so a step's function can be called in a test.
+    Outside of a step nothing is written, so a step's function can be called in a test. Errors: `request.invalid` for
+    what is no number.
     """
     recorder = _recorder.get()
     if recorder is not None:

@@ -119,7 +119,8 @@ def is_model(value: Any) -> bool:
 def pack(estimator: Any, rows: Rows | None) -> dict[str, bytes]:
     """The files of a model's tree; the sample is taken from `rows`, evenly from its test part or else its train part.
 
-    Errors: `model.sample` without rows, `model.unsafe` for one that neither compiles nor is free of foreign code.
+    Errors: `model.sample` without rows, or with such as it fails on; `model.unfitted`; `model.unsafe` for one that
+    neither compiles nor is free of foreign code.
     """
     import numpy as np
 
@@ -157,7 +158,7 @@ def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", view
 def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32]) -> dict[str, bytes]:
     """The files of a model's tree; `sample` (n, inputs) float32 are rows that its answers are compared on.
 
-    Errors: `model.sample` for no rows, `model.unsafe`.
+    Errors: `model.sample` for no rows, or rows that the estimator fails on; `model.unfitted`, `model.unsafe`.
     """
     from millrace.pipelines import compiling
 
@@ -166,6 +167,7 @@ def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32
     chosen = sample[:: max(1, len(sample) // _SAMPLE)][:_SAMPLE]
     native = compiling.native(estimator, signature)
     chosen = _answered(native, chosen)
+    _asked(estimator, native, chosen)
     parity: Parity | None = None
     compiled, why = compiling.compile(estimator, signature)
     if compiled is not None:
@@ -206,6 +208,20 @@ def _answered(native: Callable[[Any], Any], sample: NDArray[np.float32]) -> NDAr
     except ValueError:
         return whole
     return sample
+
+
+def _asked(estimator: Any, native: Callable[[Any], Any], sample: NDArray[np.float32]) -> None:
+    """Errors: `model.unfitted`, `model.sample` if the estimator does not answer the sample."""
+    kind = type(estimator).__name__
+    try:
+        native(sample)
+    except Exception as fault:  # an estimator raises what it likes
+        if type(fault).__name__ == "NotFittedError":
+            raise MillraceError("model.unfitted", f"the {kind} was not fitted", "call fit first") from fault
+        told = (str(fault) or type(fault).__name__).splitlines()[0]
+        raise MillraceError(
+            "model.sample", f"the {kind} fails on rows of its sample: {told}", "give rows as it was fitted on"
+        ) from fault
 
 
 def compare(

@@ -1,10 +1,12 @@
 """Rows as people hold them (a mapping, a list of mappings, a frame) as the columns of plain lists that verbs take.
 
-Nothing heavy is loaded: a frame is asked by its own methods. NaN becomes None, stamps become microseconds.
+Nothing heavy is loaded: a frame is asked by its own methods. NaN becomes None, stamps become microseconds. Infinity is
+refused here, because JSON has no word for it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,13 +19,16 @@ _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
 def listed(rows: Any) -> tuple[Listed, bool]:
-    """(columns, whether one row came by itself, as a mapping of plain values). Errors: `request.invalid`."""
+    """(columns, whether one row came by itself, as a mapping of plain values).
+
+    Errors: `request.invalid`, `dataset.infinite`.
+    """
     if isinstance(rows, Mapping):
         alone = bool(rows) and not any(_is_column(value) for value in rows.values())
-        return {str(name): _column([value] if alone else value) for name, value in rows.items()}, alone
+        return {str(name): _column(str(name), [value] if alone else value) for name, value in rows.items()}, alone
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes) and rows and isinstance(rows[0], Mapping):
         names = dict.fromkeys(str(name) for row in rows for name in row)
-        return {name: _column([row.get(name) for row in rows]) for name in names}, False
+        return {name: _column(name, [row.get(name) for row in rows]) for name in names}, False
     return _of_frame(rows), False
 
 
@@ -46,7 +51,7 @@ def _of_frame(frame: Any) -> Listed:
         raise MillraceError(
             "request.invalid", f"a {type(frame).__name__} holds no rows", "give a mapping, a list of them, or a frame"
         )
-    return {str(name): _column(values) for name, values in found.items()}
+    return {str(name): _column(str(name), values) for name, values in found.items()}
 
 
 def _is_column(value: Any) -> bool:
@@ -55,11 +60,17 @@ def _is_column(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _column(values: Any) -> list[Any]:
+def _column(name: str, values: Any) -> list[Any]:
     if getattr(getattr(values, "dtype", None), "kind", "") == "M":
         values = [None if value is None else from_datetime(value) for value in _stamps(values)]
     plain = values.tolist() if hasattr(values, "tolist") else list(values)
-    return [_cell(value) for value in plain]
+    cells = [_cell(value) for value in plain]
+    if math.inf in cells or -math.inf in cells:
+        row = next(row for row, value in enumerate(cells) if value in (math.inf, -math.inf))
+        raise MillraceError(
+            "dataset.infinite", f"{name!r} is infinite in row {row}", "leave it empty (None), or cut it to a range"
+        )
+    return cells
 
 
 def _stamps(values: Any) -> list[Any]:

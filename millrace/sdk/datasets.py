@@ -43,7 +43,7 @@ class DatasetHandle(Shown, Dataset):
         return self._given or current()
 
     def make(self) -> DatasetHandle:
-        """Make the dataset unless it is there; itself.
+        """Make the dataset unless it is there; itself. One that never had a row is defined anew.
 
         Errors: `dataset.schema` if it is there with another key or other times, `name.invalid`.
         """
@@ -54,19 +54,31 @@ class DatasetHandle(Shown, Dataset):
         except MillraceError as fault:
             if fault.code != "dataset.unknown":
                 raise
-            self._client.call(
-                "dataset.make", name=self.name, key=list(self._key), event=self._event, arrived=self._arrived,
-                columns=self._columns,
-            )  # fmt: skip
+            self._define()
             return self
         declared = (self._key, self._event, self._arrived)
         found = (tuple(there["key"]), there["event"], there["arrived"])
-        if any(declared) and declared != found:
-            raise MillraceError(
-                "dataset.schema", f"{self.name!r} is there with key, event, arrived = {found}, not {declared}",
-                "say the same, leave them out, or choose another name",
-            )  # fmt: skip
+        columns = {column["name"]: column["kind"] for column in there["columns"]}
+        same = declared == found and (not self._columns or self._columns == columns)
+        if not any(declared) or same:
+            return self
+        try:
+            self._define()
+        except MillraceError as fault:
+            if fault.code != "dataset.exists":
+                raise
+            if declared != found:
+                raise MillraceError(
+                    "dataset.schema", f"{self.name!r} is there with key, event, arrived = {found}, not {declared}",
+                    "say the same, leave them out, or choose another name",
+                ) from None  # fmt: skip
         return self
+
+    def _define(self) -> None:
+        self._client.call(
+            "dataset.make", name=self.name, key=list(self._key), event=self._event, arrived=self._arrived,
+            columns=self._columns,
+        )  # fmt: skip
 
     def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
         """Add rows: a new version if the content is new; itself. The dataset is made if it is not there.

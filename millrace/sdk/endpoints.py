@@ -7,6 +7,7 @@ live.label(answer, [1])
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -77,7 +78,7 @@ class EndpointHandle(Named):
             if times[place] is None:
                 times[place] = self.prediction(id)["prediction"]["event"]
         arrivals = _each(time.time_ns() // 1_000 if arrived is None else arrived, len(ids))
-        outcomes = [None if value is None else float(value) for value in _each(values, len(ids))]
+        outcomes = [_outcome(value) for value in _each(values, len(ids))]
         added = self._call(
             "label.add", ids=ids, event=[micros(one) for one in times], arrived=[micros(one) for one in arrivals],
             values=outcomes, states=[str(one or "") for one in _each(states, len(ids))],
@@ -303,6 +304,17 @@ def _each(given: Any, count: int) -> list[Any]:
     if len(values) != count:
         raise MillraceError("label.invalid", f"{len(values)} values came for {count} predictions", "one value for each")
     return list(values)
+
+
+def _outcome(value: Any) -> float | None:
+    """A label's value. Errors: `label.invalid` for what is no finite number."""
+    try:
+        number = None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise MillraceError("label.invalid", f"the label {value!r} is no number", "send finite values") from None
+    if number is not None and math.isinf(number):  # which JSON would make a null
+        raise MillraceError("label.invalid", "a label is infinite", "send finite values")
+    return number
 
 
 def _check_span(pipeline: Pipeline[Any, Any]) -> None:

@@ -95,11 +95,18 @@ class ModelHandle(Named):
         a version holds already, by content, stays that version: a run that took its model from the cache makes no new
         one.
 
-        Errors: those of `model.register`; `model.sample`, `model.unsafe` for an estimator.
+        Errors: those of `model.register`; `model.sample`, `model.unfitted`, `model.unsafe` for an estimator;
+        `request.invalid` for anything else.
         """
-        self.make()
+        if not (run is None or isinstance(run, str) or hasattr(run, "predict") or hasattr(run, "id")):
+            raise MillraceError(
+                "request.invalid",
+                f"a {type(run).__name__} is no run and no estimator",
+                "give a run, its id, or a model",
+            )
         if hasattr(run, "predict"):
             run, tree = None, _packed(self._client, run, sample)
+        self.make()
         if run is None:
             return ModelVersion(self, self._call("model.register", tree=tree))
         id = run if isinstance(run, str) else str(run.id)
@@ -191,7 +198,7 @@ def models(client: Client | None = None) -> list[ModelHandle]:
 
 
 def _packed(client: Client, estimator: Any, sample: Any) -> str:
-    """The digest of an estimator's tree, stored. Errors: `model.sample`, `model.unsafe`."""
+    """The digest of an estimator's tree, stored. Errors: `model.sample`, `model.unfitted`, `model.unsafe`."""
     import numpy as np
 
     from millrace.pipelines import archive, models, signature

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
+from millrace.pipelines.definition import numbers
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 from millrace.sdk.show import Named, Shown, cell, count, day
@@ -59,17 +60,17 @@ class RunLog(Shown):
     def log(self, step: int | None = None, /, **metrics: Any) -> None:
         """Log metrics, ``run.log(loss=0.3)``, or of a step, ``run.log(7, loss=0.3)``; steps count by themselves else.
 
-        It returns at once. None and NaN are kept as "not a number". Errors: `run.over`.
+        It returns at once. None, NaN and infinity are kept as "not a number". Errors: `run.over`, `request.invalid` for
+        what is no number.
         """
         self._record(metrics, step)
 
     def _record(self, values: Mapping[str, Any], step: int | None) -> None:
         self._check()
         at = _now()
-        for key, value in values.items():
+        for key, number in numbers(values).items():
             place = self._steps.get(key, 0) if step is None else step
             self._steps[key] = place + 1
-            number = None if value is None else float(value)
             self._sender.put((key, None if number != number else number, place, at))
 
     def params(self, **params: Any) -> RunLog:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import millrace as mr
@@ -41,6 +43,34 @@ def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
     assert caught.value.code == "dataset.schema"
     with pytest.raises(mr.MillraceError, match="no file fits"):
         mr.dataset("rides").add("/nowhere/*.csv")
+
+
+def test_a_first_add_that_is_refused_leaves_the_name_free(client: Client) -> None:
+    for wrong in ({"key": "nokey", "event": "at"}, {"key": "id", "event": "at", "columns": {"id": "text"}}):
+        with pytest.raises(mr.MillraceError) as caught:
+            mr.dataset("rides", **wrong).add(RIDES)
+        assert caught.value.code == "dataset.schema"
+    assert len(mr.dataset("rides", key="id", event="at").add(RIDES).versions) == 1
+    with pytest.raises(mr.MillraceError, match=r"not \(\('nokey'"):
+        mr.dataset("rides", key="nokey", event="at").push(RIDES)
+
+
+def test_infinity_is_refused_before_json_makes_it_a_null(client: Client) -> None:
+    rides = mr.dataset("rides", key="id", event="at")
+    inf = float("inf")
+    for rows in ({**RIDES, "riders": [4.0, -inf, None]}, [{"id": 1, "at": 1, "riders": np.float32(inf)}]):
+        with pytest.raises(mr.MillraceError, match="'riders' is infinite in row") as caught:
+            rides.push(rows)
+        assert caught.value.code == "dataset.infinite"
+    assert rides.push({**RIDES, "riders": [4.0, float("nan"), None]}) == 3
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", metric="auc")
+    with pytest.raises(mr.MillraceError, match="'hour' is infinite in row 0"):
+        live.predict({"hour": inf, "dest": "LAX", "at": 1})
+    answer = live.predict({"hour": 3, "dest": "LAX", "at": 1})
+    for value in (inf, "late"):
+        with pytest.raises(mr.MillraceError) as caught:
+            live.label(answer, value)
+        assert caught.value.code == "label.invalid"
 
 
 def test_a_feature_view_is_defined_and_read(client: Client) -> None:
@@ -89,6 +119,21 @@ def test_a_fitted_estimator_is_registered(client: Client) -> None:
         mr.model("late").register(tree)
     with pytest.raises(mr.MillraceError, match="'wind' is text"):
         mr.model("late").register(tree, sample={"hour": [1], "wind": ["strong"]})
+
+
+def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
+    rows = {"hour": [0.0, 1.0], "wind": [1.0, 0.0]}
+    line = LogisticRegression().fit([[0, 1], [1, 0]], [0, 1])
+    for what, sample, code in (
+        (LogisticRegression(), rows, "model.unfitted"),
+        (line, {"hour": [None], "wind": [1.0]}, "model.sample"),
+        (LogisticRegression, rows, "model.sample"),
+        (lambda: line, rows, "request.invalid"),
+    ):
+        with pytest.raises(mr.MillraceError) as caught:
+            mr.model("late").register(what, sample=sample)
+        assert caught.value.code == code and caught.value.hint
+    assert mr.models() == []
 
 
 def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> None:

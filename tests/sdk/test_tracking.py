@@ -41,6 +41,17 @@ def test_a_run_is_logged_and_found(client: Client, tmp_path: Path) -> None:
     assert caught.value.code == "run.over"
 
 
+def test_what_is_no_number_is_told_and_nothing_of_the_call_is_logged(embedded: Client) -> None:
+    with mr.run("demand") as run:
+        for loss in ("x", [1.0], 10**400):
+            for log in (mr.log, run.log):
+                with pytest.raises(mr.MillraceError, match="'loss'") as caught:
+                    log(rmse=1.0, loss=loss)
+                assert caught.value.code == "request.invalid" and caught.value.hint
+        mr.log(rmse=2.0)
+    assert run.record.metrics == {"rmse": 2.0}
+
+
 def test_runs_are_searched_and_the_best_is_found(embedded: Client) -> None:
     demand = mr.experiment("demand")
     for depth in (2, 4, 8):
