@@ -187,26 +187,34 @@ def detection(paths: int, rng: np.random.Generator) -> None:
     """
     w, p0 = 0.1, 0.005
     bars = {0.01: (2900, 0), 0.02: (400, 1150), 0.05: (88, 260), 0.5: (8, 17)}
-    for r0, alpha in ((1.0, 0.05), (R0, ALPHA)):
-        print(f"\nmedian canary requests to the alarm, r0 = {r0:g}, α = {alpha:.1%}, {paths} paths")
-        heads = ("from the start", "bar", "knows", "least mean", "after 3,600 healthy", "bar")
-        print(f"{'canary':>10}" + "".join(f"{head:>{max(12, len(head) + 2)}}" for head in heads))
-        healthy = Guards(paths, r0, alpha)
-        for _ in range(360):
-            hit = rng.binomial(10, w, paths)
-            healthy.see(w, hit, 10 - hit)
-        for p1, limits in bars.items():
+    rules = ((1.0, 0.05), (R0, ALPHA), (R0, ALPHA / 2))
+    heads = [f"r0 = {r0:g}, α = {alpha:.2%}" for r0, alpha in rules]
+    print(f"\nmedian canary requests to the alarm, {paths} paths; the bars are those of r0 = 1 at 5 %; a rollout runs")
+    print(
+        "r0 = 1.5 at 2.5 %, its guard within the request at 1.25 %; knows: who is told the canary's rate; least: Wald's"
+    )
+    print(f"{'canary':>8}{'bar':>8}" + "".join(f"{f'{head}: ours':>26}{'knows':>8}{'least':>8}" for head in heads))
+    healthy = [Guards(paths, r0, alpha) for r0, alpha in rules]
+    for _ in range(360):
+        hit = rng.binomial(10, w, paths)
+        for guards in healthy:
+            guards.see(w, hit, 10 - hit)
+    for p1, limits in bars.items():
+        cells = ""
+        for r0, alpha in rules:
             ours = requests_to_alarm(Guards(paths, r0, alpha), w, p1, p0, rng)
             knows = requests_to_alarm(Knows(paths, r0, alpha, p1 / p0), w, p1, p0, rng)
-            late = 0.0
-            if limits[1]:
-                guards = Guards(paths, r0, alpha)
-                guards.log_s, guards.seen = healthy.log_s.copy(), healthy.seen.copy()
-                late = requests_to_alarm(guards, w, p1, p0, rng)
-            cells = (ours, limits[0], knows, least_mean(w, p1, p0, r0, alpha), late, limits[1])
-            told = (f"{cell:,.0f}" if cell else "" for cell in cells)
-            widths = (max(12, len(head) + 2) for head in heads)
-            print(f"{p1:>10.1%}" + "".join(f"{cell:>{width}}" for cell, width in zip(told, widths, strict=True)))
+            cells += f"{ours:>26,.0f}{knows:>8,.0f}{least_mean(w, p1, p0, r0, alpha):>8,.0f}"
+        print(f"{p1:>8.1%}{limits[0]:>8,}{cells}")
+    print("the same after 3,600 healthy errors")
+    for p1, limits in bars.items():
+        cells = ""
+        for (r0, alpha), before in zip(rules, healthy, strict=True):
+            guards = Guards(paths, r0, alpha)
+            guards.log_s, guards.seen = before.log_s.copy(), before.seen.copy()
+            cells += f"{requests_to_alarm(guards, w, p1, p0, rng):>26,.0f}{'':16}"
+        if limits[1]:
+            print(f"{p1:>8.1%}{limits[1]:>8,}{cells.rstrip()}")
 
 
 class Knows(Guards):

@@ -10,17 +10,13 @@ Per row p = P(label = 1 | what is known), metrics in closed form from p (`expect
 Claim: without concept drift the band covers the metric that labels will show with probability 1 − α. Unit of evidence:
 the window. The band is Student's quantile times the root of three parts, shown apart: `luck` of the labels themselves
 (Σ p(1−p)·gradient²), `history` (out-of-fold squared error of whole windows beyond that luck: what calibration missed
-before), `doubt` (how far the two sources of the blend lie apart). Labels that come late always update `history`, and
-recalibrate (ridge-logistic) only when their windows' error over luck exceeds the reference's.
+before), `doubt` (how far the two sources of the blend lie apart). Labels that come late update `history` and move all
+chances by one shift of the logit, as far as the moves of labelled windows have foretold those of later ones: where
+nothing moves, or where moves do not last, it stays near 0.
 What breaks it: **it is blind to concept drift**: when the relation of label to features changed, no formula over
-features can know. It says so in every answer. And a learner that jumps where rows are few: on car loan the blend's mean
-error is .0025 with a logistic regression on splines, .0037 with boosted trees, .0027 without a learner. On flights
-(real concept drift) the blend's errors of AUC, accuracy and F1 are .0359, .0307 and .0654, above the .0355, .026 and
-.0575 that were hoped for: what is missing there is the relation itself, which only late labels show. On California
-housing, never in sight, the blend on splines is below calibration alone in all three (.0384, .1054, .0525 against
-.0401, .1142, .0528), the one on trees not in the AUC (.0445), and recalibration by late labels hurt (`estimator_learn`
-with splines: accuracy .150): windows of 600 rows are too few for it (`bench/estimation.py`).
-Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking; Platt 1999 for the logistic recalibration.
+features can know. It says so in every answer. And a learner that jumps where rows are few: see the table in
+`docs/statistics.md`, made by `bench/estimation.py`.
+Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking.
 """
 
 from __future__ import annotations
@@ -80,8 +76,9 @@ class Record(NamedTuple):
 class Estimator(NamedTuple):
     """A fitted estimator: a value that holds its learner's scoring function.
 
-    `join`: (3,) a, b, c; `fix`: (2,) intercept and slope of the recalibration by late labels, (0, 1) at first;
-    `reference` and `late`: the labelled windows' records, out of fold and since; `held`: what `fix` is fitted on.
+    `join`: (3,) a, b, c; `shift`: what late labels add to every logit, 0 at first; `reference` and `late`: the labelled
+    windows' records, out of fold and since; `moves`: of each late window, Σ(label − chance) and Σ chance·(1 − chance)
+    without the shift.
     """
 
     names: tuple[str, ...]
@@ -90,10 +87,10 @@ class Estimator(NamedTuple):
     calibration: Isotonic
     scorer: Scorer | None
     join: Floats
-    fix: Floats
+    shift: float
     reference: tuple[Record, ...]
     late: tuple[Record, ...]
-    held: tuple[tuple[Floats, Floats], ...]
+    moves: tuple[tuple[float, float], ...]
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -162,7 +159,7 @@ def estimator_fit(
         join = _joined(y, calibrated, learned)
         scorer = learner(_rows(x, s), y)
     fitted = isotonic_fit(s, y)
-    whole = Estimator(known, threshold, chosen, fitted, scorer, join, np.array([0.0, 1.0]), (), (), ())
+    whole = Estimator(known, threshold, chosen, fitted, scorer, join, 0.0, (), (), ())
     records = []
     for rows in np.array_split(np.arange(n), max(n // rows_a_window, 1)):
         stack = _stack(join, calibrated[rows], learned[rows]) if scorer else calibrated[rows]
@@ -181,8 +178,8 @@ def chances(estimator: Estimator, window: Window) -> tuple[Floats, Floats, Float
         x = _table(window.features, len(s))
         learned = _checked(estimator.scorer, _rows(x, s)) if len(s) else s
         stack = _stack(estimator.join, calibrated, learned)
-    fixed = [expit(estimator.fix[0] + estimator.fix[1] * logit(_inside(p))) for p in (calibrated, stack)]
-    return _mix(estimator.source, fixed[0], fixed[1]), fixed[0], fixed[1]
+    moved = [expit(estimator.shift + logit(_inside(p))) for p in (calibrated, stack)]
+    return _mix(estimator.source, moved[0], moved[1]), moved[0], moved[1]
 
 
 def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[str, Estimate]:
@@ -223,31 +220,26 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
 
 
 def estimator_learn(
-    estimator: Estimator, window: Window, labels: ArrayLike, *, recent: int = 2, least: float = 4.0
+    estimator: Estimator, window: Window, labels: ArrayLike, *, recent: int = 2, delay: int = 1
 ) -> Estimator:
-    """The estimator after a window's labels came: its record always, a recalibration only when it is needed.
+    """The estimator after a window's labels came: its record, and the shift of all logits that late labels show.
 
-    Needed: the mean of error²/luck over metrics and the `recent` newest labelled windows exceeds `least` times the
-    reference's (where only luck is at work, 2 times is exceeded in every fourth window, 4 times in one of thirty).
-    The recalibration is fitted on those windows. Errors: stats.data, stats.shape.
+    The shift is the mean move of the `recent` newest labelled windows times how far such means foretold the move of the
+    window `delay` windows on (1: the labels of the window before are known): regression through 0, towards 0 by two
+    means' luck, cut to [0, 1]. A slope is not fitted: it moved the AUC more than it mended.
+    Errors: stats.data, stats.shape.
     """
     y = check_binary(labels)
+    recent, delay = (check_whole(n, "number of windows", least=1, most=MOST_LATE) for n in (recent, delay))
     p, _, _ = chances(estimator, window)
     s = check_losses(window.scores, "scores")
     same_length("labels and scores", y, s)
     if not len(y):
         return estimator
     late = (*estimator.late, _record(estimator, p, s, y))[-MOST_LATE:]
-    raw = chances(estimator._replace(fix=np.array([0.0, 1.0])), window)[0]
-    held = (*estimator.held, (_inside(raw), y))[-max(recent, 1) :]
-    usual = max(_strain(estimator.reference), 1.0)
-    fix = estimator.fix
-    if _strain(late[-max(recent, 1) :]) > least * usual:
-        x, seen = logit(np.concatenate([h[0] for h in held])), np.concatenate([h[1] for h in held])
-        design = np.column_stack([np.ones(len(x)), x])
-        fitted = logistic(design, seen, start=np.array([0.0, 1.0]), ridge=np.full(2, RIDGE_ROWS))
-        fix = estimator.fix if fitted is None else fitted
-    return estimator._replace(late=late, held=held, fix=fix)
+    raw = _inside(chances(estimator._replace(shift=0.0), window)[0])
+    moves = (*estimator.moves, (float((y - raw).sum()), float((raw * (1 - raw)).sum())))[-MOST_LATE:]
+    return estimator._replace(late=late, moves=moves, shift=_shift(np.array(moves), recent, delay))
 
 
 def check_features(features: ArrayLike) -> Floats:
@@ -280,11 +272,16 @@ def _excess(records: Sequence[Record]) -> Floats:
     return np.asarray(np.mean([r.squares - r.lucks for r in records], axis=0))
 
 
-def _strain(records: Sequence[Record]) -> float:
-    """The mean over windows and metrics of error²/luck: about 1 where only luck is at work."""
-    ratios = [r.squares[r.lucks > 0] / r.lucks[r.lucks > 0] for r in records]
-    every = np.concatenate(ratios) if ratios else np.zeros(0)
-    return float(every.mean()) if len(every) else 0.0
+def _shift(moves: Floats, recent: int, delay: int) -> float:
+    """What is added to the logits, from the (k, 2) moves of late windows, by one Newton step each from no move."""
+    move = np.clip(moves[:, 0] / moves[:, 1], -3.0, 3.0)
+    ends = np.arange(1, len(move) - delay + 1)  # of the windows known when the one `delay` further was estimated
+    if not len(ends):
+        return 0.0
+    told = np.array([move[max(end - recent, 0) : end].mean() for end in ends])
+    luck = 2 * float((1 / moves[:, 1]).mean()) / recent
+    kept = float(told @ move[delay:]) / (float(told @ told) + luck)
+    return min(max(kept, 0.0), 1.0) * float(move[-recent:].mean())
 
 
 def _record(estimator: Estimator, p: Floats, s: Floats, y: Floats) -> Record:

@@ -134,6 +134,8 @@ def plain(values: ArrayLike, what: str, *, code: str = "stats.data") -> NDArray[
 
 def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats:
     """`values` as float64, all finite; text, times and complex numbers are none. Errors: `code`, stats.shape."""
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return _all_finite(values, what, code)
     raw = plain(values, what, code=code)
     if raw.dtype.kind not in "biufO":
         raise MillraceError(code, f"{what} of dtype {raw.dtype}", f"give {what} as real numbers; times in microseconds")
@@ -142,6 +144,10 @@ def numbers(values: ArrayLike, what: str, *, code: str = "stats.data") -> Floats
             array = np.asarray(raw, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise MillraceError(code, f"{what}: {error}", f"give {what} as numbers") from None
+    return _all_finite(array, what, code)
+
+
+def _all_finite(array: Floats, what: str, code: str) -> Floats:
     if not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         hint = f"leave out or fill rows without {what} before they count as evidence"
@@ -185,13 +191,16 @@ def check_losses(values: ArrayLike, what: str = "losses") -> Floats:
 def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
     """An array of counts ≥ 0, any shape, as int64; their sum is at most 2^60. Errors: stats.data."""
     array = check_ids(values, what)
-    if float(array.sum(dtype=np.float64)) > _LARGEST_SUM:
+    if array.size and array.sum(dtype=np.float64) > _LARGEST_SUM:
         raise MillraceError("stats.data", f"the {what} add up to more than 2^60", "look for a fill value")
     return array
 
 
 def check_ids(values: ArrayLike, what: str) -> Ints:
     """An array of whole numbers from 0 to 2^62, any shape, as int64. Errors: stats.data."""
+    known = type(values) is np.ndarray and values.dtype == np.int64 and values.size > 0
+    if known and values.min() >= 0 and values.max() <= _LARGEST_WHOLE:  # type: ignore[union-attr]
+        return values  # type: ignore[return-value]
     array = numbers(values, what)
     whole = bool((array == np.floor(array)).all())
     if array.size and not (whole and float(array.min()) >= 0 and float(array.max()) <= _LARGEST_WHOLE):
