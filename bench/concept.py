@@ -145,18 +145,24 @@ def unseen(folder: Path, detectors: dict[str, Find], seed: int) -> None:
             for kind in (*others.KINDS, *others.CALM)]  # fmt: skip
     rows.append(("SEA, one of 40,000", *others.sea(folder)))
     false, seen = dict.fromkeys(detectors, 0), 0
+    calm, still = dict.fromkeys(detectors, 0), 0
     for name, every, turns in rows:
-        cells, seen = [], seen + sum(len(y) for _, y in every)
+        size = sum(len(y) for _, y in every)
+        cells, seen, still = [], seen + size, still + (0 if turns else size)
         for label, find in detectors.items():
             results = [run(x, y, find, turns) for x, y in every]
             delays = np.array([d for r in results for d in r[0]])
             wrong = sum(r[1] for r in results)
             false[label] += wrong
+            calm[label] += 0 if turns else wrong
             found = delays[delays < 1000]
             told = f"{found.mean():.1f}" if len(found) else "–"
             cells.append(f"{told} / {(delays == 1000).sum()} / {wrong}")
         print(f"{name:26}" + "".join(f"{cell:>24}" for cell in cells), flush=True)
     print(f"{f'false in {seen:,} rows':26}" + "".join(f"{n:>24}" for n in false.values()))
+    print(f"{'of them in calm streams':26}" + "".join(f"{n:>24}" for n in calm.values()))
+    rates = (f"{f'1 in {still // n:,}' if n else f'0 in {still:,}':>24}" for n in calm.values())
+    print(f"{'a row of calm streams':26}" + "".join(rates) + "   `concept` promises 1 in 20,000 (50,000)")
 
 
 def main() -> None:
