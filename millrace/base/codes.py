@@ -79,7 +79,6 @@ CODES: dict[str, Code] = {
     "store.unreadable": Code(500, 1, "a stored blob cannot be read"),
     "store.unwritable": Code(500, 1, "the store's folder cannot be written"),
     "tree.invalid": _bad("a tree with an impossible path, or bytes that are not a tree"),
-    "tree.link": _bad("a folder to be stored holds a link or a special file"),
     "tree.occupied": _conflict("a tree is to be written where something else is"),
     # data
     "dataset.duplicate": _bad("two rows of one key arrived at the same moment"),

@@ -77,10 +77,11 @@ def from_bytes(packed: bytes) -> Running:
 
 
 def guards(running: Running, policy: Policy) -> dict[str, Verdict]:
-    """The verdicts of the running state: errors, assignment, and the bet on the margin."""
+    """The verdicts of the running state: assignment first, for nothing else counts without it; errors; and the bet on
+    the margin."""
     return {
-        "errors": guard_verdict(running.guard, split_alpha(policy.alpha)["errors"], unit="unit"),
         "assignment": assignment_verdict(running.assignment, unit="unit"),
+        "errors": guard_verdict(running.guard, split_alpha(policy.alpha)["errors"], unit="unit"),
         "not_worse": bet_verdict(running.bet, policy.alpha, what="Brier score"),
     }
 

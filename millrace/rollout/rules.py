@@ -162,15 +162,16 @@ def shadow(rollout: Rollout, evidence: Sequence[Evidence], now: Micros) -> Decis
 def canary(rollout: Rollout, evidence: Sequence[Evidence], guards: Mapping[str, Verdict], now: Micros) -> Decision:
     """A canary: go back, take the next step, serve everybody, or wait.
 
-    `guards` holds "errors", "assignment" and "not_worse" (the bet on the margin). An alarm goes back at once. A step
-    takes its least exposure; the last one also the bet, and `canary_days` without it go back.
+    `guards` are the running verdicts by name, "not_worse" (the bet on the margin) among them. Any alarm goes back at
+    once, the first one named. A step takes its least exposure; the last one also the bet, and `canary_days` without it
+    go back.
     """
     policy = rollout.policy
     loss = arms_apart(evidence, policy.canary_margin, split_alpha(policy.alpha)["label loss"])
     found = {**guards, "loss": loss}
-    for name in ("assignment", "errors", "loss"):
-        if name in found and found[name].decision == ALARM:
-            return Decision("rollback", f"{name}: {found[name].because}", found)
+    for name, verdict in found.items():
+        if verdict.decision == ALARM:
+            return Decision("rollback", f"{name}: {verdict.because}", found)
     own = [e for e in evidence if e.step == rollout.step and e.since >= rollout.phase_since and e.canary.rows]
     rows = sum(e.canary.rows for e in own)
     exposed = len(own) >= policy.step_days and rows >= policy.step_rows

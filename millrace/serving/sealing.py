@@ -74,6 +74,8 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
             raise MillraceError("log.advanced", f"another call sealed the log of {name!r} meanwhile", "call again")
         tables.set_horizon(cx.tx, cx.workspace, name, horizon)
         tables.set_positions(cx.tx, cx.workspace, name, after)
+        for gone in positions.keys() - after.keys():
+            tables.drop_position(cx.tx, cx.workspace, name, gone)
         for closed in sealed:
             tables.add_segment(cx.tx, cx.workspace, name, closed.segment)
             _tell(cx, name, closed)

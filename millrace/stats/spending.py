@@ -28,7 +28,9 @@ def challenger_alpha(alpha: float, k: int) -> float:
 def split_alpha(alpha: float, shares: Mapping[str, float] = ROLLBACK) -> dict[str, float]:
     """α split over named reasons in proportion to `shares` (any positive numbers). Errors: stats.alpha, stats.weight.
 
-    The default is a rollout's: errors ½, latency ¼, label loss ¼. Promotion needs no split: every guard must agree.
+    The default is a rollout's: errors ½, latency ¼, label loss ¼. What a rollout does not look at stays unspent: rows
+    of one request may go to both arms, so rollouts of rows do not judge latency. Promotion needs no split: every guard
+    must agree.
     """
     alpha = check_alpha(alpha)
     total = sum(shares.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,17 +70,6 @@ def make(blobs: Blobs, files: Mapping[str, Content | Entry]) -> Digest:
     digests = blobs.put_many(fresh.values())
     entries += [Entry(path, digest, blobs.size(digest)) for path, digest in zip(fresh, digests, strict=True)]
     return write(blobs, entries)
-
-
-def from_folder(blobs: Blobs, folder: Path, skip: Callable[[str], bool] = lambda path: False) -> Digest:
-    """Store every file of a folder; the tree's digest. `skip` is asked with each path; a folder's ends in '/'.
-
-    Errors: tree.link for a link or a special file (copy what it points at instead), tree.invalid, file.unreadable.
-    """
-    paths = list(_walk(folder, "", skip))
-    for path in paths:
-        _check_path(path)
-    return make(blobs, {path: folder / path for path in paths})
 
 
 def write(blobs: Blobs, entries: Iterable[Entry]) -> Digest:
@@ -188,21 +177,3 @@ def _check_path(path: str) -> str:
             f"use a relative path of printable characters without '..' or '\\', at most {_PATH_BYTES} bytes",
         )
     return path
-
-
-def _walk(folder: Path, before: str, skip: Callable[[str], bool]) -> Iterator[str]:
-    try:
-        found = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as fault:
-        raise MillraceError("file.unreadable", f"{folder} cannot be read: {fault}", "check the path") from fault
-    for entry in found:
-        path = before + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if not skip(path + "/"):
-                yield from _walk(folder / entry.name, path + "/", skip)
-        elif not skip(path):
-            if not entry.is_file(follow_symlinks=False):
-                raise MillraceError(
-                    "tree.link", f"{path!r} is a link or a special file", "copy what it points at, or skip it"
-                )
-            yield path

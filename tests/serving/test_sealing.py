@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from millrace.assemble import Platform, open_platform
 from millrace.base.clock import HOUR
-from millrace.serving import log
+from millrace.serving import log, tables
 from millrace.serving.entry import Entry
 from millrace.serving.log import Log
 from millrace.serving.records import Endpoint, Logged
@@ -88,6 +88,23 @@ def test_sealed_rows_can_be_searched(platform: Platform, delays: Endpoint) -> No
     advance(platform, 2)
     told = platform.call("prediction.search", {"endpoint": "delays", "since": 0, "until": HOUR})
     assert [prediction.id for prediction in told] == ["a:0"]
+
+
+def test_where_a_removed_tape_stood_is_forgotten(platform: Platform, delays: Endpoint) -> None:
+    def held() -> set[str]:
+        with platform.ground.catalog.read() as tx:
+            return set(tables.positions(tx, "main", "delays"))
+
+    def lying() -> set[str]:
+        return {path.name for path in log.logs(platform.ground).of("main", delays).tapes()}
+
+    for hour in range(3):
+        write(platform, delays, f"r{hour}", [hour + 0.5])
+        log.logs(platform.ground).of("main", delays).rotate()
+        advance(platform, hour + 1)
+    advance(platform, 4)
+    advance(platform, 5)
+    assert held() == lying() and ids(platform) == ["r0:0", "r1:0", "r2:0"]
 
 
 def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoint) -> None:

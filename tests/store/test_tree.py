@@ -65,27 +65,14 @@ def test_bytes_that_are_no_tree_are_refused(data: bytes, tmp_path: Path) -> None
 
 
 def test_a_folder_goes_in_and_comes_out(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    for path, data in {"a.txt": b"a", "sub/b.bin": bytes(3_000_000), "sub/deep/c": b"", "skip/d": b"d"}.items():
-        (source / path).parent.mkdir(parents=True, exist_ok=True)
-        (source / path).write_bytes(data)
+    files = {"a.txt": b"a", "sub/b.bin": bytes(3_000_000), "sub/deep/c": b""}
     blobs = LocalBlobs(tmp_path / "store")
-    digest = tree.from_folder(blobs, source, skip=lambda path: path == "skip/")
+    digest = tree.make(blobs, files)
     assert [entry.path for entry in tree.read(blobs, digest)] == ["a.txt", "sub/b.bin", "sub/deep/c"]
     tree.materialise(blobs, digest, tmp_path / "out" / "here")
-    assert tree.from_folder(blobs, tmp_path / "out" / "here") == digest
+    assert {path: (tmp_path / "out" / "here" / path).read_bytes() for path in files} == files
     assert code_of(lambda: tree.materialise(blobs, digest, tmp_path / "out" / "here")) == "tree.occupied"
     assert [place.name for place in (tmp_path / "out").iterdir()] == ["here"]
-
-
-def test_a_link_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "link").symlink_to("/etc/passwd")
-    assert code_of(lambda: tree.from_folder(LocalBlobs(tmp_path / "store"), tmp_path / "source")) == "tree.link"
-
-
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    assert code_of(lambda: tree.from_folder(LocalBlobs(tmp_path / "store"), tmp_path / "no")) == "file.unreadable"
 
 
 def test_entries_stand_for_stored_bytes(tmp_path: Path) -> None:
