@@ -61,17 +61,24 @@ def operations() -> str:
     parts = [
         f"# Operations\n\n{_NOTE}\n"
         "Every verb is one line in the waist. `noun.verb` is `POST /api/v1/noun.verb`, `millrace noun verb` and a\n"
-        "method of the client; all check the same permission and answer the same errors.\n"
+        "method of the client; all check the same permission and answer the same errors. A time is a whole number of\n"
+        "microseconds since 1970, UTC; the command line takes ISO 8601 too.\n"
     ]
     for op in sorted(OPS):
         fields = [
-            (f"`{f.name}`", f.kind + (f": {', '.join(map(str, f.choices))}" if f.choices else ""), _default(f))
+            (f"`{f.name}`", _kind(f) + (f": {', '.join(map(str, f.choices))}" if f.choices else ""), _default(f))
             for f in verbs[op.name].fields
         ]
         parts.append(f"\n## `{op.name}`\n\n{op.doc}\n\nPermission `{op.permission}`, {op.kind}.\n")
         if fields:
             parts.append("\n" + table(("field", "type", "default"), fields))
     return "".join(parts)
+
+
+def _kind(field: optable.Field) -> str:
+    if not field.time:
+        return field.kind
+    return "time" if field.kind == "integer" else "array of times"
 
 
 def commands() -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from msgspec import Meta
 
 from millrace.base.errors import MillraceError
 
-Micros = int
+Micros = Annotated[int, Meta(extra_json_schema={"format": "micros"})]
+"""The type says of a field that it is a time; whoever shows one to a person may write it as a date."""
 
 SECOND: Micros = 1_000_000
 MINUTE: Micros = 60 * SECOND

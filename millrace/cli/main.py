@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
 
 from millrace import __version__
+from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
 from millrace.cli import files, optable, show
 from millrace.cli.optable import Field, Verb
@@ -95,8 +97,33 @@ def command(verb: Verb) -> click.Command:
         request = {f.name: _value(f, given[f.name]) for f in verb.fields if given.get(f.name) is not None}
         answer = files.shown(verb.name, request, settings) if dry else _call(settings, verb.name, request)
         click.echo(show.as_json(answer) if in_json else show.as_text(answer))
+        if not dry and verb.name in _BAD and _BAD[verb.name](answer):
+            sys.exit(1)
 
     return click.Command(verb.name.partition(".")[2], callback=run, params=parameters, help=verb.doc)
+
+
+_BAD: dict[str, Callable[[Any], Any]] = {"store.verify": lambda found: found["corrupt"] or found["lost"]}
+"""The verbs that answer also when what they looked for is not well: then the command's exit code is 1."""
+
+
+class Time(click.ParamType[Any]):
+    """A time: micros since 1970, or ISO 8601 (UTC where it names no zone)."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return time_of(value)
+        except MillraceError as fault:
+            self.fail(f"{fault.message}; {fault.hint}, or in micros", param, ctx)
+
+
+def time_of(value: Any) -> Any:
+    """Micros of a text; anything else is left to the verb. Errors: `request.invalid`."""
+    if not isinstance(value, str):
+        return value
+    return int(value) if value.removeprefix("-").isdigit() else from_iso(value)
 
 
 def _call(settings: dict[str, Any], op: str, request: dict[str, Any]) -> Any:
@@ -112,6 +139,8 @@ def _call(settings: dict[str, Any], op: str, request: dict[str, Any]) -> Any:
 def _click_type(field: Field) -> Any:
     if field.choices and field.kind == "string":
         return click.Choice(field.choices)
+    if field.time and field.kind == "integer":
+        return Time()
     return {"integer": click.INT, "number": click.FLOAT, "boolean": click.BOOL}.get(field.kind, click.STRING)
 
 
@@ -121,16 +150,19 @@ def _value(field: Field, given: Any) -> Any:
     import json
 
     try:
-        return json.loads(given)
+        found = json.loads(given)
     except json.JSONDecodeError:
-        if field.kind == "array":
-            return [part for part in given.split(",") if part]
-        raise click.UsageError(f"{field.name} takes JSON, such as '{{\"a\": 1}}'") from None
+        if field.kind != "array":
+            raise click.UsageError(f"{field.name} takes JSON, such as '{{\"a\": 1}}'") from None
+        found = [part for part in given.split(",") if part]
+    if field.kind == "array" and not isinstance(found, list):
+        found = [found]
+    return [time_of(part) for part in found] if field.time else found
 
 
 def _default(field: Field) -> str:
     kind = "JSON" if field.kind == "object" else "A,B,… or JSON" if field.kind == "array" else ""
-    told = "" if field.default in (None, "", [], {}) else f"default {field.default}"
+    told = "" if field.default in (None, "", [], {}) or field.time else f"default {field.default}"
     return "; ".join(part for part in (kind, told) if part)
 
 
@@ -300,8 +332,14 @@ def main() -> None:
 
 
 def _told(fault: MillraceError) -> NoReturn:
-    click.echo(str(fault), err=True)
+    parts = {"code": fault.code, "message": fault.message, "hint": fault.hint}
+    click.echo(show.as_json(parts) if _in_json(sys.argv[1:]) else str(fault), err=True)
     sys.exit(fault.exit_code)
+
+
+def _in_json(arguments: list[str]) -> bool:
+    """Whether JSON was asked for: whatever went wrong may have come before the option was read."""
+    return "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
 
 
 if __name__ == "__main__":

@@ -5,21 +5,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+_TIME = "micros"
 _FILE = Path(__file__).parent / "ops.json"
 
 
 class Field(NamedTuple):
-    """One field of a request. `kind` is the JSON type: string, integer, number, boolean, array, object."""
+    """One field of a request. `kind` is the JSON type: string, integer, number, boolean, array, object.
+
+    `time` says that it holds micros, or a list of them.
+    """
 
     name: str
     kind: str
     required: bool
     default: Any
     choices: tuple[str, ...]
+    time: bool = False
 
 
 class Verb(NamedTuple):
@@ -35,9 +41,21 @@ def verbs() -> dict[str, Verb]:
     """Every verb by its name."""
     table = json.loads(_FILE.read_text("utf-8"))
     return {
-        name: Verb(name, row["kind"], row["doc"], tuple(Field._make([*f[:4], tuple(f[4])]) for f in row["fields"]))
+        name: Verb(
+            name,
+            row["kind"],
+            row["doc"],
+            tuple(Field(f[0], f[1], f[2], f[3], tuple(f[4]), len(f) > 5) for f in row["fields"]),
+        )
         for name, row in table.items()
     }
+
+
+@functools.cache
+def times() -> frozenset[str]:
+    """The names of fields that hold micros in some answer; none holds any other whole number in another."""
+    table = json.loads(_FILE.read_text("utf-8"))
+    return frozenset(name for row in table.values() for name in row["times"])
 
 
 def written() -> str:
@@ -56,8 +74,22 @@ def _row(op: Any) -> dict[str, Any]:
     fields = []
     for name, told in body["properties"].items():
         plain = _plain(told, components)
-        fields.append([name, plain.get("type", "object"), name in required, told.get("default"), plain.get("enum", [])])
-    return {"kind": op.kind, "doc": op.doc, "fields": fields}
+        shown = [name, plain.get("type", "object"), name in required, told.get("default"), plain.get("enum", [])]
+        fields.append([*shown, True] if _is_time(told, components) else shown)
+    return {"kind": op.kind, "doc": op.doc, "fields": fields, "times": _times(op)}
+
+
+def _times(op: Any) -> list[str]:
+    import msgspec
+
+    _, components = msgspec.json.schema_components([op.answer], ref_template="{name}")
+    bodies = (body.get("properties", {}) for body in components.values())
+    return sorted({name for body in bodies for name, told in body.items() if _is_time(told, components)})
+
+
+def _is_time(told: dict[str, Any], components: dict[str, Any]) -> bool:
+    plain = _plain(told, components)
+    return _plain(plain.get("items") or {}, components).get("format") == _TIME or plain.get("format") == _TIME
 
 
 def _plain(told: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class RunLog(Shown):
         It returns at once. None, NaN and infinity are kept as "not a number". Errors: `run.over`, `request.invalid` for
         what is no number.
         """
+        if step is not None and not hasattr(step, "__index__"):
+            raise MillraceError("request.invalid", f"{str(step)[:80]!r} is no step", "name each: run.log(loss=0.3)")
         self._record(metrics, step)
 
     def _record(self, values: Mapping[str, Any], step: int | None) -> None:

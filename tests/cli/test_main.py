@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 
+from millrace.assemble import open_platform
 from millrace.cli import main as cli_main
 from millrace.cli.optable import Field, verbs, written
 from millrace.testing.server import Server, command, fresh
@@ -183,3 +184,51 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     process.stdout.close()
     assert process.wait(30) in (0, 1)
     assert b"Traceback" not in process.stderr.read()
+
+
+def test_errors_in_json(millrace: Any) -> None:
+    for arguments in (
+        ("--json", "experiment", "make", "a/b"),
+        ("experiment", "make", "a/b", "--json"),
+        ("experimnet", "list", "--json"),
+        ("run", "search", "--ordr", "1", "--json"),
+    ):
+        done = millrace(*arguments)
+        told = json.loads(done.err)
+        assert done.out == "" and list(told) == ["code", "message", "hint"] and all(told.values()), done
+        assert done.code == (1 if told["code"] == "name.invalid" else 2)
+    assert millrace("experiment", "make", "--", "--json").err.startswith("error[name.invalid]: '--json' is not")
+
+
+def test_times_are_texts_for_a_person_and_micros_for_a_program(millrace: Any) -> None:
+    micros = 1_362_139_200_000_000
+    for text in ("2013-03-01T12:00:00Z", "2013-03-01 12:00", "2013-03-01T13:00:00+01:00", str(micros)):
+        dry = millrace("endpoint", "advance", "delays", text, "--dry-run", "--json")
+        assert json.loads(dry.out)["request"]["until"] == micros
+    at = json.loads(millrace("run", "start", "e", "--at", "2013-03-01T12:00:00Z", "--json").out)["started"]
+    assert at == micros
+    assert "2013-03-01T12:00:00Z" in millrace("run", "search").out
+    labels = ("label", "add", "e", "a,b", "2013-03-01,2013-03-02", "[1362139200000000, 5]", "--dry-run", "--json")
+    request = json.loads(millrace(*labels).out)["request"]
+    assert (request["event"], request["arrived"]) == ([1_362_096_000_000_000, 1_362_182_400_000_000], [micros, 5])
+    bad = millrace("endpoint", "advance", "delays", "noon")
+    assert bad.code == 2 and "'noon' is not a time; write it as 2013-03-01T12:00:00Z, or in micros" in bad.err
+
+
+def test_what_is_corrupt_or_lost_has_an_exit_code(millrace: Any, tmp_path: Path) -> None:
+    where = ("--dir", str(tmp_path / "other"))
+    platform = open_platform(tmp_path / "other")
+    digest = platform.ground.blobs.put(b"weights")
+    run = platform.call("run.start", {"experiment": "e"}).id
+    platform.call("run.finish", {"run": run, "outputs": {"model": digest}})
+    platform.close()
+    assert millrace("store", "verify", where=where).code == 0
+    place = tmp_path / "other" / "blobs" / digest[:2] / digest
+    place.chmod(0o644)
+    place.write_bytes(b"weighty")
+    assert millrace("store", "verify", "--dry-run", where=where).code == 0
+    done = millrace("store", "verify", where=where)
+    assert (done.code, f"corrupt  {digest}" in done.out) == (1, True)
+    place.unlink()
+    done = millrace("store", "verify", "--json", where=where)
+    assert (done.code, json.loads(done.out)["lost"]) == (1, [digest])

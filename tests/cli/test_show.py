@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millrace import waist
 from millrace.cli import show
+from millrace.cli.optable import times
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(-1e300, 1e300) | st.text(),
@@ -18,24 +21,72 @@ _json = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (None, ""),
-        ([], ""),
-        ({}, ""),
-        (7, "7"),
-        ("text", "text"),
-        (["a", 1], "a\n1"),
-        ({"a": 1, "longer": None}, "a       1\nlonger  –"),
-        ([{"a": 1, "b": "x"}, {"a": 22}], "a   b\n1   x\n22  –"),
-        ({"items": [{"a": 1}], "next": 5}, "a\n1"),
-        ([{"x": 0.123456789, "y": [1, 2]}], "x         y\n0.123457  [1, 2]"),
-        ([1, {"a": 1}], "1\n{'a': 1}"),
-    ],
-)
+MARCH = 1_362_096_000_000_000
+EXAMPLES: list[tuple[Any, str]] = [
+    (None, ""),
+    ([], ""),
+    ({}, ""),
+    (7, "7"),
+    ("text", "text"),
+    (["a", 1], "a\n1"),
+    ({"a": 1, "longer": None}, "a       1\nlonger  –"),
+    ([{"a": 1, "b": "x"}, {"a": 22}], "a   b\n1   x\n22  –"),
+    ([{"x": 0.123456789, "y": [1, 2]}], "x         y\n0.123457  1, 2"),
+    ([1, {"a": 1}], "1\na=1"),
+    ({"items": [{"a": 1}], "next": None}, "a\n1"),
+    ({"items": [{"a": 1}], "next": 5}, "a\n1\n(1 shown; more: --after 5)"),
+    ({"items": [{"a": 1}], "next": "x", "total": 9}, "a\n1\n(1 of 9 shown; more: --after x)"),
+    ({"items": [{"a": 1}]}, "items\n  a\n  1"),
+    ({"a": [1, 2], "b": ["x", None]}, "a  b\n1  x\n2  –"),
+    ({"a": [], "b": []}, "a  –\nb  –"),
+    ({"a": [1, 2], "b": [1]}, "a  1, 2\nb  1"),
+    (
+        {"who": {"name": "ann", "roles": ["viewer", "editor"]}, "n": 1},
+        "who\n  name   ann\n  roles  viewer, editor\nn    1",
+    ),
+    ({"arms": [{"number": 1}, {"number": 2}], "on": True}, "arms\n  number\n  1\n  2\non    yes"),
+    ({"log": "two\nlines"}, "log\n  two\n  lines"),
+    ({"made": MARCH, "until": 0, "count": MARCH}, f"made   2013-03-01T00:00:00Z\nuntil  0\ncount  {MARCH}"),
+    (
+        [{"at": MARCH + 1_500_000, "until": 1 << 62}],
+        "at                    until\n2013-03-01T00:00:01Z  4611686018427387904",
+    ),
+    ([{"hash": "ab" * 32}], "hash\nabababababab…"),
+    (
+        {"version": {"columns": [{"name": "when", "kind": "time"}]}, "columns": {"when": [MARCH], "n": [3]}},
+        "version\n  columns\n    name  kind\n    when  time\n"
+        "columns\n  when                  n\n  2013-03-01T00:00:00Z  3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), EXAMPLES)
 def test_examples(value: Any, text: str) -> None:
     assert show.as_text(value) == text
+
+
+def test_a_table_that_is_too_wide_leaves_out_what_is_nested_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"id": 1, "none": None, "origin": {"git": {"commit": "x" * 30}}, "params": {"depth": 3}, "about": "a" * 30}
+    monkeypatch.setenv("COLUMNS", "60")
+    assert show.table([row]).splitlines() == [
+        "id  params   about",
+        f"1   depth=3  {'a' * 30}",
+        "(not shown: none, origin; --json shows all)",
+    ]
+    monkeypatch.setenv("COLUMNS", "10")
+    assert show.table([row]).splitlines()[0].split() == ["id", "about"], "what is plain is always shown"
+    monkeypatch.setenv("COLUMNS", "1000")
+    assert show.table([row]).splitlines()[0].split() == list(row)
+
+
+def test_no_field_is_a_time_here_and_a_number_there() -> None:
+    """`show` tells times by the names of fields."""
+    _, components = msgspec.json.schema_components([op.answer for op in waist.OPS])
+    for body in components.values():
+        for name, told in body.get("properties", {}).items():
+            plain = [told, *told.get("anyOf", ())]
+            if name in times() and any(one.get("type") == "integer" for one in plain):
+                assert any(one.get("format") == "micros" for one in plain), name
 
 
 @given(_json)
@@ -46,4 +97,4 @@ def test_every_answer_can_be_shown(value: Any) -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(), min_size=1), min_size=1))
 def test_a_table_has_a_line_for_each_row(rows: list[dict[str, int]]) -> None:
-    assert len(show.table(rows).splitlines()) == len(rows) + 1
+    assert len(show.table(rows).splitlines()) == len(rows) + 1  # plain cells are never left out

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
 
 import millrace as mr
@@ -50,6 +51,14 @@ def test_what_is_no_number_is_told_and_nothing_of_the_call_is_logged(embedded: C
                 assert caught.value.code == "request.invalid" and caught.value.hint
         mr.log(rmse=2.0)
     assert run.record.metrics == {"rmse": 2.0}
+
+
+def test_metrics_in_a_dictionary_are_no_step(embedded: Client) -> None:
+    with mr.run("flights") as run:
+        with pytest.raises(mr.MillraceError, match=r"is no step") as caught:
+            run.log({"auc": 0.7})  # type: ignore[arg-type]
+        assert (caught.value.code, caught.value.hint) == ("request.invalid", "name each: run.log(loss=0.3)")
+        run.log(np.int64(3), auc=0.7)  # type: ignore[arg-type]
 
 
 def test_runs_are_searched_and_the_best_is_found(embedded: Client) -> None:
