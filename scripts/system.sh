@@ -7,6 +7,7 @@ system_packages() {
   local missing=() sudo=()
   has_postgres || missing+=(postgresql)
   has_chromium || missing+=(chromium)
+  command -v curl >/dev/null || missing+=(curl)
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
     say "error: the tests need ${missing[*]}"

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from millrace import waist
+from millrace.assemble import Platform
+from millrace.http import beside
+from millrace.http.native import Native
 from millrace.http.openapi import openapi
+from millrace.http.speaks import described
 from millrace.testing.server import Server
 from scripts.promises import promises
 from tests.snapshots import assert_same
@@ -29,10 +33,45 @@ def test_the_names_of_verbs_are_a_promise() -> None:
     assert_same("ops.txt", promises())
 
 
+BESIDE = {*beside.paths(), *described.paths({})}
+
+
+def test_everything_that_the_server_answers_is_described(home: Platform) -> None:
+    routes = {route.path for route in Native(home).routes()} - {"/api/v1/{op}"}
+    assert routes <= set(DOCUMENT["paths"])
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            assert operation["operationId"] and operation["summary"]
+            named = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path))
+    operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+def test_the_media_types_are_those_that_are_sent(server: Server) -> None:
+    def media(path: str, method: str) -> set[str]:
+        return set(DOCUMENT["paths"][path][method]["responses"]["200"]["content"])
+
+    digest = server.ask("POST", "/api/v1/blobs", b"bytes").json["digest"]
+    asked = (
+        ("/health", "get"), ("/api/v1/openapi.json", "get"), ("/api/v1/blobs/{digest}", "get"), ("/v2", "get"),
+        ("/v2/health/live", "get"), ("/v2/health/ready", "get"), ("/v2/repository/index", "post"),
+    )  # fmt: skip
+    for path, method in asked:
+        answer = server.ask(method.upper(), path.format(digest=digest))
+        assert answer.status == 200 and media(path, method) == {answer.headers["content-type"]}, path
+    assert media("/api/v1/facts", "get") == {"text/event-stream"}
+    missing = server.ask("GET", "/v2/models/none")
+    assert set(missing.json) == {"error", "code"} and missing.headers["content-type"] == "application/json"
+    for item in (item for path, item in DOCUMENT["paths"].items() if path.startswith("/v2")):
+        for operation in item.values():
+            assert set(operation["responses"]["default"]["content"]) == {"application/json"}
+
+
 def test_the_frame_of_the_document() -> None:
     assert DOCUMENT["openapi"] == "3.1.0"
     assert {"title", "version"} <= set(DOCUMENT["info"])
-    verbs = {path: item for path, item in DOCUMENT["paths"].items() if path != "/api/v1/reads"}
+    verbs = {path: item for path, item in DOCUMENT["paths"].items() if path not in BESIDE}
     assert sorted(verbs) == [f"/api/v1/{name}" for name in sorted(waist.TABLE)]
     for path, item in verbs.items():
         assert list(item) == ["post"]

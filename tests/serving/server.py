@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 
-from millrace.assemble import open_platform
+from millrace.assemble import Platform
+from millrace.base.config import load
 from millrace.http.holder import holder
 from tests.registry.made import make
 from tests.tidy.source import ROOT
@@ -20,9 +21,9 @@ from tests.tidy.source import ROOT
 _READY_S = 60
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, catalog: str = "") -> None:
     """A model, and the endpoint `delays` that answers by its first version, with the second in the shadow."""
-    platform = open_platform(folder)
+    platform = Platform(load({"dir": str(folder), "catalog": catalog}))
     platform.call("model.make", {"name": "late"})
     for slope in (1.0, -3.0):
         platform.call("model.register", {"model": "late", "run": make(platform, slope).run})
