@@ -191,9 +191,7 @@ def _seal(tx: Tx, workspace: str, run: str) -> None:
 
 def _unknown(id: str) -> MillraceError:
     """Ids are drawn, not chosen: what is near to a wrong one says nothing."""
-    return unknown(
-        "run", id, hint="an id as the answer of a run's start, or a list of them, tells it: millrace run search"
-    )
+    return unknown("run", id, hint="millrace run search lists them by their ids")
 
 
 def _tell_start(cx: Context, run: Run) -> None:
