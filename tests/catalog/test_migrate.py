@@ -64,6 +64,7 @@ def test_up_from_every_step_with_what_was_written(tmp_path: Path, step: str) -> 
     session.close()
 
 
+@pytest.mark.slow
 def test_postgres_has_the_same_schema(postgres_url: str) -> None:
     engine = PostgresEngine(postgres_url)
     migrate(engine)

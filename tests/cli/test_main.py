@@ -127,6 +127,7 @@ def test_every_setting_names_its_origin(millrace: Any, monkeypatch: pytest.Monke
     assert (bad.code, bad.err.startswith("error[config.invalid]: MILLRACE_PORT: port = 'x' is not")) == (2, True)
 
 
+@pytest.mark.slow
 def test_lists_and_mappings_as_words_or_json(millrace: Any) -> None:
     token = json.loads(millrace("token", "make", "local", "--scopes", "model:*,run:read", "--json").out)["token"]
     assert token["scopes"] == ["model:*", "run:read"]
@@ -186,6 +187,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
     assert b"Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_errors_in_json(millrace: Any) -> None:
     for arguments in (
         ("--json", "experiment", "make", "a/b"),
@@ -215,6 +217,7 @@ def test_times_are_texts_for_a_person_and_micros_for_a_program(millrace: Any) ->
     assert bad.code == 2 and "'noon' is not a time; write it as 2013-03-01T12:00:00Z, or in micros" in bad.err
 
 
+@pytest.mark.slow
 def test_what_is_corrupt_or_lost_has_an_exit_code(millrace: Any, tmp_path: Path) -> None:
     where = ("--dir", str(tmp_path / "other"))
     platform = open_platform(tmp_path / "other")

@@ -57,6 +57,7 @@ CSV = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frame",
     [
@@ -151,6 +152,7 @@ def test_a_dataset_that_never_had_a_row_may_be_made_otherwise(platform: Platform
         platform.call("dataset.make", {"name": "trips", "key": ["id"], "event": "at"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
@@ -175,6 +177,7 @@ def test_what_cannot_enter_is_refused_and_leaves_nothing(platform: Platform, fra
     assert platform.call("dataset.get", {"dataset": "trips"}).latest == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "code"),
     [

@@ -160,6 +160,7 @@ def test_every_value_that_python_has_comes_in_or_is_refused(platform: Platform) 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frame", "code"),
     [

@@ -156,6 +156,7 @@ def test_what_is_raised_is_told(start: Start, tmp_path: Path, act: str, ask: Any
     assert "Traceback" in (tmp_path / "logs" / "w0").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["hangs", "ignores"])
 def test_a_hanging_one_is_ended_with_all_it_started(start: Start, tmp_path: Path, act: str) -> None:
     found = ended(start(act, str(tmp_path / "pid"), timeout_s=1))

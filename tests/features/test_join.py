@@ -96,6 +96,7 @@ CASES: list[tuple[str, list[Row], list[tuple[Any, float]], list[Any]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "asked", "wanted"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_edge_cases_offline_and_online(
     world: World, rows: list[Row], asked: list[tuple[Any, float]], wanted: list[Any]

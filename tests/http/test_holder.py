@@ -45,6 +45,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert holder(tmp_path) is None, "what it wrote is there, and means nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"\xff"])
 def test_a_lock_file_that_says_nothing(tmp_path: Path, content: bytes) -> None:
     lock = DirectoryLock(tmp_path)

@@ -109,6 +109,7 @@ def test_who_had_a_right_token_is_not_shut_out_by_a_neighbour(home: Platform) ->
     assert code_of(lambda: doorman.admit("GET", {}, "10.0.0.1")) == "access.required"
 
 
+@pytest.mark.slow
 def test_over_http(tmp_path: Path) -> None:
     """At every door, with the time to wait; who shows no wrong token comes in."""
     wrong = {"Authorization": "Bearer mr_x_y"}

@@ -135,6 +135,7 @@ def test_a_mistyped_pipeline_is_refused_before_it_is_needed(days: Days) -> None:
     assert days.platform.call("monitor.list") == []
 
 
+@pytest.mark.slow
 def test_a_champion_that_is_off_is_a_breach_and_trains_once(days: Days) -> None:
     nightly(days)
     days.platform.call(
@@ -165,6 +166,7 @@ def test_the_calendar_asks_every_four_weeks(days: Days) -> None:
     assert asked == [10, 20]
 
 
+@pytest.mark.slow
 def test_without_a_pipeline_nothing_is_trained(days: Days) -> None:
     for day in range(14):
         days.write(day, {1: bad}, rows=120)

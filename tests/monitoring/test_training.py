@@ -42,6 +42,7 @@ def weekly(days: Days, since: int = 0) -> list[Any]:
     return [one for one in judgements(days, since) if "training" in one.verdicts]
 
 
+@pytest.mark.slow
 def test_a_week_is_compared_once_it_is_over(days: Days) -> None:
     assert register(days) == 1
     for day in range(40):
@@ -73,6 +74,7 @@ def test_together_or_one_by_one_and_after_a_restart_it_is_the_same(days: Days) -
     assert len(weekly(days)) == 3
 
 
+@pytest.mark.slow
 def test_another_champion_is_compared_with_its_own_training(days: Days) -> None:
     register(days)
     assert register(days, mean=1.5) == 2
@@ -93,6 +95,7 @@ def test_a_plan_may_leave_it_out(days: Days) -> None:
     assert len(judgements(days)) == 16 and weekly(days) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [True, False])
 def test_a_model_that_does_not_tell_what_it_learned_from_is_not_compared(days: Days, told: bool) -> None:
     if not told:

@@ -88,6 +88,7 @@ def test_exactly_what_an_edit_reaches_is_made_again(project: Project, name: str)
         assert project.value(after) != project.value(before)
 
 
+@pytest.mark.slow
 def test_an_answer_whose_bytes_are_lost_is_made_again(project: Project) -> None:
     project.write(project=CODE, helped=HELPED, far=FAR)
     first = project.run({"n": 1})
@@ -99,6 +100,7 @@ def test_an_answer_whose_bytes_are_lost_is_made_again(project: Project) -> None:
     assert project.value(second) == project.value(project.run({"n": 1}))
 
 
+@pytest.mark.slow
 def test_another_seed_and_another_environment_are_other_keys(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write(project=CODE, helped=HELPED, far=FAR)
     project.run({"n": 1})
@@ -147,6 +149,7 @@ def test_uncached_equal_and_unknowable_calls(project: Project) -> None:
     assert {step.step: step.state for step in third.steps}["dynamic"] == "made"
 
 
+@pytest.mark.slow
 def test_one_output_a_key(project: Project) -> None:
     project.write(project=ODD)
     runs = [project.run() for _ in range(3)]

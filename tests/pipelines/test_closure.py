@@ -249,6 +249,7 @@ def test_a_module_that_is_passed_about_is_noted(tmp_path: Path) -> None:
     assert closure(tmp_path, PASSED).notes == ("module late counts whole, because it is used as a value",)
 
 
+@pytest.mark.slow
 def test_processes_agree(tmp_path: Path) -> None:
     """Neither hash seeds nor addresses nor the folder enter the digest."""
     program = """

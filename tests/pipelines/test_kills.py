@@ -137,6 +137,7 @@ def test_killed_at_many_random_moments(tmp_path: Path, seed: int) -> None:
     assert (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 def test_a_closed_platform_goes_on_when_it_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, gate, made = tmp_path / "home", tmp_path / "gate", tmp_path / "made"
     code = tmp_path / "code"

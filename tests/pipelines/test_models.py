@@ -99,6 +99,7 @@ def test_what_would_answer_otherwise_is_kept_as_it_is(tmp_path: Path, monkeypatc
     assert scorer.score(X) == pytest.approx(fitted.predict_proba(X)[:, 1])
 
 
+@pytest.mark.slow
 def test_what_does_not_compile_says_why() -> None:
     fitted = LabelSpreading().fit(X, Y)
     files = models.pack(fitted, ROWS)

@@ -77,6 +77,7 @@ EDITS: dict[str, tuple[dict[str, str], dict[str, str], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITS)
 def test_edits(project: Project, name: str) -> None:
     _, edit, again = EDITS[name]
@@ -103,6 +104,7 @@ FAULTS: dict[str, tuple[str, str, Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_failing_step_ends_the_run_with_its_fault(project: Project, name: str) -> None:
     decorator, body, (code, message) = FAULTS[name]
@@ -167,6 +169,7 @@ def test_a_run_can_be_cancelled_and_its_log_read_meanwhile(project: Project) -> 
     until(lambda: logs().over, "the end of the log")
 
 
+@pytest.mark.slow
 def test_the_same_on_postgres(tmp_path: Path, postgres_url: str) -> None:
     platform = Platform(load({"dir": str(tmp_path / "home"), "catalog": postgres_url}))
     platform.start()

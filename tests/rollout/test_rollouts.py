@@ -173,6 +173,7 @@ def test_an_unapproved_version_does_not_get_to_the_gate(platform: Any) -> None:
     assert kinds(replay) == []
 
 
+@pytest.mark.slow
 def test_a_paused_rollout_waits_and_a_person_may_go_back(replay: Replay) -> None:
     one = begin(replay, days=3)
     two = replay.register(TRUE, params={"until": replay.now})

@@ -154,6 +154,7 @@ def shaky() -> Iterator[Any]:
 BUSY = b'{"code":"catalog.busy","detail":"later","hint":"wait"}'
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_retried_with_the_same_key(shaky: Any) -> None:
     shaky.answers = [None, (503, BUSY), (200, b"[]")]
     client = connect(url=f"http://127.0.0.1:{shaky.server_port}")
@@ -165,6 +166,7 @@ def test_a_lost_connection_is_retried_with_the_same_key(shaky: Any) -> None:
     assert len(set(shaky.keys)) == 2, "another call has another key"
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_not_retried(shaky: Any) -> None:
     shaky.answers = [(409, b'{"code":"experiment.exists","detail":"d","hint":"h"}'), (404, b"<html>")]
     client = connect(url=f"http://127.0.0.1:{shaky.server_port}")

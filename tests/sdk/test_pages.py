@@ -15,6 +15,7 @@ from tests.tidy.source import ROOT
 DOCS = ROOT / "docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["sdk.md", "tracking.md", "upkeep.md"])
 def test_a_page_s_examples_print_what_it_shows(tmp_path: Path, page: str) -> None:
     blocks = re.findall(r"```(python|text)\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)

@@ -222,6 +222,7 @@ def test_the_command_line_lists_and_sends(tmp_path: Path, port: int, kept: Path)
     assert millrace("spool", "list", "--json")[1] == "[]\n"
 
 
+@pytest.mark.slow
 def test_what_the_server_refuses_for_good_is_kept_beside(tmp_path: Path, port: int, kept: Path) -> None:
     client = connect(f"http://127.0.0.1:{port}")
     run = mr.run("demand", client=client)
@@ -249,6 +250,7 @@ def test_what_is_torn_was_never_kept(tmp_path: Path) -> None:
     held.close()
 
 
+@pytest.mark.slow
 def test_a_spool_that_cannot_be_written_says_so(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("MILLRACE_SPOOL", str(tmp_path / "file"))

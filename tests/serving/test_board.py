@@ -118,6 +118,7 @@ def test_a_worker_that_is_stuck_is_named(platform: Platform, routed: Endpoint, m
     assert platform.call("endpoint.route", two(1)).behind == ()
 
 
+@pytest.mark.slow
 def test_a_table_that_cannot_be_served_here_is_not_reported(
     platform: Platform, routed: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

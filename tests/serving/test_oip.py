@@ -124,6 +124,7 @@ def _with(**changes: Any) -> dict[str, Any]:
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -217,6 +218,7 @@ def test_what_is_answered_is_on_the_log(platform: Platform, routed: Endpoint, tm
     assert told == scores and len(told) == 48
 
 
+@pytest.mark.slow
 def test_what_cannot_answer_is_not_ready_and_says_why(tmp_path: Path) -> None:
     prepare(tmp_path / "home")
     whole = {path: path.read_bytes() for path in (tmp_path / "home" / "blobs").glob("??/*")}

@@ -11,6 +11,7 @@ import pytest
 from tests.tidy.source import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["registry.md", "serving.md"])
 def test_the_example_of_a_page_runs(page: str, tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")

@@ -114,6 +114,7 @@ def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoin
     assert ids(platform) == ["a:0"]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     acts=st.lists(

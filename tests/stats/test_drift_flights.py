@@ -30,6 +30,7 @@ def year() -> tuple[Drift, list[str]]:
     return kept, decisions
 
 
+@pytest.mark.slow
 def test_a_year_of_flights_raises_no_alarm():
     _, decisions = year()
     assert decisions.count(QUIET) > 300 and ALARM not in decisions

@@ -159,6 +159,7 @@ WAYS: tuple[Callable[[Draw], Any], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_extremes_are_answered_or_refused(way: Callable[[Draw], Any]) -> None:
     for seed in range(4 if way is drift else 40):

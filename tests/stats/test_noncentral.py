@@ -30,6 +30,7 @@ def test_one_value_tells_its_sign():
     np.testing.assert_allclose(np.exp(log_ratio([1, -1], 1, 0.7)), 2 * stats.norm.cdf([0.7, -0.7]), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 10, 120])
 @pytest.mark.parametrize("effect", [0.1, 1.0, 2.0])
 @pytest.mark.parametrize("truth", [0.0, -0.05, -0.5])

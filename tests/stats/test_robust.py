@@ -143,6 +143,7 @@ def test_metrics_gaps_and_burns(x, w, groups, rate, limit):
     assert budget is None or all(v is None or math.isfinite(v) for b in budget.rules for v in (b.long, b.short))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 4, 10, 60])
 @pytest.mark.parametrize("side", ["above", "below", "either"])
 def test_block_evidence_has_expectation_one_by_quadrature(n, side):

@@ -27,6 +27,7 @@ def test_after_a_ramp_a_control_unit_counts_with_the_rest():
     assert (errors.canary.tolist(), entries) == ([1], {"b": CANARY})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", list(itertools.product([False, True], repeat=len(RAMP))))
 def test_conditional_probability_is_the_weight_by_enumeration(fails):
     """A unit's draw is uniform; it fails at some steps of a ramp. Among the draws with the same past, the share of

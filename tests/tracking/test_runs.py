@@ -90,6 +90,7 @@ def test_search_follows_every_change(platform: Platform) -> None:
     assert platform.call("run.search", {"experiment": "elsewhere"}).items == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("op", "ask", "code"),
     [
