@@ -53,7 +53,10 @@ def test_the_page_is_opened(millrace: Any, server: Server, monkeypatch: pytest.M
 
 def test_the_doctor_looks(millrace: Any, server: Server) -> None:
     done = millrace("doctor")
-    assert (done.code, done.out.splitlines()[0].split()) == (0, ["look", "told", "hint"])
+    assert (done.code, done.out.splitlines()[0].split()[:2]) == (
+        0,
+        ["look", "told"],
+    )  # an empty column goes where it is narrow
     found = {look["look"]: look for look in json.loads(millrace("--json", "doctor").out)}
     assert found["server"]["good"] is None and found["disk"]["good"]
     assert f"{server.url} answers" in millrace("doctor", where=("--url", server.url)).out
