@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 
 from sqlalchemy.dialects import sqlite
 
 from millrace.base.errors import MillraceError
 from millrace.catalog.statements import Statements
+
+_BUSY_S = 30
 
 
 class SqliteSession:
@@ -49,7 +52,9 @@ class SqliteEngine:
         """A connection as the catalog wants it; transactions are begun and ended by statements alone."""
         made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
         try:
-            for setting in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            made.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1_000}")
+            _use_log(made)
+            for setting in ("synchronous = FULL", "foreign_keys = ON"):
                 made.execute(f"PRAGMA {setting}")
         except BaseException:
             made.close()
@@ -74,3 +79,19 @@ class SqliteEngine:
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")):
             return MillraceError("catalog.unreachable", f"{self.path}: {fault}", "check the folder's permissions")
         return fault
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Switch a file to the write-ahead log, which happens once in its life.
+
+    While another process does the same SQLite says that it is locked, whatever the busy timeout (it fears a deadlock).
+    """
+    until = monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if not fault.sqlite_errorname.startswith("SQLITE_BUSY") or monotonic() > until:
+                raise
+        sleep(0.01)
