@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from millrace.base.clock import DAY, Micros
+from millrace.base.clock import DAY, Micros, to_iso
 from millrace.data import parquet
 from millrace.demo import tables
 from millrace.demo.chronicle import day
@@ -111,7 +111,8 @@ def audit(client: Client, folder: Path, say: Say) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, dict):
         kept = {name: item for name, item in value.items() if isinstance(item, str | int | float) and item}
-        return ", ".join(f"{name} {_cut(item)}" for name, item in list(kept.items())[:6])
+        shown = {name: to_iso(int(item)) if name == "at" else _cut(item) for name, item in list(kept.items())[:6]}
+        return ", ".join(f"{name} {item}" for name, item in shown.items())
     if isinstance(value, list):
         return "; ".join(_short(item) for item in value)
     return _cut(value)
