@@ -83,7 +83,7 @@ def under_way(server: Server) -> list[object]:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("--port", "70000"), 2, "error[config.invalid]: flag: port = 70000 is not a whole number from 0 to 65535"),
+        (("--port", "70000"), 2, "error[config.invalid]: --port: port = 70000 is not a whole number from 0 to 65535"),
         (("--port", "x"), 2, "Invalid value for '--port': 'x' is not a valid integer."),
         (("--port", "0", "--host", "no.such.host.invalid"), 2, "error[server.unsafe]"),
         (("--port", "0", "--host", "0.0.0.0"), 2, "error[server.unsafe]: binding to 0.0.0.0 without authentication"),
