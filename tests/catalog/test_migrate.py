@@ -99,6 +99,7 @@ def killed_at(path: Path, statement: int) -> bool:
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.slow
 def test_killed_at_any_statement(tmp_path: Path) -> None:
     """Python's SQLite module would commit before each change of the schema, and leave half of one behind."""
     statement, deaths = 1, 0
@@ -130,6 +131,7 @@ def test_many_processes_begin_at_once(tmp_path: Path) -> None:
     assert_current(SqliteEngine(tmp_path / "catalog.db"))
 
 
+@pytest.mark.slow
 def test_a_schema_from_the_future_is_refused_and_left_alone(tmp_path: Path, postgres_url: str) -> None:
     lite, post = SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)
     for engine in (lite, post):

@@ -202,6 +202,7 @@ def test_errors_in_json(millrace: Any) -> None:
     assert millrace("experiment", "make", "--", "--json").err.startswith("error[name.invalid]: '--json' is not")
 
 
+@pytest.mark.slow
 def test_times_are_texts_for_a_person_and_micros_for_a_program(millrace: Any) -> None:
     micros = 1_362_139_200_000_000
     for text in ("2013-03-01T12:00:00Z", "2013-03-01 12:00", "2013-03-01T13:00:00+01:00", str(micros)):

@@ -15,6 +15,7 @@ from millrace.testing.server import Server
 from tests.registry.made import files
 
 
+@pytest.mark.slow
 def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("id,at,riders\n1,10,4\n2,20,5\n")
     (tmp_path / "two.csv").write_text("id,at,riders\n3,30,6\n")
@@ -51,6 +52,7 @@ def test_the_page_is_opened(millrace: Any, server: Server, monkeypatch: pytest.M
     assert done.code == 1 and "error[server.unreachable]: no server holds " in done.err
 
 
+@pytest.mark.slow
 def test_the_doctor_looks(millrace: Any, server: Server) -> None:
     done = millrace("doctor")
     assert (done.code, done.out.splitlines()[0].split()[:2]) == (

@@ -89,6 +89,7 @@ def test_no_field_is_a_time_here_and_a_number_there() -> None:
                 assert any(one.get("format") == "micros" for one in plain), name
 
 
+@pytest.mark.slow
 @given(_json)
 def test_every_answer_can_be_shown(value: Any) -> None:
     assert isinstance(show.as_text(value), str)

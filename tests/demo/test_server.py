@@ -11,6 +11,7 @@ from millrace.base.errors import MillraceError
 from millrace.demo.server import Server, _told
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]

@@ -106,6 +106,7 @@ def test_pages(server: Server) -> None:
     assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.slow
 def test_bytes_by_digest(server: Server) -> None:
     data = bytes(range(256)) * 40_000
     put = server.ask("POST", "/api/v1/blobs", data)

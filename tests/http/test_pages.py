@@ -57,6 +57,7 @@ def shown(page: str, folder: Path, **environ: str) -> list[tuple[str, str]]:
     return [(same(text), same(wanted)) for text, (_, wanted) in zip(printed, blocks, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["http.md", "access.md"])
 def test_the_examples_of_a_page_about_a_server(page: str, tmp_path: Path) -> None:
     with serving(tmp_path / "home") as server:
@@ -64,6 +65,7 @@ def test_the_examples_of_a_page_about_a_server(page: str, tmp_path: Path) -> Non
             assert printed == wanted
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_on_running_one(tmp_path: Path) -> None:
     for printed, wanted in shown("running.md", tmp_path):
         assert printed == wanted
@@ -86,6 +88,7 @@ def test_the_table_of_roles_is_the_code_s() -> None:
     assert "| verb | on | " + " | ".join(rules.ROLES) + " |" in page
 
 
+@pytest.mark.slow
 def test_servers_that_share_catalog_blobs_and_predictions(tmp_path: Path, postgres_url: str) -> None:
     """What docs/running.md says of several servers."""
     one, two = tmp_path / "one", tmp_path / "two"

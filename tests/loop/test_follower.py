@@ -103,6 +103,7 @@ def test_a_rule_that_is_changed_owes_nothing(platform: Platform) -> None:
     assert platform.call("loop.standing").refused == []
 
 
+@pytest.mark.slow
 def test_settle_waits_for_the_thread(platform: Platform) -> None:
     platform.call("rule.set", {"name": "echo", **ECHO})
     platform.start()

@@ -59,6 +59,7 @@ def test_a_week_is_compared_once_it_is_over(days: Days) -> None:
     assert "training" not in {fact.data["cause"] for fact in days.facts("incident.opened")}  # it is no incident
 
 
+@pytest.mark.slow
 def test_together_or_one_by_one_and_after_a_restart_it_is_the_same(days: Days) -> None:
     register(days)
     for day in range(24):

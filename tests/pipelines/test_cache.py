@@ -136,6 +136,7 @@ ODD = """
 """
 
 
+@pytest.mark.slow
 def test_uncached_equal_and_unknowable_calls(project: Project) -> None:
     project.write(project=ODD)
     first = project.platform.call("pipeline.explain", {"run": project.run().id})

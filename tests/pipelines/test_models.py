@@ -107,6 +107,7 @@ def test_what_does_not_compile_says_why() -> None:
     assert "model.skops" in files and manifest.format == "skops" and manifest.why
 
 
+@pytest.mark.slow
 def test_code_of_somebody_is_refused() -> None:
     class Own(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
         pass

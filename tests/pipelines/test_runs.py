@@ -51,6 +51,7 @@ def test_a_run_answers_logs_and_tells(project: Project) -> None:
     assert project.platform.call("run.logs", {"run": run.id, "node": 0}).text == "loading 4\n"
 
 
+@pytest.mark.slow
 def test_a_second_run_does_no_work(project: Project) -> None:
     project.write(project=PLAIN)
     first, second = project.run({"n": 4}), project.run({"n": 4})
@@ -59,6 +60,7 @@ def test_a_second_run_does_no_work(project: Project) -> None:
     assert second.outputs == first.outputs and second.metrics == first.metrics
 
 
+@pytest.mark.slow
 def test_explain_names_what_changed(project: Project) -> None:
     project.write(project=PLAIN)
     project.run({"n": 4})
@@ -130,6 +132,7 @@ def test_a_failing_step_ends_the_run_with_its_fault(project: Project, name: str)
         assert (project.platform.ground.folder / "exec" / "logs" / run.id / "000-act-1.log").exists()
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_cannot_be_planned_fails(project: Project) -> None:
     project.write(project="import not_installed_anywhere")
     run = project.run()

@@ -73,6 +73,7 @@ def embedded(home: Platform) -> Iterator[Client]:
     client.close()
 
 
+@pytest.mark.slow
 def test_both_homes_answer_the_same(embedded: Client, server: Server) -> None:
     """The same program twice, each in a workspace of its own of the same name."""
     assert isinstance(embedded.home, Embedded)

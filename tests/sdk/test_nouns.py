@@ -18,6 +18,7 @@ from tests.sdk.conftest import fitted
 RIDES = {"id": [1, 2, 3], "at": [10, 20, 30], "station": ["a", "b", "a"], "riders": [4.0, 5.0, None]}
 
 
+@pytest.mark.slow
 def test_rows_go_in_from_mappings_files_and_functions(client: Client, tmp_path: Path) -> None:
     rides = mr.dataset("rides", key="id", event="at")
     assert repr(rides).startswith("<dataset rides: there is no dataset 'rides'")
@@ -35,6 +36,7 @@ def test_rows_go_in_from_mappings_files_and_functions(client: Client, tmp_path: 
     assert "<td" in rides._repr_html_() and [one.name for one in mr.datasets()] == ["rides"]
 
 
+@pytest.mark.slow
 def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add(RIDES)
     assert len(mr.dataset("rides").add(RIDES).versions) == 1
@@ -45,6 +47,7 @@ def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
         mr.dataset("rides").add("/nowhere/*.csv")
 
 
+@pytest.mark.slow
 def test_a_first_add_that_is_refused_leaves_the_name_free(client: Client) -> None:
     for wrong in ({"key": "nokey", "event": "at"}, {"key": "id", "event": "at", "columns": {"id": "text"}}):
         with pytest.raises(mr.MillraceError) as caught:
@@ -73,6 +76,7 @@ def test_infinity_is_refused_before_json_makes_it_a_null(client: Client) -> None
         assert caught.value.code == "label.invalid"
 
 
+@pytest.mark.slow
 def test_a_feature_view_is_defined_and_read(client: Client) -> None:
     rides = mr.dataset("rides", key="id", event="at").add(RIDES)
     view = mr.feature_view("station", rides, keys="station", columns="riders", windows=[mr.window("1h")], ttl="1d")
@@ -87,6 +91,7 @@ def test_a_feature_view_is_defined_and_read(client: Client) -> None:
         mr.window("3 fortnights")
 
 
+@pytest.mark.slow
 def test_a_model_is_registered_once_and_named(client: Client) -> None:
     late = mr.model("late")
     assert (late.versions, repr(late)) == ([], "<model late: no version yet>")
@@ -121,6 +126,7 @@ def test_a_fitted_estimator_is_registered(client: Client) -> None:
         mr.model("late").register(tree, sample={"hour": [1], "wind": ["strong"]})
 
 
+@pytest.mark.slow
 def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
     rows = {"hour": [0.0, 1.0], "wind": [1.0, 0.0]}
     line = LogisticRegression().fit([[0, 1], [1, 0]], [0, 1])
@@ -136,6 +142,7 @@ def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
     assert mr.models() == []
 
 
+@pytest.mark.slow
 def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> None:
     version = mr.model("late").register(fitted(client, auc=0.7))
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc", canary=[10, 50])
@@ -164,6 +171,7 @@ def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> 
         live.label(one, [1, 0])
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_watched(client: Client) -> None:
     live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), event="at", metric="auc")
     assert live.name == "late"
@@ -180,6 +188,7 @@ def test_an_endpoint_is_watched(client: Client) -> None:
         live.watch(blind)
 
 
+@pytest.mark.slow
 def test_the_gate_says_no(client: Client) -> None:
     version = mr.model("late").register(fitted(client, auc=0.4))
     with pytest.raises(mr.MillraceError) as caught:
@@ -201,6 +210,7 @@ def test_in_a_step_s_process_nothing_acts(monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.code == "step.client"
 
 
+@pytest.mark.slow
 def test_a_notebook_gets_tables_and_nothing_of_them_is_markup(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add({"id": ["<b>"], "at": [1], "x": [1.0]})
     live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", reason="<i>first</i>")

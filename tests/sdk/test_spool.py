@@ -259,6 +259,7 @@ def test_a_spool_that_cannot_be_written_says_so(tmp_path: Path, port: int, monke
     assert caught.value.code == "spool.unwritable"
 
 
+@pytest.mark.slow
 def test_a_run_has_the_id_and_the_times_that_its_program_says(embedded: Client) -> None:
     with mr.run("demand") as run:
         pass

@@ -19,6 +19,7 @@ from millrace.testing.server import until
 from tests.tidy.source import ROOT
 
 
+@pytest.mark.slow
 def test_a_run_is_logged_and_found(client: Client, tmp_path: Path) -> None:
     (tmp_path / "plot.svg").write_text("<svg/>")
     with mr.run("demand", "first", params={"depth": 6}, tags={"team": "rides"}) as run:
@@ -42,6 +43,7 @@ def test_a_run_is_logged_and_found(client: Client, tmp_path: Path) -> None:
     assert caught.value.code == "run.over"
 
 
+@pytest.mark.slow
 def test_what_is_no_number_is_told_and_nothing_of_the_call_is_logged(embedded: Client) -> None:
     with mr.run("demand") as run:
         for loss in ("x", [1.0], 10**400):
@@ -61,6 +63,7 @@ def test_metrics_in_a_dictionary_are_no_step(embedded: Client) -> None:
         run.log(np.int64(3), auc=0.7)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_runs_are_searched_and_the_best_is_found(embedded: Client) -> None:
     demand = mr.experiment("demand")
     for depth in (2, 4, 8):
@@ -102,6 +105,7 @@ class Flaky:
         raise mr.MillraceError("server.unreachable", "gone")
 
 
+@pytest.mark.slow
 def test_points_that_a_lost_server_did_not_take_are_sent_again_once(
     embedded: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

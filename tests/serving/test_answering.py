@@ -104,6 +104,7 @@ def test_one_version_can_be_asked_for(platform: Platform, routed: Endpoint) -> N
     assert "asked for version 2" in platform.call("prediction.get", {"id": logged.id[0]}).why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "wrong"),
     [

@@ -59,6 +59,7 @@ def tensors(binary: bool) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_stock_client_sees_a_healthy_server(stock: Any) -> None:
     assert stock.is_server_live() and stock.is_server_ready()
     assert stock.is_model_ready("delays") and stock.is_model_ready("delays", "1")

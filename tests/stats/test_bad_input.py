@@ -327,6 +327,7 @@ def test_every_public_function_has_a_good_call():
     assert public == set(GOOD), "give every public function of millrace.stats one good call in GOOD"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GOOD))
 def test_bad_input_is_refused_or_answered_without_nan(name):
     sound(getattr(stats, name)(**GOOD[name]), name)  # and what is good is answered

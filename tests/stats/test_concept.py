@@ -79,6 +79,7 @@ def test_shares_of_the_cuts_sum_to_less_than_one():
     assert float(np.exp(c.log_share(s)).sum()) + rest <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["rise", "either"])
 def test_change_evidence_has_expectation_at_most_one_by_enumeration(side):
     """All 2^7 ways that seven losses can fall, and losses of three values, for every mean of a grid."""
@@ -107,6 +108,7 @@ def test_a_rows_factor_has_expectation_at_most_one():
             assert bool((np.array([(1 - p) ** 2, 2 * p * (1 - p), p * p]) @ np.exp(three) <= 1 + 1e-12).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.02, 0.15, 0.5, 0.9])
 @pytest.mark.parametrize("delta", [0.1, 0.01])
 def test_the_limit_lies_above_the_mean_at_all_times_by_dynamic_programming(p, delta):
@@ -135,6 +137,7 @@ def test_false_alarms_are_rarer_than_promised():
     assert rows.mean() >= 300 and np.mean(np.array(ends) >= 0) <= 0.5
 
 
+@pytest.mark.slow
 def test_change_point_keeps_its_rate_for_its_whole_life():
     """α = .1, 100 streams of 1,000 rows: 10 % and 2 binomial sd (6 %) at the most."""
     rng = np.random.default_rng(4)

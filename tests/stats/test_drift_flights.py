@@ -36,6 +36,7 @@ def test_a_year_of_flights_raises_no_alarm():
     assert decisions.count(QUIET) > 300 and ALARM not in decisions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", list(FAULTS))
 def test_a_fault_is_found_within_days_and_named_first(fault):
     column, change = FAULTS[fault]

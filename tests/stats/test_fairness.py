@@ -52,6 +52,7 @@ def test_a_gap_hidden_in_an_intersection_is_found():
     assert alone.value < both.value / 2
 
 
+@pytest.mark.slow
 def test_the_band_covers_a_gap_of_zero_though_the_widest_pair_is_picked():
     """Eight equal groups, 200 seeded draws: at 90 % at most 20 ± 8 miss; a single pair's band would miss far more."""
     missed = 0

@@ -29,6 +29,7 @@ def numbers(text):
     return [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PICTURES))
 def test_the_pictures_are_current(name):
     """The same words and shapes; points to a tenth of a pixel, in which processors may round differently."""

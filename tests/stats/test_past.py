@@ -55,6 +55,7 @@ def test_p_equals_scipys():
     np.testing.assert_allclose(point(np.full(4, 1e-3), found.degrees), stats.t.isf(1e-3, found.degrees), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
 def test_type_one_error_of_the_next_window(rho):
     """P(p ≤ 0.05) ≤ 0.05 in 4,000 fresh windows of normal memory; four binomial standard errors of slack."""

@@ -198,6 +198,7 @@ def test_odd_columns_have_layouts_and_finite_profiles(column: Any) -> None:
         assert np.isfinite([summary.mean, summary.m2, summary.sd, summary.distinct]).all()
 
 
+@pytest.mark.slow
 def test_a_million_categories_are_counted() -> None:
     codes = np.arange(1_000_001, dtype=np.int32)
     layout = stats.layout({"c": stats.Coded(codes[:400_000], np.arange(400_000).astype(str).tolist())})

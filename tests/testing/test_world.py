@@ -67,6 +67,7 @@ def test_a_days_shock_is_shared_and_a_drift_turns_labels():
     assert wrong[late].mean() > 1.5 * wrong[~late].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -75,6 +75,7 @@ def test_hostile_requests(place: Place, op: Op, many: int) -> None:
     assert place.platform.call("audit.verify").facts > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(op=st.sampled_from(_ASKED), depth=st.sampled_from([100, 3_000, 50_000]), data=st.data())
 def test_deep_requests(place: Place, op: Op, depth: int, data: Any) -> None:
