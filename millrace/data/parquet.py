@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.data import rules
 
 if TYPE_CHECKING:
     import duckdb
@@ -86,7 +87,6 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
     return f"CASE WHEN {name}_missing THEN NULL ELSE {name} END"
 
 
-EXACT = 2**53  # up to here every whole number is one of float64
 _WIDE = 1 << 22
 _HEAD = 10_000
 OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
@@ -155,23 +155,8 @@ def floating(name: str, values: NDArray[Any]) -> NDArray[Any]:
     """
     if not isinstance(values, np.ma.MaskedArray):
         return values
-    whole = inexact(values)
-    if whole is not None:
-        raise MillraceError(
-            "dataset.whole", f"{name!r} holds {whole} beside nulls, which no column of float64 tells exactly",
-            "keep it as text, or give every row a value",
-        )  # fmt: skip
+    rules.check_exact(repr(name), values)
     return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values).astype(np.float64))
-
-
-def inexact(values: NDArray[Any]) -> int | None:
-    """A whole number of a masked column that float64 may not hold: the one furthest beyond 2**53. None without any."""
-    if not np.ma.is_masked(values) or values.dtype.kind not in "iu":
-        return None
-    there = np.ma.getdata(values)[~np.ma.getmaskarray(values)]
-    ends = (int(there.min()), int(there.max())) if len(there) else (0, 0)
-    far = max(ends, key=abs)
-    return far if abs(far) > EXACT else None
 
 
 def _repeats(values: NDArray[Any]) -> bool:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from millrace.base.clock import Micros, from_iso
 from millrace.base.errors import MillraceError, nearest
-from millrace.data.parquet import inexact
 from millrace.data.records import Column, Dataset, Kind, Summary
 
 Columns = dict[str, NDArray[Any]]
 
+_EXACT = 2**53  # up to here every whole number is one of float64
 _TYPES: dict[Kind, tuple[type, ...]] = {
     "bool": (bool,),
     "whole": (int,),
@@ -94,12 +94,7 @@ def check(dataset: Dataset, columns: Columns) -> None:
                 "dataset.infinite", f"{name!r} of {dataset.name!r} is infinite in row {row}",
                 "leave it empty (null), or cut it to a range",
             )  # fmt: skip
-        whole = inexact(values)
-        if whole is not None:
-            raise MillraceError(
-                "dataset.whole", f"{name!r} of {dataset.name!r} gets {whole} beside nulls; no float64 tells it exactly",
-                "send it as text, or give every row a value",
-            )  # fmt: skip
+        check_exact(f"{name!r} of {dataset.name!r}", values)
     if dataset.key:
         _no_duplicates(dataset, columns, rows)
 
@@ -117,6 +112,20 @@ def _no_duplicates(dataset: Dataset, columns: Columns, rows: int) -> None:
         raise MillraceError(
             "dataset.duplicate", f"{dataset.name!r} gets two rows of {shown}",
             "keep one; a correction arrives later than what it corrects",
+        )  # fmt: skip
+
+
+def check_exact(what: str, values: NDArray[Any]) -> None:
+    """That float64 holds every whole number of a masked column, once its nulls are NaN. Errors: `dataset.whole`."""
+    if not np.ma.is_masked(values) or values.dtype.kind not in "iu":
+        return
+    there = np.ma.getdata(values)[~np.ma.getmaskarray(values)]
+    ends = (int(there.min()), int(there.max())) if len(there) else (0, 0)
+    far = max(ends, key=abs)
+    if abs(far) > _EXACT:
+        raise MillraceError(
+            "dataset.whole", f"{what} gets {far} beside nulls; no float64 tells it exactly",
+            "keep it as text, or give every row a value",
         )  # fmt: skip
 
 
