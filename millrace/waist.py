@@ -155,14 +155,8 @@ def _strict(op: Op) -> tuple[type[msgspec.Struct], msgspec.json.Decoder[Any]]:
 def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
     """Errors: `access.denied` unless the caller's roles and scopes grant `permission`; `workspace.unknown`."""
     roles = access_tables.roles(tx, caller.actor, workspace)
-    if not access_rules.may(roles, caller.scopes, permission):
-        if access_rules.granted(roles, permission):
-            raise MillraceError("access.denied", *access_rules.narrowed(caller.scopes, permission))
-        raise MillraceError(
-            "access.denied",
-            f"{caller.actor} may not {permission} in workspace {workspace}",
-            f"an admin can grant a role: millrace actor grant {caller.actor} ROLE",
-        )
+    hint = f"an admin can grant a role: millrace actor grant {caller.actor} ROLE"
+    access_rules.check(caller, roles, permission, f"workspace {workspace}", hint)
     if not access_tables.has_workspace(tx, workspace):
         raise unknown("workspace", workspace, (w.name for w in access_tables.workspaces(tx)))
 

@@ -227,14 +227,9 @@ def rule_over(tx: Tx, caller: Caller, places: Iterable[str], permission: str) ->
     The waist has checked it for the call's own workspace; who acts on another one needs it there.
     """
     for place in sorted(places):
+        where = "all workspaces" if place == "*" else f"workspace {place}"
         roles = tables.roles(tx, caller.actor, place)
-        if not rules.may(roles, caller.scopes, permission):
-            if rules.granted(roles, permission):
-                raise MillraceError("access.denied", *rules.narrowed(caller.scopes, permission))
-            where = "all workspaces" if place == "*" else f"workspace {place}"
-            raise MillraceError(
-                "access.denied", f"{caller.actor} may not {permission} in {where}", "ask somebody who is an admin there"
-            )
+        rules.check(caller, roles, permission, where, "ask somebody who is an admin there")
 
 
 OPS = tuple(

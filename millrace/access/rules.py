@@ -7,11 +7,12 @@ roles, narrowed by the token's scopes, decides. Whatever is not granted is denie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 
 from millrace.access.records import Actor, Caller, Grant, Role, Token
 from millrace.base.clock import Micros
+from millrace.base.errors import MillraceError
 
 VERBS = ("read", "write", "run", "approve", "operate", "admin")
 
@@ -37,10 +38,19 @@ def granted(roles: Iterable[Role], permission: str) -> bool:
     return any(verb in ROLES[role] for role in roles)
 
 
-def narrowed(scopes: Iterable[str], permission: str) -> tuple[str, str]:
-    """What is told, with a hint, to whom a role grants `permission` and a token's `scopes` do not."""
-    told = f"a role grants {permission}, but the scopes of the token ({' '.join(scopes)}) do not cover it"
-    return told, f"show a token that covers it: millrace token make ACTOR --scopes {permission}"
+def check(caller: Caller, roles: Collection[Role], permission: str, where: str, hint: str) -> None:
+    """That a caller with these roles may: in words `where`, and with `hint` for who lacks a role.
+
+    Errors: `access.denied`, which says whether a role is missing or the token's scopes are too narrow.
+    """
+    if may(roles, caller.scopes, permission):
+        return
+    told = f"{caller.actor} may not {permission} in {where}"
+    if granted(roles, permission):
+        scopes = " ".join(caller.scopes)
+        told = f"a role grants {permission}, but the scopes of the token ({scopes}) do not cover it"
+        hint = f"show a token that covers it: millrace token make ACTOR --scopes {permission}"
+    raise MillraceError("access.denied", told, hint)
 
 
 def is_scope(text: str) -> bool:
