@@ -26,6 +26,7 @@ from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
+from millrace.catalog.engine import Work
 from millrace.catalog.tx import Tx
 from millrace.data import ops as data_ops
 from millrace.features import ops as features_ops
@@ -88,15 +89,11 @@ def dispatch(
     Errors: `op.unknown`, `access.denied`, `request.invalid`, `workspace.unknown`, `idempotency.mismatch`, and the
     verb's own.
     """
-    op = find(name)
-    ask = decode(op, request)
-    if key and not _KEY.fullmatch(key):
-        raise MillraceError("request.invalid", f"{key[:80]!r} is no idempotency key", "use 1 to 300 plain characters")
+    op, ask, digest = _understood(name, request, key)
     if op.kind == "read":
         with ground.catalog.read() as tx:
             _permit(tx, caller, workspace, op)
             return op.run(ask, Context(ground, caller, workspace, tx))
-    digest = blake3(msgspec.json.encode([op.name, ask])).digest() if key else b""
     if op.kind == "write":
         return ground.catalog.write(lambda tx: _write(tx, ground, op, ask, caller, workspace, key, digest))
     with ground.catalog.read() as tx:
@@ -105,6 +102,31 @@ def dispatch(
     if before is not None:
         return before[0]
     return op.run(ask, Context(ground, caller, workspace, None, _committer(op, key, digest)))
+
+
+def submit(
+    ground: Ground,
+    name: str,
+    request: bytes,
+    caller: Caller,
+    workspace: str,
+    key: str | None,
+    done: Callable[[Work[Any]], None],
+) -> None:
+    """`dispatch` of a verb that writes, for a caller that must not wait; see `Catalog.submit` for `done`."""
+    op, ask, digest = _understood(name, request, key)
+    assert op.kind == "write", f"{op.name} is no verb of the writer's"
+    ground.catalog.submit(lambda tx: _write(tx, ground, op, ask, caller, workspace, key, digest), done)
+
+
+def _understood(name: str, request: bytes | dict[str, Any] | msgspec.Struct, key: str | None) -> tuple[Op, Any, bytes]:
+    """The verb, its request, and what stands for both under an idempotency key."""
+    op = find(name)
+    ask = decode(op, request)
+    if key and not _KEY.fullmatch(key):
+        raise MillraceError("request.invalid", f"{key[:80]!r} is no idempotency key", "use 1 to 300 plain characters")
+    keyed = key and op.kind != "read"
+    return op, ask, blake3(msgspec.json.encode([op.name, ask])).digest() if keyed else b""
 
 
 def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:

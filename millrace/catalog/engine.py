@@ -55,18 +55,25 @@ class Engine(Protocol):
         ...
 
 
-class _Work(Generic[T]):
-    """A queued piece of work and the caller that waits for it."""
+class Work(Generic[T]):
+    """A queued piece of work. `done` is called in the writer's thread once the work is durable or has failed."""
 
     __slots__ = ("afterwards", "answer", "done", "fault", "run")
 
-    def __init__(self, run: Callable[[Tx], T]) -> None:
+    def __init__(self, run: Callable[[Tx], T], done: Callable[[Work[T]], None]) -> None:
         self.run = run
+        self.done = done
         self.afterwards: list[Callable[[], None]] = []
         self.answer: T | None = None
         self.fault: BaseException | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
+
+    def end(self) -> T:
+        """What the work answered, once it is done, after its `afterwards`; it raises what the work raised."""
+        if self.fault is not None:
+            raise self.fault
+        for act in self.afterwards:
+            act()
+        return self.answer  # type: ignore[return-value]  # set by the writer when there is no fault
 
 
 class Catalog:
@@ -74,7 +81,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Work[Any] | None] = SimpleQueue()
         self._readers: LifoQueue[Session] = LifoQueue()
         self._changed = threading.Condition()
         self._commits = self._tellings = 0
@@ -89,17 +96,21 @@ class Catalog:
         What `run` put into the transaction's `afterwards` is done last, in this thread.
         """
         assert threading.current_thread() is not self._writer, "a write inside a write would wait for itself"
-        work = _Work(run)
+        waiting = threading.Lock()
+        waiting.acquire()
+        work = self.submit(run, lambda _: waiting.release())
+        waiting.acquire()
+        return work.end()
+
+    def submit(self, run: Callable[[Tx], T], done: Callable[[Work[T]], None]) -> Work[T]:
+        """`write` for a caller that must not wait: `done` is called from the writer's thread, where it may not raise,
+        and the caller then takes the answer by `Work.end` in a thread of its own."""
+        work = Work(run, done)
         with self._closing:
             if self._closed:
                 raise _stopping()
             self._queue.put(work)
-        work.done.acquire()
-        if work.fault is not None:
-            raise work.fault
-        for act in work.afterwards:
-            act()
-        return work.answer  # type: ignore[return-value]  # set by the writer when there is no fault
+        return work
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -178,7 +189,7 @@ class Catalog:
         session: Session | None = None
         going = True
         while going:
-            group: list[_Work[Any]] = []
+            group: list[Work[Any]] = []
             work = self._queue.get()
             while work is not None:
                 group.append(work)
@@ -203,10 +214,10 @@ class Catalog:
                 self._tellings += told
                 self._changed.notify_all()
             for item in group:
-                item.done.release()
+                item.done(item)
         _discard(session)
 
-    def _commit_group(self, session: Session, group: list[_Work[Any]]) -> bool:
+    def _commit_group(self, session: Session, group: list[Work[Any]]) -> bool:
         """True if facts were among what was written."""
         session.begin_write()
         heads: Heads = {}

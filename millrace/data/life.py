@@ -21,7 +21,11 @@ from millrace.store.tree import Entry
 
 def find(tx: Tx, workspace: str, name: str) -> Dataset:
     """The dataset `name`. Errors: `dataset.unknown`."""
-    found = tables.dataset(tx, workspace, name)
+    return _receiving(tx, workspace, name)[0]
+
+
+def _receiving(tx: Tx, workspace: str, name: str) -> tuple[Dataset, int]:
+    found = tables.receiving(tx, workspace, name)
     if found is None:
         raise unknown("dataset", name, tables.names(tx, workspace))
     return found
@@ -45,14 +49,13 @@ def push(cx: Context, given: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[
     """
     taken: dict[str, int] = {}
     for name, lists in given.items():
-        dataset = find(cx.tx, cx.workspace, name)
+        dataset, last = _receiving(cx.tx, cx.workspace, name)
         columns, found = rules.from_lists(dataset, lists)
         fitted = rules.schema(name, dataset.columns, found)
         dataset = msgspec.structs.replace(dataset, columns=fitted)
         rules.roles(dataset)
         rules.check(dataset, columns)
-        latest, last = tables.standing(cx.tx, cx.workspace, name)
-        if not latest and not last:
+        if not dataset.latest and not last:
             tables.set_columns(cx.tx, cx.workspace, name, fitted, 0)
         rows = len(columns[fitted[0].name])
         tables.add_push(cx.tx, cx.workspace, name, last + 1, rows, pack(columns, fitted))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -101,13 +104,10 @@ def check(dataset: Dataset, columns: Columns) -> None:
 
 def _no_duplicates(dataset: Dataset, columns: Columns, rows: int) -> None:
     named = [*dataset.key, *filter(None, (dataset.arrived or dataset.event,))]
-    codes = np.zeros(rows, np.int64)
-    for name in named:
-        _, one = np.unique(_sortable(columns[name]), return_inverse=True)
-        _, codes = np.unique(codes * (int(one.max()) + 1) + one, return_inverse=True)
-    counts = np.bincount(codes)
-    if len(counts) < rows:
-        row = int(np.argmax(counts[codes] > 1))
+    keys = list(zip(*(columns[name].tolist() for name in named), strict=True))
+    if len(set(keys)) < rows:
+        counts = Counter(keys)
+        row = next(place for place, key in enumerate(keys) if counts[key] > 1)
         shown = ", ".join(f"{name}={columns[name][row]}" for name in named)
         raise MillraceError(
             "dataset.duplicate", f"{dataset.name!r} gets two rows of {shown}",
@@ -166,8 +166,8 @@ def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray
 
     Errors: `dataset.schema`, `dataset.time` for a text that is no time, `dataset.whole` for one beyond 64 bits.
     """
-    allowed = _TYPES[kind]
-    for row, value in enumerate(values):
+    allowed, found = _TYPES[kind], set(map(type, values))
+    for row, value in enumerate(values) if not found <= {*allowed, NoneType} else ():
         if value is not None and (not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool")):
             if isinstance(value, float) and kind in ("whole", "time") and value.is_integer():
                 continue
@@ -181,6 +181,9 @@ def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray
         return np.array([np.nan if value is None else value for value in values], np.float64)
     if kind == "time":
         values = [micros(dataset, name, value) if isinstance(value, str) else value for value in values]
+    if found <= {int} and kind != "bool":
+        with suppress(OverflowError):
+            return np.array(values, np.int64)
     missing = [value is None for value in values]
     made: list[int] = [0 if value is None else int(value) for value in values]
     far = next((value for value in made if not -(2**63) <= value < 2**63), None)
@@ -258,7 +261,3 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.getmaskarray(values)
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
-
-
-def _sortable(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(str) if values.dtype == object else values

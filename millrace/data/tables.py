@@ -51,7 +51,7 @@ _waiting = (
     .scalar_subquery()
 )
 _shape = _d.name, _d.key, _d.event, _d.arrived, _d.columns, _d.made, _d.latest
-_one = select(*_shape).where(_d.workspace == _place, _d.name == _which)
+_one = select(*_shape, _d.pushed).where(_d.workspace == _place, _d.name == _which)
 _counted = select(*_shape, _waiting).where(_d.workspace == _place).order_by(_d.name)
 _one_counted = _counted.where(_d.name == _which)
 _names = select(_d.name).where(_d.workspace == _place)
@@ -114,8 +114,14 @@ def redefine(tx: Tx, workspace: str, made: Dataset) -> bool:
 
 def dataset(tx: Tx, workspace: str, name: str) -> Dataset | None:
     """A dataset; the rows that wait are not counted."""
+    found = receiving(tx, workspace, name)
+    return found[0] if found else None
+
+
+def receiving(tx: Tx, workspace: str, name: str) -> tuple[Dataset, int] | None:
+    """`dataset`, and the number of the newest push."""
     row = tx.one(_one, place=workspace, which=name)
-    return _whole((*row, 0)) if row else None
+    return (_whole((*row[:-1], 0)), int(row[-1])) if row else None
 
 
 def counted(tx: Tx, workspace: str, name: str) -> Dataset | None:

@@ -41,6 +41,10 @@ class Planted:
             if shown["state"] == "rolled_back":
                 self._failing = 0
 
+    def watches(self) -> bool:
+        """Whether a version that fails is answering, so that every hour counts."""
+        return self._failing > 0
+
     def plant_failing(self) -> None:
         number = self._register(delays_on_whole_rows)
         forced = self._people[OPERATOR].call(

@@ -7,8 +7,9 @@ hour, so a replay that was killed is started again from the last sealed day and 
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -22,11 +23,17 @@ from millrace.sdk.client import Client, told
 
 ENDPOINT = "delays"
 _TEXT = ("origin", "dest", "carrier", "tailnum")
+_ASKED_AT_ONCE = 4
+_ARRIVED_AHEAD = 5  # hours; features stay exact for questions that are six hours late
 _ASKED = ("id", "asked_at", *_TEXT, "hour", "minute", "weekday", "distance", "duration")
 
 
 class Replay:
-    """Replays ``[since, until)`` of 2013. `each_day` is called after a day was closed and the loop has settled."""
+    """Replays ``[since, until)`` of 2013.
+
+    `each_day` is called after a day was closed and the loop has settled, `each_hour` after an hour was answered;
+    while `hour_by_hour` says so, no hour is asked about before that.
+    """
 
     def __init__(
         self,
@@ -38,6 +45,7 @@ class Replay:
         labels: bool = True,
         each_day: Callable[[Micros], None] = lambda day: None,
         each_hour: Callable[[Micros], None] = lambda hour: None,
+        hour_by_hour: Callable[[], bool] = lambda: False,
     ) -> None:
         import urllib3
 
@@ -45,8 +53,10 @@ class Replay:
         self._url = url
         self._since, self._until = since, until
         self._labels = labels
-        self._each_day, self._each_hour = each_day, each_hour
-        self._pool = urllib3.PoolManager(retries=urllib3.Retry(4, backoff_factor=0.2), timeout=60.0)
+        self._each_day, self._each_hour, self._hour_by_hour = each_day, each_hour, hour_by_hour
+        self._pool = urllib3.PoolManager(
+            maxsize=_ASKED_AT_ONCE, retries=urllib3.Retry(4, backoff_factor=0.2), timeout=60.0
+        )
         self._asked = _Asked(since, until)
         self.requests = self.failures = 0
 
@@ -56,25 +66,34 @@ class Replay:
         first = max(self._since, sealed or 0)
         if first > self._since:
             self._close(first)  # a kill may have come between the sealing of a day and what follows from it
-        with ThreadPoolExecutor(2) as beside:
+        with ThreadPoolExecutor(1) as feed, ThreadPoolExecutor(_ASKED_AT_ONCE + 2) as programs:
             for day, hours in itertools.groupby(tables.hours(first, self._until), _day):
-                self._live(list(hours), beside)
+                self._live(list(hours), feed, programs)
                 self._close(day + DAY)
 
-    def _live(self, hours: list[Hour], beside: ThreadPoolExecutor) -> None:
-        """A day. Questions go one hour after the other; the streams go beside them, as they would from other programs:
-        what arrives in the next hour comes while this one is asked about, which changes no answer."""
-        arriving, labelled = beside.submit(self._arrive, hours[0]), []
-        for hour, following in itertools.zip_longest(hours, hours[1:]):
-            arriving.result()
-            if following is not None:
-                arriving = beside.submit(self._arrive, following)
-            self._ask(hour)
-            if self._labels:
-                labelled.append(beside.submit(self._label, hour))
-            self._each_hour(hour.start)
+    def _live(self, hours: list[Hour], feed: Executor, programs: Executor) -> None:
+        """A day. Its streams come hour after hour; an hour is asked about as soon as all that it may know has come,
+        while the hours before it may still be waiting for their answers. None of this changes an answer."""
+        arrived: list[Future[None]] = []
+        asked: deque[tuple[Hour, Future[None]]] = deque()
+        labelled: list[Future[None]] = []
+        for place, hour in enumerate(hours):
+            while len(asked) >= (1 if self._hour_by_hour() else _ASKED_AT_ONCE):
+                labelled.append(self._answered(*asked.popleft(), programs))
+            ahead = place - len(asked) + _ARRIVED_AHEAD + 1
+            arrived += [feed.submit(self._arrive, next_) for next_ in hours[len(arrived) : ahead]]
+            arrived[place].result()
+            asked.append((hour, programs.submit(self._ask, hour)))
+        while asked:
+            labelled.append(self._answered(*asked.popleft(), programs))
         for outcome in labelled:
             outcome.result()
+
+    def _answered(self, hour: Hour, answer: Future[None], programs: Executor) -> Future[None]:
+        """Wait for an hour's answers, then bring the outcomes that were known by then."""
+        answer.result()
+        self._each_hour(hour.start)
+        return programs.submit(self._label, hour)
 
     def _arrive(self, hour: Hour) -> None:
         """What became known in this hour, and the flights that are asked about in it."""
@@ -109,7 +128,7 @@ class Replay:
         """Outcomes of flights that were asked about, known in this hour."""
         ids = hour.landings["id"]
         known = self._asked.has(ids)
-        if not known.any():
+        if not self._labels or not known.any():
             return
         late, state = hour.landings["late"][known], hour.landings["state"][known]
         self._client.once(

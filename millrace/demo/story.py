@@ -58,7 +58,8 @@ class Story:
         planted = Planted(self.client, people, START, self.say)
         replay = Replay(
             self.client, self.server.url, START, self.until, labels=self._labels,
-            each_day=lambda day: self._day(day, planted), each_hour=planted.each_hour if self._planted else _nothing,
+            each_day=lambda day: self._day(day, planted), each_hour=planted.each_hour,
+            hour_by_hour=planted.watches,
         )  # fmt: skip
         began = time.monotonic()
         replay.run()
@@ -101,7 +102,3 @@ class Story:
 
     def _connect(self, secret: str) -> Client:
         return connect(url=self.server.url, token=secret)
-
-
-def _nothing(hour: Micros) -> None:
-    """Nobody is planted, so nobody is watched by the hour."""

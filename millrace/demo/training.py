@@ -43,12 +43,16 @@ def worth(model: Any, part: Any) -> dict[str, float]:
 
 @step(memory_mb=3_000)
 def fit(rows: Any, leaves: int, rounds: int, rate: float) -> Any:
-    """Log what a model of the earlier rows is worth on the latest quarter of them, then fit on all."""
+    """Log what a model of the earlier rows is worth on the latest quarter of them, and fit on all, both at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
-    log(**worth(trees(leaves, rounds, rate).fit(rows.train.X, rows.train.y), rows.test))
     every = np.concatenate([rows.train.X, rows.test.X]), np.concatenate([rows.train.y, rows.test.y])
-    return trees(leaves, rounds, rate).fit(*every)
+    with ThreadPoolExecutor(1) as beside:
+        model = beside.submit(trees(leaves, rounds, rate).fit, *every)
+        log(**worth(trees(leaves, rounds, rate).fit(rows.train.X, rows.train.y), rows.test))
+        return model.result()
 
 
 @pipeline
@@ -117,19 +121,23 @@ def compare(rows: Any, first: int, months: list[int], leaves: int, rounds: int, 
     `months` are the borders in micros; a refit learns from the two months before. By rival and month: rows, AUC, Brier
     score, mean score and share of late flights.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
     features, late, at = rows.train.X, rows.train.y, rows.train.at
     frozen = trees(leaves, rounds, rate).fit(features[at < first], late[at < first])
-    found: dict[str, Any] = {"frozen": [], "refitted": []}
-    for before, since, until in zip(months, months[2:], months[3:], strict=False):
-        recent = (at >= before) & (at < since)
+
+    def month(before: int, since: int, until: int) -> tuple[dict[str, float], dict[str, float]]:
+        recent, asked = (at >= before) & (at < since), (at >= since) & (at < until)
         refitted = trees(leaves, rounds, rate).fit(features[recent], late[recent])
-        asked = (at >= since) & (at < until)
-        for name, model in (("frozen", frozen), ("refitted", refitted)):
-            scores = model.predict_proba(features[asked])[:, 1]
-            found[name].append(told(scores, late[asked].astype(np.float64)))
-    return found
+        known = late[asked].astype(np.float64)
+        by_frozen, by_refitted = (model.predict_proba(features[asked])[:, 1] for model in (frozen, refitted))
+        return told(by_frozen, known), told(by_refitted, known)
+
+    with ThreadPoolExecutor(2) as beside:
+        found = list(beside.map(month, months, months[2:], months[3:]))
+    return {"frozen": [one for one, _ in found], "refitted": [other for _, other in found]}
 
 
 def told(scores: Any, late: Any) -> dict[str, float]:

@@ -23,9 +23,9 @@ from millrace.data.records import Dataset, Version
 from millrace.features import rules
 from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows
 from millrace.features.records import View
-from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, axis, fold, is_plain, order
+from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, fold, is_plain, order
 
-SLACK_S = 7_200
+SLACK_S = 21_600
 _SECOND = 1_000_000
 _MANY = 4_096
 _LOOSE = 64  # so many rows may lie on a shelf unordered, and so many old ones at its end
@@ -89,19 +89,25 @@ class Shelves:
             self._ordered[name] = held
 
     def _put(self, name: Key, fresh: Floats, newest: float) -> None:
-        held = self._ordered.get(name)
+        held, over = self._ordered.get(name), self.view.over
         if len(fresh) > 1:
-            fresh = fresh[order(fresh, self.view.over)]
+            fresh = fresh[order(fresh, over)]
         rows = fresh if held is None else np.concatenate([held, fresh])
-        if held is not None and axis(held[-1:], self.view.over) >= axis(fresh[:1], self.view.over):
-            rows = rows[order(rows, self.view.over)]
-        if len(rows) > _LOOSE and np.isfinite(self.horizon):
-            young = _known(rows) >= newest - self.horizon
-            rows = rows[young] if 2 * int(young.sum()) < len(rows) else rows
+        if held is not None and _moment(held[-1], over) >= _moment(fresh[0], over):
+            rows = rows[order(rows, over)]
+        oldest = newest - self.horizon
+        if len(rows) > _LOOSE and _moment(rows[len(rows) // 2], "arrival") < oldest:
+            rows = rows[_known(rows) >= oldest]
         if len(rows):
             self._ordered[name] = rows
         else:
             self._ordered.pop(name, None)
+
+
+def _moment(row: Floats, over: str) -> float:
+    """`shelf.axis` of one row."""
+    event, arrived = row.item(EVENT), row.item(ARRIVED)
+    return event if over == "event" or event > arrived else arrived
 
 
 class Stream:
@@ -171,9 +177,10 @@ class Stream:
     def _take_pushes(self, tx: Tx, workspace: str) -> None:
         if self._dataset is None or not self._dataset.columns:
             self._dataset = life.find(tx, workspace, self.source)
-        for number, packed in data_tables.pushes(tx, workspace, self.source, self._push):
-            self._take(life.unpack(packed), self._dataset)
-            self._push = number
+        waiting = data_tables.pushes(tx, workspace, self.source, self._push)
+        if waiting:
+            self._take(life.joined([life.unpack(packed) for _, packed in waiting], self._dataset), self._dataset)
+            self._push = waiting[-1][0]
 
     def _take(self, columns: Columns, source: Version | Dataset) -> None:
         columns = self._young(columns, source)

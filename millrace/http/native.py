@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
@@ -16,7 +18,9 @@ from starlette.routing import Route
 from millrace import waist
 from millrace.access.records import Caller
 from millrace.base.errors import MillraceError
+from millrace.base.op import Op
 from millrace.catalog import tables as catalog_tables
+from millrace.catalog.engine import Work
 from millrace.http import reads
 from millrace.http.openapi import openapi
 from millrace.http.pulse import Pulse
@@ -28,6 +32,7 @@ _encode = msgspec.json.encode
 _PAGE = 500
 _ALIVE_S = 15.0
 _SPOOL = 4 << 20
+_SMALL = 1 << 16  # a body that is read on the event loop itself
 _WORK_AT_ONCE = 24
 _NEWEST = 1 << 62
 
@@ -64,11 +69,32 @@ class Native:
             )
         caller, workspace, key = request.scope["caller"], _workspace(request), request.headers.get("idempotency-key")
 
+        if op.kind == "write" and len(body) <= _SMALL:
+            answer = _encode(await self._written(op, body or b"{}", caller, workspace, key))
+            return Response(answer, media_type="application/json")
+
         def run() -> bytes:
             return _encode(self._platform.call(op.name, body or b"{}", caller, workspace, key))
 
         answer = await to_thread.run_sync(run, limiter=self._heavy if op.kind == "work" else None)
         return Response(answer, media_type="application/json")
+
+    async def _written(self, op: Op, body: bytes, caller: Caller, workspace: str, key: str | None) -> Any:
+        """From the event loop to the writer and back, with no thread between them that only waits."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Work[Any]] = loop.create_future()
+
+        def tell(work: Work[Any]) -> None:
+            if not future.cancelled():
+                future.set_result(work)
+
+        def done(work: Work[Any]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+                loop.call_soon_threadsafe(tell, work)
+
+        waist.submit(self._platform.ground, op.name, body, caller, workspace, key, done)
+        work = await future
+        return await to_thread.run_sync(work.end) if work.afterwards else work.end()
 
     async def reads(self, request: Request) -> Response:
         """Run several verbs that read."""

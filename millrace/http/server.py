@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -24,6 +25,7 @@ from millrace.serving.board import Board
 _log = logging.getLogger("millrace")
 _BACKLOG = 2_048
 _DRAIN_S = 20
+_TURN_S = 0.001  # a thread that computes yields to one that has an answer to pass on
 
 
 def up(config: Config) -> int:
@@ -134,6 +136,7 @@ def _serve(config: Config, listener: socket.socket, url: str, place: int, parent
         server = Drained(settings)
         gc.freeze()
         gc.enable()
+        sys.setswitchinterval(_TURN_S)
 
         async def serve() -> None:
             if parent >= 0:

@@ -96,8 +96,9 @@ def mark(seen: NDArray[np.bool_], hashes: Hashes) -> None:
 
 def registers(seen: NDArray[np.bool_]) -> Bytes:
     """The registers of a scratch table: the largest rank of each, 0 where nothing came."""
-    table = seen.reshape(REGISTERS, 64)
-    return np.where(table.any(axis=1), 63 - np.argmax(table[:, ::-1], axis=1), 0).astype(np.uint8)
+    found, largest = np.flatnonzero(seen), empty()
+    largest[found >> 6] = found & 63  # in order, so the largest rank of a register is written last
+    return largest
 
 
 def add(into: Bytes, hashes: Hashes) -> Bytes:
