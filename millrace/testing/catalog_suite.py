@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 
 import pytest
 from sqlalchemy import bindparam, select
 
 from millrace.base.errors import MillraceError
 from millrace.catalog import journal, schema, tables
-from millrace.catalog.engine import Catalog, Engine
+from millrace.catalog.engine import Catalog, Engine, Work
 from millrace.catalog.statements import insert_absent, upsert
 from millrace.catalog.tx import Tx
 
@@ -61,6 +62,24 @@ class CatalogSuite:
             assert faults == ["request.invalid"] * 3
             assert tables.cursor(tx, "w", "bad") == 0
             assert sorted(fact.subject for fact in tables.facts_after(tx, "w", 0, 100)) == list("124578")
+
+    def test_a_write_that_nobody_waits_for_tells_when_it_is_durable(self, catalog: Catalog) -> None:
+        told: SimpleQueue[Work[int]] = SimpleQueue()
+
+        def move(tx: Tx) -> int:
+            tables.move_cursor(tx, "w", "f", 7)
+            return 7
+
+        def fail(tx: Tx) -> int:
+            raise MillraceError("request.invalid", "no", "")
+
+        catalog.submit(move, told.put)
+        catalog.submit(fail, told.put)
+        kept, failed = told.get(timeout=30), told.get(timeout=30)
+        with catalog.read() as tx:
+            assert tables.cursor(tx, "w", "f") == kept.end() == 7
+        with pytest.raises(MillraceError):
+            failed.end()
 
     def test_facts_are_numbered_without_gaps_and_chained(self, catalog: Catalog) -> None:
         def add(subject: str) -> None:

@@ -153,6 +153,17 @@ def test_values_that_are_no_whole_numbers_agree_to_the_last_bit(world: World) ->
     assert world.online(asked) == world.offline(asked)
 
 
+@pytest.mark.parametrize("over", ["event", "arrival"])
+def test_an_answer_is_exact_while_newer_rows_of_six_hours_are_there(world: World, over: str) -> None:
+    world.view(columns=["x"], windows=WINDOWS, over=over, ttl_s=3600)
+    rows = [(n, "ab"[n % 2], n, n + 5, float(n % 7), None) for n in range(900)]
+    for start in range(0, 900, 150):
+        world.push(rows[start : start + 150])
+        world.online([("a", start), ("b", start)])
+    asked = [(key, at) for key in "ab" for at in (905 - 360, 600, 750.5, 905)]
+    assert world.online(asked) == world.offline(asked)
+
+
 def test_a_second_engine_agrees_on_the_newest_row(world: World) -> None:
     world.view(columns=["x"])
     random = np.random.default_rng(3)
