@@ -151,6 +151,13 @@ class Catalog:
             self._changed.wait_for(lambda: self._tellings > seen or self._closed, timeout_s)
             return self._tellings
 
+    def rouse(self) -> None:
+        """Let everybody who waits look again, as if something had been committed."""
+        with self._changed:
+            self._commits += 1
+            self._tellings += 1
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Finish what is queued, then close every connection. Safe to call twice."""
         with self._closing:

@@ -44,6 +44,7 @@ class Follower:
     def stop(self) -> None:
         """Finish the call under way, then end. Safe to call when it was never started."""
         self._stopping.set()
+        self._ground.catalog.rouse()
         if self._thread.is_alive():
             self._thread.join()
 

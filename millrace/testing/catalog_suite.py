@@ -192,6 +192,13 @@ class CatalogSuite:
         catalog.write(lambda tx: tx.fact("w", 1, "a", "tested", "", {}))
         assert catalog.wait_for_facts(seen, 30) > seen
 
+    def test_whoever_waits_can_be_roused(self, catalog: Catalog) -> None:
+        seen = catalog.wait_for_facts(-1, 0)
+        waiting = threading.Timer(0.01, catalog.rouse)
+        waiting.start()
+        assert catalog.wait_for_facts(seen, 30) > seen
+        waiting.join()
+
     def test_a_closed_catalog_says_so(self, engine: Engine) -> None:
         opened = Catalog(engine)
         opened.close()
