@@ -20,10 +20,11 @@ Source: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
 from millrace.stats.verdict import (
@@ -34,7 +35,7 @@ from millrace.stats.verdict import (
     Verdict,
     check_alpha,
     check_arms,
-    check_counts,
+    check_count_rows,
     check_losses,
     check_margin,
     check_shares,
@@ -46,6 +47,7 @@ from millrace.stats.verdict import (
 
 STAKES: Floats = np.geomspace(0.005, 0.9, 30)
 LEAST_WEIGHT = 1e-9  # nearer to 0 or 1 than this one arm sees next to nothing
+_FEW = 16  # weights of a batch whose wins are remembered
 
 
 class Bet(NamedTuple):
@@ -77,17 +79,52 @@ def bet_counts(bet: Bet, weights: ArrayLike, requests: ArrayLike, canary_bad: Ar
     `requests` counts all requests at that weight, on both arms; the others count bad outcomes. Rows at a weight within
     1e-9 of 0 or 1 compare nothing and are left out. Errors: stats.weight, stats.data, stats.shape.
     """
-    w = check_shares(weights)
-    n, canary, control = check_counts(requests), check_counts(canary_bad), check_counts(control_bad)
-    same_rows("weights and counts", w, n, canary, control)
-    good = n - canary - control
-    if (good < 0).any():
+    table = _wins(bet.margin, weights)
+    counts = check_count_rows("counts", requests, canary_bad, control_bad)
+    if counts.shape != (3 * len(table.inside),):
+        hint = "give the requests and the bad ones on either arm for every weight"
+        raise MillraceError("stats.shape", f"{len(table.inside)} weights, counts of {counts.shape}", hint)
+    told = counts.reshape(3, -1)
+    good = told[0] - told[1] - told[2]
+    if good.size and good.min() < 0:
         raise MillraceError("stats.data", "more bad outcomes than requests", "count requests on both arms together")
-    both = (w >= LEAST_WEIGHT) & (w <= 1 - LEAST_WEIGHT)
-    w, n, canary, control, good = w[both], n[both], canary[both], control[both], good[both]
-    wins = log_wins(bet.margin, w[:, None], np.stack([np.zeros_like(w), 1 / w, -1 / (1 - w)], axis=1))
-    gain = np.einsum("bo,bof->f", np.stack([good, canary, control], axis=1).astype(np.float64), wins)
-    return _after(bet, gain, int(n.sum()), float(canary @ (1 / w) - control @ (1 / (1 - w))))
+    gain = np.concatenate((good, counts[len(good) :])) @ table.gains
+    n = int(np.add.reduce(told[0])) if table.all_inside else int(told[0] @ table.inside)
+    return _after(bet, gain[:-1], n, float(gain[-1]))
+
+
+class _Wins(NamedTuple):
+    """What requests at given weights win. `inside`: (b,) which of them compare the arms.
+
+    `gains`: (3b, 31), what one request adds, a good one at each weight, then a bad one on the canary, then one on
+    control: to ln K of each stake and to ΣX. Rows of weights that compare nothing are 0.
+    """
+
+    inside: NDArray[np.bool_]
+    all_inside: bool
+    gains: Floats
+
+
+def _wins(margin: float, weights: ArrayLike) -> _Wins:
+    w = weights if type(weights) is np.ndarray and weights.dtype == np.float64 else check_shares(weights)
+    if w.ndim == 1 and len(w) <= _FEW:
+        return _remembered(margin, w.tobytes())
+    return _fresh(margin, check_shares(w))
+
+
+@lru_cache(maxsize=256)
+def _remembered(margin: float, weights: bytes) -> _Wins:
+    return _fresh(margin, check_shares(np.frombuffer(weights)))
+
+
+def _fresh(margin: float, weights: Floats) -> _Wins:
+    if weights.ndim != 1:
+        raise MillraceError("stats.shape", f"weights of shape {weights.shape}", "give one dimension: a weight a row")
+    inside = (weights >= LEAST_WEIGHT) & (weights <= 1 - LEAST_WEIGHT)
+    w = np.where(inside, weights, 0.5)
+    x = np.concatenate([np.zeros_like(w), 1 / w, -1 / (1 - w)])
+    gains = np.column_stack([log_wins(margin, np.tile(w, 3), x), x])
+    return _Wins(inside, bool(inside.all()), gains * np.tile(inside, 3)[:, None])
 
 
 def bet_losses(bet: Bet, losses: ArrayLike, canary: ArrayLike, weights: ArrayLike) -> Bet:
@@ -133,8 +170,9 @@ def log_wins(margin: float, weights: Floats, x: Floats) -> Floats:
 
 def log_capital(log_k: Floats) -> Floats:
     """ln K: the mean over stakes of the capital, from (…, 30) to (…)."""
-    top = log_k.max(axis=-1)
-    return np.asarray(top + np.log(np.exp(log_k - top[..., None]).mean(axis=-1)))
+    top = np.maximum.reduce(log_k, axis=-1)
+    total = np.add.reduce(np.exp(log_k - top[..., None]), axis=-1)
+    return np.asarray(top + np.log(total / len(STAKES)))
 
 
 def bet_verdict(bet: Bet, alpha: float, *, unit: Unit = "request", what: str = "loss") -> Verdict:

@@ -18,11 +18,13 @@ Sources: Ville 1939; Wald 1945; Shin, Ramdas & Rinaldo, "E-detectors" (NEJSDS 20
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from millrace.base.errors import MillraceError
 from millrace.stats.verdict import (
     ALARM,
     QUIET,
@@ -33,12 +35,11 @@ from millrace.stats.verdict import (
     Verdict,
     check_alpha,
     check_arms,
-    check_counts,
+    check_count_rows,
     check_margin,
     check_shares,
     evidence,
     finite,
-    same_length,
     same_rows,
 )
 
@@ -47,6 +48,7 @@ LOG_RATIOS: Floats = np.log(RATIOS)
 EVERY = 10  # errors between two start times
 SPELL = 1000  # start times that share a γ
 LAST = 1000 * SPELL  # start times after which what is left of R stays as it is
+_FEW = 16  # weights of a batch whose factors are remembered
 
 
 class Errors(NamedTuple):
@@ -109,26 +111,74 @@ def guard_update(guard: Guard, batch: Errors) -> Guard:
 
     Errors: stats.weight, stats.data, stats.shape.
     """
-    weights = check_shares(batch.weights)
-    canary, control = check_counts(batch.canary), check_counts(batch.control)
-    same_length("weights and counts", weights, canary, control)
-    both = (weights > 0) & (weights < 1)
-    if not both.all():
-        weights, canary, control = weights[both], canary[both], control[both]
-    seen, hit = guard.canary + guard.control, int(canary.sum())
-    new = hit + int(control.sum())
+    table = factors(guard.r0, batch.weights)
+    counts = check_count_rows("counts", batch.canary, batch.control)
+    if counts.shape != (2 * len(table.inside),):
+        hint = "give a count on either arm for every weight"
+        raise MillraceError("stats.shape", f"{len(table.inside)} weights, counts of {counts.shape}", hint)
+    told = table.kept(counts).tolist()
+    hit, new = sum(told[: len(table.inside)]), sum(told)
     if new == 0:
         return guard
-    log_s, log_e = advance(guard.log_s, min(seen, EVERY * LAST), guard.r0, weights, canary, control)
+    moved = counts @ table.moves
+    before = min(guard.canary + guard.control, EVERY * LAST)
+    log_s, log_e = started(guard.log_s + moved[:-2], np.asarray(before), np.asarray(new))
     return Guard(
         guard.r0,
         log_s,
         max(guard.peak, float(log_e)),
         guard.canary + hit,
         guard.control + new - hit,
-        guard.canary_mass + float(canary @ (1 - weights)),
-        guard.control_mass + float(control @ weights),
+        guard.canary_mass + float(moved[-2]),
+        guard.control_mass + float(moved[-1]),
     )
+
+
+class Factors(NamedTuple):
+    """What errors at given weights do. `inside`: (b,) which of them compare the arms, 0 < w < 1.
+
+    `moves`: (2b, 42), what one error adds, on the canary at each weight, then on control: to ln S_δ, to Σ (1−w) over
+    canary errors and to Σ w over control's. Rows of weights that compare nothing are 0.
+    """
+
+    inside: NDArray[np.bool_]
+    all_inside: bool
+    moves: Floats
+
+    def kept(self, counts: Ints) -> Ints:
+        """`counts` (…, 2b) without those at weights that compare nothing."""
+        return counts if self.all_inside else counts * np.concatenate((self.inside, self.inside))
+
+
+def factors(r0: float, weights: ArrayLike) -> Factors:
+    """The factors of weights (b,) against `r0`; remembered, since weights stay for long.
+
+    Errors: stats.weight, stats.shape.
+    """
+    if type(weights) is np.ndarray and weights.dtype == np.float64 and weights.ndim == 1 and len(weights) <= _FEW:
+        return _remembered(r0, weights.tobytes())
+    return _factors(r0, check_shares(weights))
+
+
+@lru_cache(maxsize=256)
+def _remembered(r0: float, weights: bytes) -> Factors:
+    return _factors(r0, check_shares(np.frombuffer(weights)))
+
+
+def _factors(r0: float, weights: Floats) -> Factors:
+    if weights.ndim != 1:
+        raise MillraceError("stats.shape", f"weights of shape {weights.shape}", "give one dimension: a weight a row")
+    inside = (weights > 0) & (weights < 1)
+    w = np.where(inside, weights, 0.5)[:, None]
+    miss, none = log_misses(r0, w[:, 0]), np.zeros_like(w)
+    moves = np.concatenate([np.hstack([miss + LOG_RATIOS, 1 - w, none]), np.hstack([miss, none, w])])
+    return Factors(inside, bool(inside.all()), moves * np.tile(inside, 2)[:, None])
+
+
+def log_misses(r0: float, weights: Floats) -> Floats:
+    """ln (1−θ_δ)/(1−θ_r0) for weights (…) in (0, 1), by ratio: (…, 40); ln θ_δ/θ_r0 is that and ln δ/r0."""
+    base = r0 * (weights / (1 - weights))[..., None]
+    return np.asarray(np.log1p(base) - np.log1p(base * RATIOS))
 
 
 def advance(
@@ -139,26 +189,29 @@ def advance(
     `log_s`: (…, 40); `seen`: (…) errors before; `weights`, `canary`, `control`: (…, b), weights in (0, 1).
     Answers the new ln S (…, 40) and ln E (…).
     """
-    base = r0 * (weights / (1 - weights))[..., None]
-    miss = np.log1p(base) - np.log1p(base * RATIOS)  # ln (1−θ_δ)/(1−θ_r0); ln θ_δ/θ_r0 is that and ln δ/r0
     errors = canary + control
-    before, new = np.asarray(seen), errors.sum(axis=-1)
-    log_s = log_s + np.matmul(errors[..., None, :], miss)[..., 0, :] + canary.sum(axis=-1)[..., None] * LOG_RATIOS
-    after = (before + new) // EVERY
+    hits = canary.sum(axis=-1)[..., None] * LOG_RATIOS
+    log_s = log_s + np.matmul(errors[..., None, :], log_misses(r0, weights))[..., 0, :] + hits
+    return started(log_s, np.asarray(seen), errors.sum(axis=-1))
+
+
+def started(log_s: Floats, before: Ints, new: Ints) -> tuple[Floats, Floats]:
+    """ln S (…, 40) after the start times that `new` (…) errors bring, `before` (…) of them ago; and ln E (…)."""
+    earlier, after = before // EVERY, (before + new) // EVERY
     reserve = unstarted(after)
-    if np.any(after > before // EVERY):
-        started = unstarted(before // EVERY) - reserve
+    if (after > earlier).any():
+        share = unstarted(earlier) - reserve
         with np.errstate(divide="ignore"):
-            log_s = np.logaddexp(log_s, np.log(started)[..., None])
-    top = np.maximum(log_s.max(axis=-1), 0.0)
-    mean = np.exp(log_s - top[..., None]).mean(axis=-1)
-    return log_s, np.asarray(top + np.log(mean + reserve * np.exp(-top)))
+            log_s = np.logaddexp(log_s, np.log(share)[..., None])
+    top = np.maximum(np.maximum.reduce(log_s, axis=-1), 0.0)
+    total = np.add.reduce(np.exp(log_s - top[..., None]), axis=-1)
+    return log_s, np.asarray(top + np.log(total / len(RATIOS) + reserve * np.exp(-top)))
 
 
 def unstarted(j: ArrayLike) -> Floats:
     """R after `j` start times: ½ − Σ_{i≤j} γ_i, in closed form; it tends to 0."""
-    spell, within = np.divmod(np.minimum(np.asarray(j, np.float64), LAST), SPELL)
-    return np.asarray(2.0**-spell / 2 - within * 2.0 ** -(2 + spell) / SPELL)
+    spell, within = np.divmod(np.minimum(j, LAST), SPELL)
+    return np.asarray(np.ldexp(0.5 - within * (0.25 / SPELL), -spell))
 
 
 def guard_verdict(guard: Guard, alpha: float, *, unit: Unit = "request", what: str = "errors") -> Verdict:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.guard import EVERY, LAST, RATIOS, advance
+from millrace.stats.guard import EVERY, LAST, RATIOS, factors, started
 from millrace.stats.verdict import (
     ALARM,
     QUIET,
@@ -28,6 +28,7 @@ from millrace.stats.verdict import (
     Verdict,
     check_alpha,
     check_arms,
+    check_count_rows,
     check_margin,
     check_shares,
     column,
@@ -104,26 +105,32 @@ def slow_by_weight(latencies_ms: ArrayLike, canary: ArrayLike, weights: ArrayLik
 
 
 def latency_update(guard: LatencyGuard, batch: Slow) -> LatencyGuard:
-    """The guard after one batch; requests at weight 0 or 1 compare nothing. Errors: stats.weight, stats.shape."""
-    w = check_shares(batch.weights)
-    both = (w > 0) & (w < 1)
-    w, canary, control = w[both], batch.canary[:, both], batch.control[:, both]
-    if canary.shape != (len(guard.thresholds_ms), len(w)):
-        raise MillraceError("stats.shape", f"counts of shape {canary.shape}", "count by this guard's thresholds")
-    if not (canary.any() or control.any()):
+    """The guard after one batch; requests at weight 0 or 1 compare nothing.
+
+    Errors: stats.weight, stats.data, stats.shape.
+    """
+    table = factors(guard.r0, batch.weights)
+    counts = check_count_rows("counts", batch.canary, batch.control)
+    if counts.shape != (len(guard.thresholds_ms), 2 * len(table.inside)):
+        raise MillraceError("stats.shape", f"counts of shape {counts.shape}", "count by this guard's thresholds")
+    told = np.add.reduce(table.kept(counts).reshape(len(counts), 2, -1), axis=2)
+    hit, miss = told[:, 0], told[:, 1]
+    new = hit + miss
+    if not new.any():
         return guard
-    seen = np.minimum(guard.canary + guard.control, EVERY * LAST)
-    log_s, log_e = advance(guard.log_s, seen, guard.r0, w, canary, control)
+    moved = counts @ table.moves
+    before = np.minimum(guard.canary + guard.control, EVERY * LAST)
+    log_s, log_e = started(guard.log_s + moved[:, :-2], before, new)
     top = float(log_e.max())
     return LatencyGuard(
         guard.r0,
         guard.thresholds_ms,
         log_s,
-        max(guard.peak, top + math.log(float(np.exp(log_e - top).mean()))),
-        guard.canary + canary.sum(axis=1),
-        guard.control + control.sum(axis=1),
-        guard.canary_mass + canary @ (1 - w),
-        guard.control_mass + control @ w,
+        max(guard.peak, top + math.log(float(np.add.reduce(np.exp(log_e - top))) / len(log_e))),
+        guard.canary + hit,
+        guard.control + miss,
+        guard.canary_mass + moved[:, -2],
+        guard.control_mass + moved[:, -1],
     )
 
 

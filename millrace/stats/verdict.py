@@ -196,6 +196,20 @@ def check_counts(values: ArrayLike, what: str = "counts") -> Ints:
     return array
 
 
+def check_count_rows(what: str, *columns: ArrayLike) -> Ints:
+    """Counts of one shape (…, b) each, side by side: int64 (…, m·b). Errors: stats.data, stats.shape."""
+    if all(type(c) is np.ndarray and c.dtype == np.int64 and c.shape == columns[0].shape for c in columns):  # type: ignore[union-attr]
+        stacked: Ints = np.concatenate(columns, axis=-1)
+        known = stacked.size > 0 and stacked.min() >= 0 and int(stacked.max()) * stacked.size <= _LARGEST_SUM
+        if known:  # one look at all of them, since a batch is small and comes often
+            return stacked
+    checked = [check_counts(c) for c in columns]
+    shapes = sorted({c.shape for c in checked})
+    if len(shapes) != 1 or not shapes[0]:
+        raise MillraceError("stats.shape", f"{what} have shapes {shapes}", "give one value a row in each")
+    return np.concatenate(checked, axis=-1)
+
+
 def check_ids(values: ArrayLike, what: str) -> Ints:
     """An array of whole numbers from 0 to 2^62, any shape, as int64. Errors: stats.data."""
     known = type(values) is np.ndarray and values.dtype == np.int64 and values.size > 0

@@ -82,6 +82,17 @@ def test_workers_add_up_and_counts_say_the_same(x, y):
     close(counted, whole)
 
 
+def test_many_weights_in_one_batch_say_what_they_say_one_by_one():
+    rng = np.random.default_rng(4)
+    weights = np.linspace(0, 1, 40)
+    bad, miss = rng.integers(0, 5, 40), rng.integers(0, 5, 40)
+    requests = bad + miss + rng.integers(0, 50, 40)
+    single = b.bet_start(0.01)
+    for row in zip(weights, requests, bad, miss, strict=True):
+        single = b.bet_counts(single, *([x] for x in row))
+    close(b.bet_counts(b.bet_start(0.01), weights, requests, bad, miss), single)
+
+
 def test_promotes_the_equal_and_not_the_worse():
     n, w = 200_000, 0.25
     equal = b.bet_counts(b.bet_start(0.005), [w], [n], [250], [750])
@@ -117,6 +128,8 @@ def test_pairs_need_fewer_rows():
         (lambda: b.bet_losses(b.bet_start(0.1), [0.5], [True], [-0.1]), "stats.weight"),
         (lambda: b.bet_pairs(b.bet_start(0.1), [-1.5]), "stats.data"),
         (lambda: b.bet_counts(b.bet_start(0.1), [0.1], [1], [1], [1]), "stats.data"),
+        (lambda: b.bet_counts(b.bet_start(0.1), [0.1], [1], [1], []), "stats.shape"),
+        (lambda: b.bet_counts(b.bet_start(0.1), [0.1, 0.2], [1], [1], [0]), "stats.shape"),
         (lambda: b.bet_verdict(b.bet_start(0.1), 1), "stats.alpha"),
     ],
 )

@@ -115,6 +115,20 @@ def test_weights_of_zero_and_one_compare_nothing():
     assert g.guard_verdict(state, 0.05).decision == "undecided"
 
 
+@pytest.mark.parametrize("weights", [[0.0, 0.1, 0.5, 1.0], np.linspace(0, 1, 40).tolist()])
+def test_a_batch_is_the_recursion_over_what_compares(weights):
+    """Few weights, whose factors are remembered, and many; those of 0 and 1 beside the others."""
+    rng = np.random.default_rng(3)
+    state, inside = g.guard_start(), (np.array(weights) > 0) & (np.array(weights) < 1)
+    for _ in range(3):
+        canary, control = rng.integers(0, 4, len(weights)), rng.integers(0, 9, len(weights))
+        arrays = np.array(weights)[inside], canary[inside], control[inside]
+        log_s, log_e = g.advance(state.log_s, state.canary + state.control, 1.5, *arrays)
+        state = g.guard_update(state._replace(peak=-math.inf), g.Errors(np.array(weights), canary, control))
+        np.testing.assert_allclose(state.log_s, log_s, atol=1e-12)
+        assert state.peak == pytest.approx(float(log_e), abs=1e-12)
+
+
 def test_a_bad_canary_alarms_for_ever_and_a_common_incident_does_not():
     state = g.guard_start()
     state = g.guard_update(state, g.Errors(np.array([0.1]), np.array([12]), np.array([1])))
@@ -150,6 +164,8 @@ def test_state_survives_a_restart():
         (lambda: g.errors_by_weight([1.2], [True]), "stats.weight"),
         (lambda: g.errors_by_weight([0.2], [True, False]), "stats.shape"),
         (lambda: g.guard_update(g.guard_start(), g.Errors([0.1], [-1], [0])), "stats.data"),
+        (lambda: g.guard_update(g.guard_start(), g.Errors(np.array([0.1]), np.ones(2, int), [0])), "stats.shape"),
+        (lambda: g.guard_update(g.guard_start(), g.Errors(np.array([np.nan]), [1], [0])), "stats.weight"),
         (lambda: g.guard_verdict(g.guard_start(), 0), "stats.alpha"),
     ],
 )

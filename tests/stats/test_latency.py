@@ -62,6 +62,17 @@ def test_neutral_answers():
     assert lat.latency_update(state, only_canary) is state
 
 
+def test_requests_at_weights_of_zero_and_one_change_nothing():
+    rng = np.random.default_rng(2)
+    state = lat.latency_start([10.0, 30.0])
+    ms, z, w = traffic(rng, 300, 2.0)
+    lone = rng.choice([0.0, 1.0], 300)
+    both = lat.slow_by_weight(np.append(ms, ms), np.append(z, lone == 1), np.append(w, lone), state.thresholds_ms)
+    alone = lat.slow_by_weight(ms, z, w, state.thresholds_ms)
+    for a, b in zip(lat.latency_update(state, both), lat.latency_update(state, alone), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
@@ -76,6 +87,10 @@ def test_neutral_answers():
                 lat.latency_start([1.0]), lat.slow_by_weight([2.0], [True], [0.1], np.array([1.0, 3.0]))
             ),
             "stats.shape",
+        ),
+        (
+            lambda: lat.latency_update(lat.latency_start([1.0]), lat.Slow(np.array([0.1]), [[1]], [[-1]])),
+            "stats.data",
         ),
         (lambda: lat.latency_verdict(lat.latency_start([1.0]), 0), "stats.alpha"),
     ],
