@@ -35,15 +35,16 @@ def months(client: Client, since: Micros, until: Micros, say: Say) -> dict[str, 
     found: dict[str, list[dict[str, float]]] = start(rivals, asked, client).wait().value()
     found["millrace"] = ours(client, borders[2:])
     say("")
-    say("month   late   first model, left alone   Millrace                  refitted every month")
-    say("               AUC   Brier  bias          AUC   Brier  bias         AUC   Brier  bias")
+    say("ECE: expected calibration error; bias: mean score − share that was late")
+    say(f"month   late   {'first model, left alone':<25}   {'Millrace':<25}   refitted every month")
+    say(" " * 15 + "   ".join(["AUC   Brier  ECE   bias  "] * 3).rstrip())
     for place, since_ in enumerate(borders[2:-1]):
         rows = [found[name][place] for name in ("frozen", "millrace", "refitted")]
-        cells = ("{auc:.3f} {brier:.4f} {bias:+.3f}".format(**row, bias=row["score"] - row["late"]) for row in rows)
-        say(
-            f"{_NAMES[MONTHS.index(since_)]}    {rows[0]['late']:6.1%}   "
-            + "      ".join(f"{cell:<20}" for cell in cells)
+        cells = (
+            "{auc:.3f} {brier:.4f} {miscalibrated:.3f} {bias:+.3f}".format(**row, bias=row["score"] - row["late"])
+            for row in rows
         )
+        say(f"{_NAMES[MONTHS.index(since_)]}    {rows[0]['late']:6.1%}   " + "   ".join(cells))
     return found
 
 

@@ -148,6 +148,7 @@ def told(scores: Any, late: Any) -> dict[str, float]:
         "rows": len(late),
         "auc": float(measure("auc", late, scores).value or 0.0),
         "brier": float(measure("brier", late, scores).value or 0.0),
+        "miscalibrated": float(measure("calibration_error", late, scores).value or 0.0),
         "score": float(scores.mean()),
         "late": float(late.mean()),
     }
