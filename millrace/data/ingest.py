@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"BOOLEAN", "bool"),
-    (r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", "whole"),
+    (r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(\d+,\s*0\)", "whole"),
     (r"FLOAT|DOUBLE|DECIMAL\(.*\)", "number"),
     (r"VARCHAR|UUID|ENUM\(.*\)", "text"),
     (r"TIMESTAMP.*|DATE", "time"),
@@ -100,11 +100,12 @@ def _by_text(
     """The types of columns of a CSV whose values are not what they look like at first sight.
 
     A column of text keeps its digits as they are written; infinity is a number and not a day; a column without values
-    is of whatever kind the dataset has. Errors: `dataset.whole` for whole numbers that would be read as floats.
+    is of whatever kind the dataset has; one fraction makes a column of whole numbers one of numbers. Errors:
+    `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
     """
     known = {column.name: column.kind for column in dataset.columns}
     texts = _source(file, texts=True)
-    types: dict[str, str] = {}
+    types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
 
     def first(name: str, which: str) -> str | None:
         value = quoted(name)
@@ -128,6 +129,37 @@ def _by_text(
         elif kind in (None, "number") and first(name, "TRY_CAST({} AS DOUBLE) IS NULL") is None:
             types[name] = "DOUBLE"
     return types
+
+
+def _misfits(
+    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
+) -> dict[str, str]:
+    """The columns that some of their values looked whole in, and are not; what a column holds is guessed by its head.
+
+    Errors: `dataset.schema` for a value that is of another kind than those before it.
+    """
+    strange: dict[Kind, str] = {"whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": _NO_TRUTH}
+    asked = {c.name: strange[c.kind].format(quoted(c.name)) for c, _ in found if c.kind in strange}
+    if not asked:
+        return {}
+    tests = ", ".join(f"bool_or({quoted(name)} IS NOT NULL AND {test})" for name, test in asked.items())
+    any_odd = connection.execute(f"SELECT {tests} FROM {texts}").fetchone() or ()
+    odd = [name for name, some in zip(asked, any_odd, strict=True) if some]
+    kinds = {column.name: column.kind for column, _ in found}
+    line = quoted("line of " + " ".join(kinds))  # a name that no column has
+    for name in odd:
+        test = _NO_NUMBER.format(quoted(name)) if kinds[name] == "whole" else asked[name]
+        wrong = connection.execute(
+            f"SELECT {quoted(name)}, {line} FROM (SELECT *, row_number() OVER () + 1 AS {line} FROM {texts}) "
+            f"WHERE {quoted(name)} IS NOT NULL AND {test} LIMIT 1"
+        ).fetchone()
+        if wrong is not None:
+            raise MillraceError(
+                "dataset.schema",
+                f"{name!r} of {dataset.name!r} is {kinds[name]} at first, and {wrong[0]!r} in line {wrong[1]}",
+                "correct it, or declare the column's kind when the dataset is made",
+            )
+    return dict.fromkeys(odd, "DOUBLE")
 
 
 def _read(
@@ -198,4 +230,5 @@ _CASTS: dict[Kind, str] = {
     "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
 }  # fmt: skip
 _NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
+_NO_NUMBER, _NO_TRUTH = "TRY_CAST({} AS DOUBLE) IS NULL", "TRY_CAST({} AS BOOLEAN) IS NULL"
 _FAR = "TRY_CAST({} AS BIGINT) IS NULL"

@@ -189,6 +189,35 @@ def test_what_is_no_table_of_plain_columns_is_told_by_code(platform: Platform, f
     assert code_of(platform, frame) in (code, "dataset.schema" if code != "dataset.empty" else code)
 
 
+def long_csv(odd: Any, even: str = "{}") -> bytes:
+    """25,000 rows, more than are looked at to guess what a column holds; the last but 99 has `odd`."""
+    rows = [f"{row},{row},{odd if row == 24_900 else even.format(row)}" for row in range(25_000)]
+    return "\n".join(["id,at,line", *rows, ""]).encode()
+
+
+@pytest.mark.parametrize(("odd", "even"), [("oops", "{}"), ("oops", "{}.5"), ("perhaps", "true"), ("oops", "1e{}")])
+def test_a_late_value_of_another_kind_is_told_with_its_line(platform: Platform, odd: str, even: str) -> None:
+    fault = refusal(platform, long_csv(odd, even.replace("1e{}", "1e5")))
+    assert fault.code == "dataset.schema"
+    assert "'line' of 'rides'" in fault.message
+    assert f"{odd!r} in line 24902" in fault.message
+
+
+def test_a_late_fraction_rounds_nothing(platform: Platform) -> None:
+    add(platform, long_csv(1.5))
+    version = platform.call("dataset.versions", {"dataset": "rides"})[-1]
+    columns = read.columns(platform.ground.blobs, version)
+    assert columns["line"][24_900] == 1.5
+    assert columns["line"][24_901] == 24_901
+
+
+def test_decimals_without_a_fraction_are_whole(platform: Platform) -> None:
+    near, far = (pl.Series([Decimal(value), Decimal(1)], dtype=pl.Decimal(38, 0)) for value in (FAR, 2**65))
+    add(platform, pl.DataFrame({**ROWS, "v": near}))
+    assert shown(platform)["v"] == [1, FAR]
+    assert code_of(platform, pl.DataFrame({**MORE, "v": far})) == "dataset.whole"
+
+
 def test_texts_of_a_csv_go_before_what_they_look_like(platform: Platform) -> None:
     add(platform, {**ROWS, "v": [1.5, 2.0], "zip": ["a", "b"], "late": [True, False], "n": [1, 2]})
     add(platform, b"id,at,v,zip,late,n\n3,1970-01-01T00:00Z,,007,,\n")
