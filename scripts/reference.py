@@ -1,4 +1,4 @@
-"""Writes the pages of `docs/` that follow from the code: errors, settings, operations and commands.
+"""Writes the pages of `docs/` that follow from the code: errors, facts, settings, operations and commands.
 
     .venv/bin/python -m scripts.reference
 
@@ -16,8 +16,10 @@ import click
 
 from millrace.base.codes import CODES
 from millrace.base.config import OTHERS, SETTINGS
+from millrace.base.facts import FACTS
 from millrace.cli import files, optable
 from millrace.cli.main import cli
+from millrace.loop.rules import BUILT_IN
 from millrace.waist import OPS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -34,6 +36,21 @@ def errors() -> str:
         "Codes are `noun.reason` and never change their meaning.\n\n"
         "Exit codes: 0 ok · 1 error · 2 usage · 3 the gate said no · 4 sign-in or permission · 130 interrupted.\n\n"
         + table(("code", "HTTP", "exit", "meaning"), rows)
+    )
+
+
+def facts() -> str:
+    """`facts.md`: every kind of fact, what it tells and which built-in rule follows it."""
+    rows = [
+        (f"`{kind}`", meaning, ", ".join(f"`{rule.name}`" for rule in BUILT_IN if rule.on == kind))
+        for kind, meaning in sorted(FACTS.items())
+    ]
+    return (
+        f"# Facts\n\n{_NOTE}\n"
+        "Whatever changes is one fact of the journal, in the same transaction: a number without gaps, when, by whom,\n"
+        "its kind, its subject and data, and a hash that chains it to the fact before. `millrace audit facts` lists\n"
+        "them, `GET /api/v1/facts` streams them, and `millrace rule set` makes the loop follow one. Kinds never\n"
+        "change their meaning.\n\n" + table(("kind", "what it tells", "built-in rules that follow it"), rows)
     )
 
 
@@ -108,6 +125,7 @@ def commands() -> str:
 _AT = click.Context(cli)
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors,
+    "facts.md": facts,
     "settings.md": settings,
     "operations.md": operations,
     "commands.md": commands,

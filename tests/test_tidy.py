@@ -11,6 +11,7 @@ import pytest
 
 from millrace.base.codes import CODES
 from millrace.base.config import SETTINGS
+from millrace.base.facts import FACTS
 from millrace.cli.main import cli
 from millrace.waist import TABLE
 from scripts.reference import pages
@@ -51,9 +52,18 @@ def test_verbs_use_the_glossary() -> None:
     holds(whole.glossary(TABLE))
 
 
+def test_every_listed_code_is_raised() -> None:
+    holds(whole.unused_codes(CODES, PACKAGE))
+
+
+def test_facts_are_listed_and_written() -> None:
+    holds(whole.facts(FACTS, [source for source in PACKAGE if source.part != "testing"]))
+
+
 def test_everything_a_user_can_name_is_documented() -> None:
     text = {name: (ROOT / "docs" / name).read_text("utf-8") for name in pages()}
     holds(whole.undocumented("error code", CODES, "docs/errors.md", text["errors.md"]))
+    holds(whole.undocumented("fact", FACTS, "docs/facts.md", text["facts.md"]))
     holds(whole.undocumented("setting", (s.name for s in SETTINGS), "docs/settings.md", text["settings.md"]))
     holds(whole.undocumented("operation", TABLE, "docs/operations.md", text["operations.md"]))
     holds(whole.undocumented("command", cli.commands, "docs/commands.md", text["commands.md"]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from millrace.access.records import Caller
 from millrace.base.clock import Clock, Micros
 from millrace.base.config import Config
+from millrace.base.facts import FACTS
 from millrace.base.ids import Ids
 from millrace.catalog.engine import Catalog
 from millrace.catalog.tx import Tx
@@ -85,6 +86,7 @@ class Context:
 
     def fact(self, kind: str, subject: str, data: Mapping[str, Any] | None = None) -> int:
         """Write what happened to the journal, in this transaction; the fact's number. Ids and digests only."""
+        assert kind in FACTS, f"{kind!r} is an unlisted fact; add it to millrace/base/facts.py"
         return self.tx.fact(self.workspace, self.now, self.actor, kind, subject, data or {})
 
     def read(self) -> AbstractContextManager[Tx]:

@@ -6,13 +6,13 @@ challenger, a trained challenger is registered, a registered one rolled out, a p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.base.facts import FACTS
 from millrace.catalog.journal import Fact
 from millrace.loop.records import OpCall, Rule
 
@@ -55,7 +55,6 @@ BUILT_IN: tuple[Rule, ...] = (
 _START = ("data", "subject", "number", "actor", "workspace", "kind")
 _RETRY = frozenset({"catalog.busy", "catalog.full", "store.full", "catalog.unreachable"})
 _MISSING = object()
-_DOTTED = re.compile(r"[a-z_]+\.[a-z_]+")
 
 
 def merged(changed: Iterable[Rule], built_in: tuple[Rule, ...] = BUILT_IN) -> list[Rule]:
@@ -101,8 +100,8 @@ def check(rule: Rule, verbs: Collection[str]) -> Rule:
     """`rule` itself if it can work, where there are these verbs. Errors: `rule.invalid`."""
     if rule.call not in verbs:
         raise MillraceError("rule.invalid", f"there is no verb {rule.call!r} to call", nearest(rule.call, verbs))
-    if not _DOTTED.fullmatch(rule.on):
-        raise MillraceError("rule.invalid", f"{rule.on!r} is no kind of fact", "such as run.finished")
+    if rule.on not in FACTS:
+        raise MillraceError("rule.invalid", f"there is no fact {rule.on!r} to follow", nearest(rule.on, FACTS))
     if rule.on.startswith("loop."):
         raise MillraceError("rule.invalid", "a rule cannot follow the loop's own facts", "it would follow itself")
     paths = [*rule.where, *(text[1:] for text in _texts(rule.request) if text.startswith("$"))]

@@ -96,8 +96,10 @@ class ModelHandle(Named):
         one.
 
         Errors: those of `model.register`; `model.sample`, `model.unfitted`, `model.unsafe` for an estimator;
-        `request.invalid` for anything else.
+        `request.invalid` for anything else. Nothing is made where there is nothing to register.
         """
+        if run is None and not tree:
+            raise MillraceError("request.invalid", f"nothing to register for {self.name!r}", "give a run, or a model")
         if not (run is None or isinstance(run, str) or hasattr(run, "predict") or hasattr(run, "id")):
             raise MillraceError(
                 "request.invalid",
@@ -106,11 +108,14 @@ class ModelHandle(Named):
             )
         if hasattr(run, "predict"):
             run, tree = None, _packed(self._client, run, sample)
-        self.make()
         if run is None:
+            self._client.home.get(tree)
+            self.make()
             return ModelVersion(self, self._call("model.register", tree=tree))
         id = run if isinstance(run, str) else str(run.id)
-        made = set(self._client.call("run.get", run=id)["outputs"].values()) if not output else set()
+        outputs = self._client.call("run.get", run=id)["outputs"]
+        made = set(outputs.values()) if not output else set()
+        self.make()
         for known in reversed(self.versions):
             if known.record["tree"] in made:
                 return known

@@ -36,12 +36,14 @@ def test_memory_makes_a_thing_once() -> None:
 def test_a_verb_keeps_to_its_kind(home: Platform) -> None:
     heavy = Context(home.ground, LOCAL, "main")
     with pytest.raises(AssertionError, match="a work verb has no open transaction"):
-        heavy.fact("k", "s")
+        heavy.fact("run.started", "s")
     with pytest.raises(AssertionError, match="only a work verb commits by itself"):
         heavy.commit(lambda within: None)
     with heavy.read() as tx:
         reading = Context(home.ground, LOCAL, "main", tx)
         with pytest.raises(AssertionError, match="a reading transaction cannot write facts"):
-            reading.fact("k", "s")
+            reading.fact("run.started", "s")
+        with pytest.raises(AssertionError, match="an unlisted fact"):
+            reading.fact("run.sarted", "s")
     assert heavy.actor == "local"
     assert heavy.new_id() < heavy.new_id()

@@ -67,18 +67,25 @@ def test_a_workspace_replaces_a_built_in_rule_by_its_name() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        Rule("r", "finished", "a.b"),
-        Rule("r", "a.b", "nonsense"),
-        Rule("r", "a.b", "no.verb"),
-        Rule("r", "loop.refused", "a.b"),
-        Rule("r", "a.b", "c.d", {"x": "$somewhere.else"}),
-        Rule("r", "a.b", "c.d", where={"nowhere": 1}),
+        Rule("r", "finished", "c.d"),
+        Rule("r", "run.finished", "nonsense"),
+        Rule("r", "run.finished", "no.verb"),
+        Rule("r", "loop.refused", "c.d"),
+        Rule("r", "run.finished", "c.d", {"x": "$somewhere.else"}),
+        Rule("r", "run.finished", "c.d", where={"nowhere": 1}),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused(rule: Rule) -> None:
     with pytest.raises(MillraceError) as caught:
         rules.check(rule, VERBS)
     assert caught.value.code == "rule.invalid"
+    assert rules.check(Rule("r", "run.finished", "c.d", {"x": "$data.params"}, {"data.kind": "*"}), VERBS)
+
+
+def test_a_mistyped_fact_is_told_with_the_nearest(home: Platform) -> None:
+    with pytest.raises(MillraceError, match=r"there is no fact 'run\.finnished'") as caught:
+        home.call("rule.set", {"name": "r", "on": "run.finnished", "call": "pipeline.run"})
+    assert (caught.value.code, caught.value.hint) == ("rule.invalid", "did you mean 'run.finished'?")
 
 
 def test_a_mistyped_verb_is_told_with_the_nearest(home: Platform) -> None:

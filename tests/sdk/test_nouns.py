@@ -139,6 +139,14 @@ def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
         with pytest.raises(mr.MillraceError) as caught:
             mr.model("late").register(what, sample=sample)
         assert caught.value.code == code and caught.value.hint
+    for given, code in (
+        ({}, "request.invalid"),
+        ({"run": "none"}, "run.unknown"),
+        ({"tree": "0" * 64}, "blob.unknown"),
+    ):
+        with pytest.raises(mr.MillraceError) as caught:
+            mr.model("late").register(**given)
+        assert caught.value.code == code and caught.value.hint
     assert mr.models() == []
 
 

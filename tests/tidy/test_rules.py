@@ -170,6 +170,13 @@ def test_an_unused_code_is_found() -> None:
     assert [finding.partition(":")[0] for finding in found] == ["d.e"]
 
 
+def test_facts_are_listed_and_written() -> None:
+    listed = parse("millrace/base/facts.py", "FACTS = {'a.made': 1, 'a.gone': 2}")
+    writes = parse("millrace/data/ops.py", "cx.fact('a.made', name)\ntx.fact(w, 1, 'local', 'a.mdae', 'x.y z', {})")
+    found = list(whole.facts(["a.made", "a.gone"], [listed, writes]))
+    assert [finding.partition(":")[0] for finding in found] == ["a.mdae", "a.gone"]
+
+
 def test_an_undocumented_name_is_found() -> None:
     found = list(whole.undocumented("setting", ["port", "host"], "docs/settings.md", "| `port` | host |"))
     assert [finding.split()[1] for finding in found] == ["host"]

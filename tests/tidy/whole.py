@@ -115,6 +115,26 @@ def unused_codes(codes: Iterable[str], sources: Iterable[Source]) -> Iterator[st
             yield f"{code}: no line raises this error; raise it, or take it out of millrace/base/codes.py"
 
 
+def facts(kinds: Iterable[str], sources: Iterable[Source]) -> Iterator[str]:
+    """A fact that is written is listed, and a listed one is written somewhere."""
+    listed, used = set(kinds), set[str]()
+    for source in sources:
+        if source.module == "millrace.base.facts":
+            continue
+        used.update(text.value for text in strings(source.tree))
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "fact":
+                told = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                for kind in told:
+                    if _FACT.fullmatch(kind) and kind not in listed:
+                        yield f"{kind}: an unlisted fact is written; add it to millrace/base/facts.py"
+    for kind in sorted(listed - used):
+        yield f"{kind}: no line writes this fact; write it, or take it out of millrace/base/facts.py"
+
+
+_FACT = re.compile(r"[a-z_]+\.[a-z_]+")
+
+
 def undocumented(kind: str, names: Iterable[str], page: str, text: str) -> Iterator[str]:
     """What a user can name is written down."""
     for name in names:
