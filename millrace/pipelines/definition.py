@@ -13,7 +13,20 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
 
@@ -111,7 +124,7 @@ class Pipeline(Generic[P, R]):
 
         Errors: `pipeline.params`, `pipeline.argument`, `pipeline.pending`, `pipeline.empty`; what the body raises.
         """
-        given = check_params(self.name, params or {}, self.defaults, self.required)
+        given = self.check(params or {})
         trace = _Trace()
         token = _tracing.set(trace)
         try:
@@ -123,6 +136,15 @@ class Pipeline(Generic[P, R]):
                 "pipeline.empty", f"pipeline {self.name!r} calls no step", "decorate a function with @mr.step"
             )
         return Graph(tuple(trace.nodes), _outputs(answer, trace.nodes))
+
+    def check(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`params` over the defaults, each of the kind that the function's annotation names.
+
+        Errors: `pipeline.params`.
+        """
+        given = check_params(self.name, params, self.defaults, self.required)
+        _check_kinds(f"pipeline {self.name!r}", "pipeline.params", self.function, given)
+        return given
 
     def run(self, **params: Any) -> Any:
         """Register this code and run it; a handle of the run. See `millrace.sdk.pipelines`."""
@@ -146,6 +168,31 @@ def check_params(
     if missing:
         raise MillraceError("pipeline.params", f"pipeline {name!r} needs {', '.join(missing)}", "give a value to each")
     return {**defaults, **given}
+
+
+def _check_kinds(what: str, code: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Whole numbers where `int` stands, and so on for annotations of plain values; any other says nothing."""
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # an annotation that only a type checker can read
+        return
+    parameters = inspect.signature(function).parameters
+    for key, value in given.items():
+        hint = hints.get(key, Any)
+        if not _is_plain(hint) or value is parameters[key].default:
+            continue
+        try:
+            msgspec.convert(value.tolist() if hasattr(value, "tolist") else value, hint)
+        except msgspec.ValidationError as fault:
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise MillraceError(code, f"{what}: {key!r} is {value!r}, not {wanted}", str(fault).lower()) from None
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether an annotation names nothing but what JSON can hold."""
+    if get_origin(hint) in (Union, UnionType, list, dict, tuple):
+        return all(_is_plain(inner) or inner is ... for inner in get_args(hint))
+    return get_origin(hint) is Literal or hint in (int, float, str, bool, NoneType)
 
 
 @overload
@@ -205,6 +252,8 @@ class _Trace:
             else:
                 named[key] = value
         arguments = {key: _argument(step.name, key, value) for key, value in named.items()}
+        plain = {key: argument.value for key, argument in arguments.items() if isinstance(argument, Plain)}
+        _check_kinds(f"step {step.name!r}", "pipeline.argument", step.function, plain)
         self.nodes.append(Node(step.name, step.entry, arguments, step.options))
         return Pending(len(self.nodes) - 1, step.name)
 

@@ -140,8 +140,12 @@ def register(pipeline: Pipeline[Any, Any], client: Client | None = None) -> Reco
 def start(
     pipeline: Pipeline[Any, Any], params: Mapping[str, Any], client: Client | None = None, **more: Any
 ) -> RunHandle:
-    """Register a pipeline and order a run; its handle at once. `more` are fields of `pipeline.run`."""
+    """Register a pipeline and order a run; its handle at once. `more` are fields of `pipeline.run`.
+
+    Errors: those of `register`, `pipeline.params` for one that is missing, not there or of another kind.
+    """
     client = client or current()
+    pipeline.check(params)
     registered = register(pipeline, client)
     return RunHandle(
         client, client.call("pipeline.run", pipeline=registered["name"], params=dict(params), **more)["id"]
