@@ -155,8 +155,15 @@ def shadow(rollout: Rollout, evidence: Sequence[Evidence], now: Micros) -> Decis
     if better.decision == PROVEN and kept.decision == PROVEN:
         return Decision("canary", f"better: {better.because}", found)
     if now - rollout.since >= policy.shadow_days * DAY:
-        return Decision("end", f"no verdict after {policy.shadow_days} days", found)
-    return Decision("hold", better.because if better.decision != PROVEN else kept.because, found)
+        return Decision("end", f"no verdict after {policy.shadow_days} days{_left_out(evidence)}", found)
+    because = better.because if better.decision != PROVEN else kept.because
+    return Decision("hold", f"{because}{_left_out(evidence)}", found)
+
+
+def _left_out(evidence: Sequence[Evidence]) -> str:
+    """Why most of the days say nothing, where they do: a shadow that does not load is not waited for in silence."""
+    why = [one.left_out for one in evidence if one.left_out]
+    return f"; {len(why)} of {len(evidence)} days left out: {why[-1]}" if len(why) * 2 > len(evidence) else ""
 
 
 def canary(rollout: Rollout, evidence: Sequence[Evidence], guards: Mapping[str, Verdict], now: Micros) -> Decision:

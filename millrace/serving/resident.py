@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from millrace.access.context import Ground
@@ -64,7 +65,8 @@ class Fault(NamedTuple):
 class Served(NamedTuple):
     """An endpoint as one process answers it now. `asked` are the columns that every request must bring.
 
-    `views` are read by the definitions that the versions were fitted with, whatever was defined since.
+    A shadow that does not load is not in `table`, but in `mute`: whoever answers goes on without it. `views` are read
+    by the definitions that the versions were fitted with, whatever was defined since.
     """
 
     workspace: str
@@ -75,6 +77,7 @@ class Served(NamedTuple):
     asked: tuple[str, ...]
     kinds: Mapping[str, str]
     log: Log
+    mute: dict[int, Fault]
 
 
 class Resident:
@@ -142,7 +145,8 @@ class Resident:
         with self._lock:
             with self.ground.catalog.read() as tx:
                 generation = tables.generation(tx)
-                if generation == self._seen and not (again and self._generation < self._seen):
+                mute = {place for place, served in self._served.items() if again and served.mute}
+                if generation == self._seen and not mute and not (again and self._generation < self._seen):
                     return
                 found = [
                     (workspace, endpoint, tables.newest_table(tx, workspace, endpoint.name))
@@ -151,7 +155,8 @@ class Resident:
             whole = True
             for workspace, endpoint, table in found:
                 before = self._served.get((workspace, endpoint.name))
-                if table is not None and (before is None or before.table.number != table.number):
+                anew = (workspace, endpoint.name) in mute
+                if table is not None and (before is None or before.table.number != table.number or anew):
                     whole &= self._take_over(workspace, endpoint, table, before)
             self._seen = generation
             with self._counting:
@@ -196,14 +201,30 @@ class Resident:
     def _serve(self, workspace: str, endpoint: Endpoint, table: Table) -> Served:
         with self.ground.catalog.read() as tx:
             trees = {number: versions.find(tx, workspace, endpoint.model, number).tree for number in table.versions}
-        loaded = {number: Loaded(number, tree, *self.load(tree)) for number, tree in trees.items()}
+        mute: dict[int, Fault] = {}
+        loaded: dict[int, Loaded] = {}
+        for number, tree in trees.items():
+            try:
+                loaded[number] = Loaded(number, tree, *self.load(tree))
+            except Exception as fault:  # a model's own code may raise anything
+                if number not in table.shadows:
+                    raise
+                mute[number] = _fault(table, fault)
+        self._tell_mute(workspace, endpoint, mute)
+        table = structs.replace(table, shadows=tuple(number for number in table.shadows if number in loaded))
         signatures = [loaded[number].scorer.signature for number in table.versions]
         views = dict.fromkeys((view.name, view.digest) for signature in signatures for view in signature.views)
         own = [name for name in (endpoint.key, endpoint.event) if name]
         asked = dict.fromkeys([name for signature in signatures for name in signature.asked] + own)
         kinds = {item.name: item.kind for signature in reversed(signatures) for item in signature.inputs}
         log = logs(self.ground).of(workspace, endpoint)
-        return Served(workspace, endpoint, table, loaded, tuple(views), tuple(asked), kinds, log)
+        return Served(workspace, endpoint, table, loaded, tuple(views), tuple(asked), kinds, log, mute)
+
+    def _tell_mute(self, workspace: str, endpoint: Endpoint, mute: dict[int, Fault]) -> None:
+        before = self._served.get((workspace, endpoint.name))
+        for number, fault in mute.items():
+            if before is None or number not in before.mute:
+                _log.error("%s answers without its shadow, version %d: %s", endpoint.name, number, fault.message)
 
     def load(self, tree: str) -> tuple[Scorer, Encoder]:
         """The model of a tree, loaded once. Errors: `model.invalid`, `model.unsafe`, `blob.unknown`."""

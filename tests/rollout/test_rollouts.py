@@ -101,7 +101,10 @@ def test_without_labels_nobody_is_promoted(replay: Replay) -> None:
     replay.start(two, shadow_days=10)
     replay.run(12, rows=80, lost=1.0)
     done = replay.rollout()
-    assert done.state == "ended" and done.because == "no verdict after 10 days"
+    assert (
+        done.state == "ended"
+        and done.because == "no verdict after 10 days; 9 of 9 days left out: no row has an outcome and both scores"
+    )
     assert done.verdicts["better"].n == 0
 
 

@@ -202,6 +202,16 @@ def test_the_row_wise_verdict_claims_what_days_do_not() -> None:
     assert rules.shadow(ROLLOUT, one_good_day, 4 * DAY).act == "hold"
 
 
+def test_a_shadow_that_scores_nothing_is_not_waited_for_in_silence() -> None:
+    silent = [
+        Evidence(n * DAY, (n + 1) * DAY, "shadow", left_out="one of the versions scored nothing") for n in range(5)
+    ]
+    for until, act in ((6 * DAY, "hold"), (400 * DAY, "end")):
+        decision = rules.shadow(ROLLOUT, silent, until)
+        assert decision.act == act
+        assert decision.because.endswith("; 5 of 5 days left out: one of the versions scored nothing")
+
+
 def rows(n: int, weight: float, failing: float = 0.0, seed: int = 1, share: float | None = None) -> Outcomes:
     """Rows of two versions that answer alike; the second gets `share` of them (its weight, unless said)."""
     random = np.random.default_rng(seed)

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
-from millrace.assemble import Platform
+from millrace.assemble import Platform, open_platform
 from millrace.http.application import Application
 from millrace.serving import log
 from millrace.serving.records import Endpoint
+from millrace.store import tree as trees
 from millrace.testing.server import until
 from tests.serving.server import Server, prepare, question
 
@@ -266,3 +267,35 @@ def asked_of(application: Application, method: str, path: str) -> Any:
             return (await client.request(method, path)).json()
 
     return asyncio.run(send())
+
+
+@pytest.mark.slow
+def test_a_shadow_that_does_not_load_is_left_out_and_named(tmp_path: Path) -> None:
+    prepare(tmp_path / "home")
+    platform = open_platform(tmp_path / "home")
+    one, two = platform.call("model.versions", {"model": "late"})
+    blobs = platform.ground.blobs
+    shared = {entry.digest for entry in trees.read(blobs, one.tree)}
+    paths = [blobs.path(entry.digest) for entry in trees.read(blobs, two.tree) if entry.digest not in shared]
+    whole = {path: path.read_bytes() for path in paths}
+    platform.close()
+    for path in whole:
+        path.chmod(0o644)
+        path.write_bytes(b"x")
+    with Server(tmp_path / "home") as running, httpx.Client(base_url=running.url) as client:
+
+        def ask(hour: int) -> list[Any]:
+            answer = client.post("/v2/models/delays/infer", json=question([hour]))
+            assert answer.status_code == 200
+            shown = client.post("/api/v1/prediction.get", json={"endpoint": "delays", "id": answer.json()["id"] + ":0"})
+            return [shadow["version"] for shadow in shown.json()["shadows"]]
+
+        assert ask(1) == []
+        assert client.get("/v2/health/ready").status_code == 200
+        (listed,) = client.post("/v2/repository/index").json()
+        assert listed["state"] == "READY"
+        assert listed["reason"].startswith("without its shadow, version 2: model.invalid: ")
+        for path, content in whole.items():
+            path.write_bytes(content)
+        until(lambda: not client.post("/v2/repository/index").json()[0]["reason"], "what was mended shadows again")
+        assert ask(2) == [2]

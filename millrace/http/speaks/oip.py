@@ -202,10 +202,13 @@ class OpenInference:
 
     def _state(self, workspace: str, name: str) -> dict[str, str]:
         try:
-            self._all().resident.served(workspace, name)
+            mute = self._all().resident.served(workspace, name).mute
         except MillraceError as fault:
             return {"name": name, "version": "", "state": "UNAVAILABLE", "reason": f"{fault.code}: {fault.message}"}
-        return {"name": name, "version": "", "state": "READY", "reason": ""}
+        told = [
+            f"without its shadow, version {number}: {fault.code}: {fault.message}" for number, fault in mute.items()
+        ]
+        return {"name": name, "version": "", "state": "READY", "reason": "; ".join(told)}
 
     def _ready(self) -> bytes:
         """As the protocol has it: all models are ready. An endpoint that nobody routed yet is none."""
