@@ -121,23 +121,19 @@ def compare(rows: Any, first: int, months: list[int], leaves: int, rounds: int, 
     `months` are the borders in micros; a refit learns from the two months before. By rival and month: rows, AUC, Brier
     score, mean score and share of late flights.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     import numpy as np
 
     features, late, at = rows.train.X, rows.train.y, rows.train.at
     frozen = trees(leaves, rounds, rate).fit(features[at < first], late[at < first])
-
-    def month(before: int, since: int, until: int) -> tuple[dict[str, float], dict[str, float]]:
-        recent, asked = (at >= before) & (at < since), (at >= since) & (at < until)
+    found: dict[str, Any] = {"frozen": [], "refitted": []}
+    for before, since, until in zip(months, months[2:], months[3:], strict=False):
+        recent = (at >= before) & (at < since)
         refitted = trees(leaves, rounds, rate).fit(features[recent], late[recent])
-        known = late[asked].astype(np.float64)
-        by_frozen, by_refitted = (model.predict_proba(features[asked])[:, 1] for model in (frozen, refitted))
-        return told(by_frozen, known), told(by_refitted, known)
-
-    with ThreadPoolExecutor(2) as beside:
-        found = list(beside.map(month, months, months[2:], months[3:]))
-    return {"frozen": [one for one, _ in found], "refitted": [other for _, other in found]}
+        asked = (at >= since) & (at < until)
+        for name, model in (("frozen", frozen), ("refitted", refitted)):
+            scores = model.predict_proba(features[asked])[:, 1]
+            found[name].append(told(scores, late[asked].astype(np.float64)))
+    return found
 
 
 def told(scores: Any, late: Any) -> dict[str, float]:
