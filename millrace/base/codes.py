@@ -27,6 +27,7 @@ def _conflict(meaning: str) -> Code:
 
 CODES: dict[str, Code] = {
     # the client's own disk
+    "platform.missing": Code(500, 1, "what only the extra `platform` brings is not installed"),
     "spool.unwritable": Code(507, 1, "what a server that is away could not take cannot be kept on disk"),
     # access
     "access.denied": Code(403, 4, "the actor may not do this"),

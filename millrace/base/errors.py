@@ -7,7 +7,8 @@ Programmer errors are assertions; they are never caught and dressed up as a `Mil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from millrace.base.codes import CODES
 
@@ -64,3 +65,20 @@ def unknown(noun: str, name: object, known: Iterable[str] | None = None, hint: s
     """
     told = (hint or f"millrace {noun} list") if known is None else nearest(str(name), known)
     return MillraceError(f"{noun}.unknown", f"there is no {noun} {str(name)!r}", told)
+
+
+@contextmanager
+def of_platform(what: str) -> Iterator[None]:
+    """While it is open, something is imported that only the extra `platform` brings.
+
+    Errors: `platform.missing` where it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as fault:
+        if (fault.name or "").partition(".")[0] == "millrace":
+            raise
+        raise MillraceError(
+            "platform.missing", f"{what} needs {fault.name}, which is not installed here",
+            'pip install "millrace[platform]", or use a server: set MILLRACE_URL',
+        ) from None  # fmt: skip

@@ -14,7 +14,7 @@ import click
 
 from millrace import __version__
 from millrace.base.clock import from_iso
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, nearest, of_platform
 from millrace.cli import files, optable, show
 from millrace.cli.optable import Field, Verb
 
@@ -175,7 +175,9 @@ def _default(field: Field) -> str:
 def up(ctx: click.Context, dir_: str | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve the platform in the foreground until SIGTERM or Ctrl-C."""
     from millrace.base.config import load
-    from millrace.http.server import up as serve
+
+    with of_platform("a server"):
+        from millrace.http.server import up as serve
 
     config = load({"dir": dir_ or ctx.obj["dir"], "host": host, "port": port, "workers": workers})
     sys.exit(serve(config))
@@ -241,8 +243,9 @@ def demo(ctx: click.Context, dir_: str, port: int, days: int, search: int, unpla
     from pathlib import Path
 
     from millrace.base.clock import DAY
-    from millrace.demo.story import START, Story
 
+    with of_platform("the demo"):
+        from millrace.demo.story import START, Story
     story = Story(Path(ctx.obj["dir"] or dir_).absolute(), port, START + days * DAY, not unplanted, search)
     try:
         story.tell()

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from millrace.base.clock import from_datetime
 from millrace.base.errors import MillraceError
-from millrace.data import parquet, rules
+from millrace.data import files, parquet, rules
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,12 +26,7 @@ def to_parquet(frame: Any) -> bytes:
     several kinds, `dataset.kind` for values that are no plain ones.
     """
     if isinstance(frame, str | Path):
-        try:
-            return Path(frame).read_bytes()
-        except FileNotFoundError:
-            raise MillraceError("file.unknown", f"there is no file {str(frame)!r}", "give a path or a frame") from None
-        except OSError as fault:
-            raise MillraceError("file.unreadable", f"{str(frame)!r} cannot be read: {fault}", "check it") from fault
+        return files.content(frame)
     if isinstance(frame, Mapping):
         return parquet.write(_columns(frame))
     if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):

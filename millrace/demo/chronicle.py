@@ -15,16 +15,41 @@ def line(fact: Mapping[str, Any]) -> str | None:
     kind, data = fact["kind"], fact["data"]
     if not kind.startswith(_TOLD):
         return None
-    at = data.get("at") or data.get("opened") or data.get("until")
-    when = day(at) if isinstance(at, int) else "          "
-    who = f"v{data['number']}" if "number" in data and not kind.startswith("incident.") else fact["subject"]
-    because = data.get("because") or data.get("outcome") or data.get("code") or ""
-    text = f"{when}  {kind:<20} {who:<14} {because}"
-    for name, verdict in sorted((data.get("verdicts") or {}).items()):
+    text = f"{_when(kind, data)}  {kind:<20} {_who(kind, fact):<14} {_why(kind, data)}".rstrip()
+    for name, verdict in sorted(_verdicts(kind, data).items()):
         text += f"\n{'':12}{name}: {verdict_words(verdict)}"
     if isinstance(data.get("wall"), Mapping):
         text += f"\n{'':12}{wall_words(data['wall'])}"
     return text
+
+
+def _when(kind: str, data: Mapping[str, Any]) -> str:
+    """The day in event time on which it was so."""
+    at = data.get("closed" if kind == "incident.closed" else "at") or data.get("opened") or data.get("until")
+    return day(at) if isinstance(at, int) else " " * 10
+
+
+def _who(kind: str, fact: Mapping[str, Any]) -> str:
+    numbered = "number" in fact["data"] and not kind.startswith("incident.")
+    return f"v{fact['data']['number']}" if numbered else str(fact["subject"])
+
+
+def _why(kind: str, data: Mapping[str, Any]) -> str:
+    if kind == "incident.closed":
+        return f"{data['cause']}: {data['outcome']}"
+    if kind.startswith("monitor."):
+        found = data.get("verdict")
+        return f"{data['cause']}: {found['because']}" if found else f"{data['cause']} since the last training"
+    return str(data.get("because") or data.get("code") or "")
+
+
+def _verdicts(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdicts that a decision rests on, by name; also those that only wall time could give."""
+    wall = data.get("wall")
+    found = {**(data.get("verdicts") or {}), **((wall.get("verdicts") or {}) if isinstance(wall, Mapping) else {})}
+    if data.get("verdict") and kind != "incident.closed":
+        found[data["cause"]] = data["verdict"]
+    return found
 
 
 def verdict_words(verdict: Mapping[str, Any]) -> str:

@@ -82,12 +82,12 @@ def flight(client: Client, until: Micros, say: Say) -> None:
     prediction, lineage = told_["prediction"], told_["lineage"] or {}
     say("")
     say(f"flight {number}: {prediction['score']:.3f} by {ENDPOINT}@{prediction['version']}")
-    say(f"  why       {told_['why']}")
-    for name in ("run", "inputs", "approvals", "authors"):
+    say(f"  why         {told_['why']}")
+    for name in ("run", "data", "features", "code", "environment", "approvals"):
         if lineage.get(name):
-            say(f"  {name:<9} {_short(lineage[name])}")
+            say(f"  {name:<11} {_short(lineage[name])}")
     if told_["label"]:
-        say(f"  outcome   {told_['label']['value']} {told_['label']['state']}")
+        say(f"  outcome     {told_['label']['value']} {told_['label']['state']}")
 
 
 def audit(client: Client, folder: Path, say: Say) -> None:

@@ -68,7 +68,7 @@ def training(
             keys = [name for other in mine for name in other.keys]
             reads = [name for other in mine for name in other.reads]
             read_once[source.tree] = read.columns(blobs, source, needed(keys, reads, source))
-        rows.update(_known(view, source, read_once[source.tree], rows, stamps, naive))
+        rows.update(known_of(view, source, read_once[source.tree], rows, stamps, naive))
     if labels is not None:
         rows.update(_labels(blobs, labels, label_columns, rows, spine.key, until, naive))
     return rows
@@ -79,10 +79,13 @@ def known(
 ) -> Columns:
     """The view's features for rows that bring its key columns, each at its moment `at` (n,). Errors: `frame.column`."""
     columns = read.columns(blobs, source, needed(view.keys, view.reads, source))
-    return _known(view, source, columns, asked, at, naive)
+    return known_of(view, source, columns, asked, at, naive)
 
 
-def _known(view: View, source: Version, columns: Columns, asked: Mapping[str, Any], at: Ints, naive: bool) -> Columns:
+def known_of(
+    view: View, source: Version | Dataset, columns: Columns, asked: Mapping[str, Any], at: Ints, naive: bool = False
+) -> Columns:
+    """`known` over the rows of a dataset that are in memory: the columns that `needed` names, (m,) each."""
     for key in view.keys:
         if key not in asked:
             raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))

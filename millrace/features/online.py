@@ -1,7 +1,8 @@
 """Online reads: the rows that can matter, in memory by key, made anew after a start.
 
 A read gathers the shelves of the keys that were asked for and folds them with the very function that training uses.
-It answers exactly for any moment that is not older than `stream.SLACK_S` before the newest row.
+For a moment that is older than `stream.SLACK_S` before the newest row, rows may be gone from memory: it is answered by
+the join over all stored rows, as slowly as a training reads them.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ import numpy as np
 from millrace.access.context import Ground
 from millrace.base.errors import unknown
 from millrace.catalog.tx import Tx
+from millrace.data import life
+from millrace.data import read as versions
+from millrace.data import tables as data_tables
 from millrace.features import tables
-from millrace.features.join import Columns
+from millrace.features.join import Columns, known_of, needed
 from millrace.features.records import View
 from millrace.features.shelf import Ints
 from millrace.features.stream import Stream
@@ -36,8 +40,28 @@ def read(
     views = ground.memory.keep(Views, "features", workspace)
     found: Columns = {}
     for stream, digest in views.live(ground, workspace, names):
-        found.update(stream.read(digest, columns, at))
+        values = stream.read(digest, columns, at)
+        old = stream.too_old(digest, at)
+        if old.any():
+            asked = {key: np.asarray(columns[key], object)[old] for key in stream.views[digest].keys}
+            for name, exact in _of_all(ground, workspace, stream.views[digest], asked, at[old]).items():
+                values[name] = values[name].copy()
+                values[name][old] = exact
+        found.update(values)
     return found
+
+
+def _of_all(ground: Ground, workspace: str, view: View, asked: Columns, at: Ints) -> Columns:
+    """The view's features from every row that is stored: those of the newest version, and those that wait."""
+    with ground.catalog.read() as tx:
+        dataset, newest = life.find(tx, workspace, view.source), data_tables.version(tx, workspace, view.source)
+        waiting = data_tables.pushes(tx, workspace, view.source)
+    parts = [life.unpack(packed) for _, packed in waiting]
+    wanted = [*view.keys, *view.reads, *dataset.key, dataset.event, *filter(None, (dataset.arrived,))]
+    if newest is not None:
+        parts.insert(0, versions.columns(ground.blobs, newest, needed(view.keys, view.reads, newest)))
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in dict.fromkeys(wanted)}
+    return known_of(view, dataset, rows, asked, at)
 
 
 class Views:

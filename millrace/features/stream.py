@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millrace.access.context import Ground
 from millrace.base.errors import MillraceError, nearest
@@ -149,6 +150,13 @@ class Stream:
         start = np.cumsum([0, *(0 if rows is None else len(rows) for rows in found)]).astype(np.int64)
         question = asked_codes(asked, view.keys, names)
         return decoded(view, fold(view, Shelf(rows, start, is_plain(rows)), question, at), self._words)
+
+    def too_old(self, digest: str, at: Ints) -> NDArray[np.bool_]:
+        """Which of the moments `at` (n,) rows may be gone that a view would need."""
+        if not np.isfinite(self._shelves[digest].horizon):
+            return np.zeros(len(at), np.bool_)
+        old: NDArray[np.bool_] = at < self._newest - SLACK_S * _SECOND
+        return old
 
     def keep_up(self, ground: Ground, tx: Tx, workspace: str) -> None:
         """Take in what came since the last look."""

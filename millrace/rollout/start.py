@@ -52,7 +52,7 @@ def start(cx: Context, name: str, number: int, policy: Policy, reason: str) -> R
     if not gate.passed:
         raise MillraceError(
             "gate.refused", f"{asked.version.title} may not serve at {name}: {gate.because}",
-            f"make a better version, or take the blame: millrace rollout force {name} {number} --reason …",
+            f"make a better version, or take the blame: millrace rollout force {name} {number} REASON",
         )  # fmt: skip
     return done
 

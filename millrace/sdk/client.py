@@ -15,7 +15,7 @@ import msgspec
 
 from millrace.base.codes import CODES
 from millrace.base.config import Config, load
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, of_platform
 from millrace.base.ids import Ids
 
 _TRIES = 4
@@ -107,7 +107,8 @@ class Embedded:
     """A platform inside this process."""
 
     def __init__(self, config: Config) -> None:
-        from millrace.assemble import Platform
+        with of_platform("a platform inside this program"):
+            from millrace.assemble import Platform
 
         self.name = str(Path(config["dir"]).absolute())
         self.spool: Path | None = None

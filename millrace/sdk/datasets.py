@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, of_platform
+from millrace.data.files import content
 from millrace.pipelines.frames import Dataset
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed
@@ -91,10 +92,8 @@ class DatasetHandle(Shown, Dataset):
         """
         if in_step():
             return self
-        from millrace.data.frames import to_parquet
-
         self.make()
-        digests = [self._client.home.put(to_parquet(one)) for source in sources for one in _each(source)]
+        digests = [self._client.home.put(_content(one)) for source in sources for one in _each(source)]
         self._client.call("dataset.add", dataset=self.name, files=digests, mode=mode)
         return self
 
@@ -182,3 +181,12 @@ def _each(source: Any) -> list[Any]:
             raise MillraceError("file.unknown", f"no file fits {source!r}", "give a path or a frame")
         return list(found)
     return [source]
+
+
+def _content(source: Any) -> bytes:
+    """The bytes of a file as they are, or of a table as Parquet."""
+    if isinstance(source, str | Path):
+        return content(source)
+    with of_platform("a table of rows"):
+        from millrace.data.frames import to_parquet
+    return to_parquet(source)

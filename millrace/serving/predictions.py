@@ -113,20 +113,29 @@ def _told(tx: Tx, workspace: str, endpoint: Endpoint, rows: Logged) -> Told:
         value = float(known.value[place])
         label = Label(None if value != value else value, str(known.state[place]), int(known.arrived[place]))
     inputs = {name: listed(values[:1])[0] for name, values in rows.inputs.items()}
-    return Told(shown, _why(shown, table), inputs, shadows, label, table, versions.lineage(tx, workspace, version))
+    why = _why(shown, table, _began(tx, workspace, endpoint.name, table, shown))
+    return Told(shown, why, inputs, shadows, label, table, versions.lineage(tx, workspace, version))
 
 
-def _why(shown: Prediction, table: Table | None) -> str:
-    if shown.role == "pinned" or table is None:
+def _why(shown: Prediction, table: Table | None, began: Table | None) -> str:
+    if shown.role == "pinned" or table is None or began is None:
         return f"the request asked for version {shown.version}"
     place = rules.bucket(table.salt, shown.key)
-    share = f"{shown.weight} of {WHOLE} buckets"
-    because = f", because: {table.reason}" if table.reason else ""
-    rollout = f" of rollout {table.rollout}" if table.rollout else ""
+    since = "" if began.number == table.number else f" since table {began.number}"
+    rollout = f" of rollout {began.rollout}" if began.rollout else ""
+    because = f", because: {began.reason}" if began.reason else ""
     return (
-        f"key {shown.key!r} lies in bucket {place}, which routing table {table.number}{rollout} "
-        f"gives to version {shown.version} ({share}){because}"
+        f"key {shown.key!r} lies in bucket {place}, which routing table {table.number} gives to version "
+        f"{shown.version} ({shown.weight} of {WHOLE} buckets){since}{rollout}{because}"
     )
+
+
+def _began(tx: Tx, workspace: str, endpoint: str, table: Table | None, shown: Prediction) -> Table | None:
+    """The table that gave the version this share, which every one up to `table` left as it was."""
+    before = table
+    while before is not None and any((arm.number, arm.weight) == (shown.version, shown.weight) for arm in before.arms):
+        table, before = before, tables.one_table(tx, workspace, endpoint, before.number - 1)
+    return table
 
 
 def _score(logged: Logged, place: int) -> Any:

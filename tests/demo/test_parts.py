@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from millrace.base.clock import DAY, HOUR
@@ -57,3 +59,43 @@ def test_a_decision_is_a_line_with_its_verdict_and_anything_else_is_none() -> No
     assert line.startswith("2013-01-01  rollout.stepped")
     assert "it is better · 9 blocks · 44 against 40 · α 0.025 · proven" in line
     assert chronicle.line({"kind": "run.started", "subject": "x", "data": {}}) is None
+
+
+VERDICT = {
+    "claim": "all is calm", "unit": "block", "n": 9, "statistic": 30.0, "bound": 20.0, "alpha": 0.05,
+    "decision": "alarm", "because": "shown after 7 of 9 blocks",
+}  # fmt: skip
+IN_WORDS = "all is calm · 9 blocks · 30 against 20 · α 0.05 · alarm"
+
+
+def shown(kind: str, data: dict[str, Any]) -> list[str]:
+    line = chronicle.line({"kind": kind, "subject": "delays", "data": data})
+    assert line is not None
+    return [" ".join(part.split()) for part in line.splitlines()]
+
+
+def test_every_decision_tells_its_day_its_reason_and_its_verdict() -> None:
+    first, last = tables.FIRST, tables.FIRST + 9 * DAY
+    incident = {
+        "cause": "drift",
+        "opened": first,
+        "closed": None,
+        "because": "an alarm",
+        "outcome": "",
+        "verdict": VERDICT,
+    }
+    assert shown("incident.opened", incident) == ["2013-01-01 incident.opened delays an alarm", f"drift: {IN_WORDS}"]
+    over = {**incident, "closed": last, "outcome": "7 blocks without an alarm"}
+    assert shown("incident.closed", over) == ["2013-01-10 incident.closed delays drift: 7 blocks without an alarm"]
+    asked = {"at": last, "cause": "residual", "verdict": VERDICT}
+    assert shown("monitor.breached", asked) == [
+        "2013-01-10 monitor.breached delays residual: shown after 7 of 9 blocks", f"residual: {IN_WORDS}"
+    ]  # fmt: skip
+    assert shown("monitor.due", {"at": last, "cause": "28 days", "verdict": None}) == [
+        "2013-01-10 monitor.due delays 28 days since the last training"
+    ]
+    back = {"at": last, "number": 2, "because": "it fails", "verdicts": {}, "wall": {"verdicts": {"errors": VERDICT}}}
+    assert shown("rollout.rolled_back", back)[:2] == [
+        "2013-01-10 rollout.rolled_back v2 it fails",
+        f"errors: {IN_WORDS}",
+    ]

@@ -154,13 +154,17 @@ def test_values_that_are_no_whole_numbers_agree_to_the_last_bit(world: World) ->
 
 
 @pytest.mark.parametrize("over", ["event", "arrival"])
-def test_an_answer_is_exact_while_newer_rows_of_six_hours_are_there(world: World, over: str) -> None:
+def test_an_answer_is_exact_however_old_its_moment_is(world: World, over: str) -> None:
     world.view(columns=["x"], windows=WINDOWS, over=over, ttl_s=3600)
     rows = [(n, "ab"[n % 2], n, n + 5, float(n % 7), None) for n in range(900)]
     for start in range(0, 900, 150):
         world.push(rows[start : start + 150])
         world.online([("a", start), ("b", start)])
-    asked = [(key, at) for key in "ab" for at in (905 - 360, 600, 750.5, 905)]
+    asked = [(key, at) for key in "abz" for at in (905 - 360, 600, 750.5, 905, 10, 100.5, 400)]
+    answered = world.online(asked)
+    assert answered == world.offline(asked)
+    assert min(answered["n"][4:6]) >= 2  # of "a" at 10 and at 100.5
+    world.push([(1000 + n, "ab"[n % 2], n, n + 5, 9.0, None) for n in range(0, 900, 7)])  # which came very late
     assert world.online(asked) == world.offline(asked)
 
 

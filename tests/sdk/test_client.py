@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -194,3 +197,23 @@ def test_the_programs_own_client(server: Server) -> None:
         assert "main" in {w.name for w in mine.call("workspace.list")}
     finally:
         current.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "lacks"),
+    [
+        ("mr.dataset('x').versions", "sqlalchemy"),
+        ("datasets._content({'a': [1]})", "numpy"),
+        ("main()", "sqlalchemy"),
+    ],
+)
+def test_the_bare_client_says_what_is_missing(tmp_path: Path, act: str, lacks: str) -> None:
+    program = (
+        f"import sys; sys.modules[{lacks!r}] = None; sys.argv[1:] = ['up']; import millrace as mr\n"
+        f"from millrace.cli.main import main; from millrace.sdk import datasets\n{act}"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error[platform.missing]: " in done.stderr
+    assert f"needs {lacks}, which is not installed here" in done.stderr
+    assert 'pip install "millrace[platform]"' in done.stderr

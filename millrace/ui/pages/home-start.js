@@ -11,17 +11,13 @@ export const START = {
 
 millrace = mr.connect("${location.origin}")
 millrace.call("dataset.make", name="rides", key=["id"], event="at",
-              columns=[{"name": "id", "kind": "text"},
-                       {"name": "at", "kind": "time"},
-                       {"name": "riders", "kind": "number"}])
+              columns={"id": "text", "at": "time", "riders": "number"})
 millrace.call("dataset.push", tables={"rides": {
     "id": ["a"], "at": [1_372_636_800_000_000], "riders": [12.0]}})`,
     curl: `curl -s ${location.origin}/api/v1/dataset.make \\
   -H 'Content-Type: application/json' \\
   -d '{"name": "rides", "key": ["id"], "event": "at",
-       "columns": [{"name": "id", "kind": "text"},
-                   {"name": "at", "kind": "time"},
-                   {"name": "riders", "kind": "number"}]}'`,
+       "columns": {"id": "text", "at": "time", "riders": "number"}}'`,
   },
   endpoint: {
     Python: `import millrace as mr
@@ -36,7 +32,8 @@ millrace.call("monitor.watch", endpoint="demand", pipeline="nightly")`,
 curl -s ${location.origin}/api/v1/rollout.start \\
   -H 'Content-Type: application/json' \\
   -d '{"endpoint": "demand", "number": 1}'`,
-    CLI: `millrace endpoint make demand --model demand --event at
+    CLI: `export MILLRACE_URL=${location.origin}
+millrace endpoint make demand demand --event at
 millrace rollout start demand 1
 millrace monitor watch demand --pipeline nightly`,
   },

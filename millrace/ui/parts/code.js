@@ -24,7 +24,7 @@ export function asCode(op, ask) {
   return {
     Python: `import millrace as mr\n\nmillrace = mr.connect("${location.origin}")\nmillrace.call("${op}"${given})`,
     curl: `curl -s ${location.origin}/api/v1/${op} \\\n  -H 'Content-Type: application/json' -d '${JSON.stringify(ask)}'`,
-    CLI: `millrace ${noun} ${verb}${flags}`,
+    CLI: `millrace --url ${location.origin} ${noun} ${verb}${flags}`,
   };
 }
 
