@@ -102,6 +102,7 @@ from millrace.stats.profile_packing import pack_profile, unpack_profile
 from millrace.stats.profiles import Profile, Summary, empty_profile, merge_profiles, profile
 from millrace.stats.propensity import Weighed, inverse_propensity
 from millrace.stats.ranking import Ranked, ndcg, precision_at, query_precision, recall_at, reciprocal_rank
+from millrace.stats.regression import coverage, interval_score, pinball, quantile_rate
 from millrace.stats.reliability import Recalibration, Reliability, calibration_curve, recalibration
 from millrace.stats.reweigh import density_ratio, estimator_weighted
 from millrace.stats.season import Reading, Season, rate_of, season_start, season_update, volume_of
@@ -195,6 +196,7 @@ __all__ = [
     "concept_start",
     "concept_update",
     "concept_verdict",
+    "coverage",
     "cuped_apply",
     "cuped_fit",
     "density_ratio",
@@ -237,6 +239,7 @@ __all__ = [
     "guard_verdict",
     "inflation",
     "influenced",
+    "interval_score",
     "inverse_propensity",
     "isotonic_apply",
     "isotonic_fit",
@@ -268,9 +271,11 @@ __all__ = [
     "pack",
     "pack_profile",
     "pairwise",
+    "pinball",
     "poisson_lower",
     "precision_at",
     "profile",
+    "quantile_rate",
     "query_precision",
     "rate_interval",
     "rate_of",

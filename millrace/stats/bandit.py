@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_share, check_whole, numbers
+from millrace.stats.verdict import Floats, check_share, check_whole, column
 
 FLOOR = 0.03
 
@@ -52,7 +52,8 @@ def bandit_update(
     `keep` in [0, 1] is the share of the past that counts on; `frozen` (a guard failed) keeps the weights as they are.
     Errors: stats.shape, stats.data; stats.weight when k·floor > 1.
     """
-    n, reward = numbers(served, "requests"), numbers(rewards, "rewards")
+    n, reward = column(served, "requests"), column(rewards, "rewards")
+    draws = check_whole(draws, "number of draws", least=1, most=10**7)
     k = len(bandit.weights)
     if n.shape != (k,) or reward.shape != (k,):
         raise MillraceError("stats.shape", f"shapes {n.shape} and {reward.shape}", f"give a value for each of {k} arms")

@@ -30,7 +30,7 @@ from millrace.stats import distinct, edges
 from millrace.stats import profile_image as image
 from millrace.stats import profile_text as text
 from millrace.stats import profile_vector as vector
-from millrace.stats.verdict import Floats, Ints
+from millrace.stats.verdict import Floats
 
 Kind = Literal["number", "category", "text", "vector", "image"]
 KINDS: tuple[Kind, ...] = ("number", "category", "text", "vector", "image")
@@ -282,11 +282,3 @@ def _category(counts: Counter[str], dropped: bool) -> CategoryBins:
         rest=codes([value for value, _ in rest[:KNOWN]]),
         open=open_,
     )
-
-
-def cell_groups(layout: Layout) -> tuple[Ints, int]:
-    """For all cells of all parts in a row: the flat group (part · width + group), int64 (cells,), and the width."""
-    inner = [np.asarray(bins.groups, np.int64) for _, bins in layout.parts()]
-    width = max((int(g.max()) + 1 for g in inner), default=1)
-    flat = [g + i * width for i, g in enumerate(inner)]
-    return (np.concatenate(flat) if flat else np.zeros(0, np.int64)), width

@@ -78,7 +78,7 @@ def concept_start(between: float = BETWEEN, strata: int = 1) -> Concept:
 
     Start anew when a new model serves: its losses are another stream. Errors: stats.alpha, stats.shape.
     """
-    if not (isinstance(between, (int, float)) and 2 <= between <= 1e15):
+    if not (isinstance(between, int | float | np.integer | np.floating) and 2 <= between <= 1e15):
         hint = "say how many rows may pass from one false alarm to the next, such as 20000"
         raise MillraceError("stats.alpha", f"{between!r} rows between false alarms", hint)
     k, r = len(RISES), check_whole(strata, "number of strata", least=1, most=10_000, code="stats.shape")

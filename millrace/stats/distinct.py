@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +70,6 @@ def of_integers(values: NDArray[np.int64] | NDArray[np.uint64]) -> Hashes:
 def text_code(text: str) -> int:
     """The CRC-32 of a text's UTF-8 bytes: what a text is known by where the text itself is not kept."""
     return zlib.crc32(text.encode("utf-8", "surrogatepass"))
-
-
-def of_texts(texts: Iterable[str]) -> Hashes:
-    """Hashes of texts."""
-    return mix(np.fromiter(map(text_code, texts), np.uint64))
 
 
 def marks() -> NDArray[np.bool_]:

@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError, nearest
 from millrace.stats import detector as detectors
@@ -41,7 +42,7 @@ from millrace.stats import past as pasts
 from millrace.stats import reference as references
 from millrace.stats.bins import Layout
 from millrace.stats.chi_square import chi_square_point, chi_square_tail
-from millrace.stats.contrast import Contrast, Grid, contrast, directions, grid, grouped
+from millrace.stats.contrast import Contrast, Grid, contrast, directions, grid, grouped, trend
 from millrace.stats.detector import Detector
 from millrace.stats.drift_report import ColumnDrift, DriftReport, drift_verdict, largest_move
 from millrace.stats.packing import pack, unpack
@@ -157,13 +158,14 @@ def drift_update(
     reference, state = compared
     found = contrast(counts, reference, cells.starts)
     root = np.cbrt(found.statistic)
-    p, seen, immaterial, odd = _p_values(state, found, root)
+    shown = _shown(state, cells, counts, reference, found)
+    seen = shown.seen
     alarm = False
     named: tuple[str, ...] = ()
     evidence = np.zeros(k)
     cooling = start_us < state.cooling_until_us
     if seen is not None and not cooling:
-        after = detectors.detector_update(_detector(state), detectors.e_values(p), seen.memory)
+        after = detectors.detector_update(_detector(state), shown.e, seen.memory)
         state = state._replace(**after._asdict())
         evidence = detectors.evidence_by_column(after, seen.memory)
         alarm = detectors.combined(after) >= _bound(state)
@@ -171,7 +173,7 @@ def drift_update(
             named = _named(state, evidence, cells)
     columns: tuple[ColumnDrift, ...] = ()
     if alarm or not quick:
-        columns = _columns(state, cells, profile, counts, reference, found, p, immaterial, odd, seen, evidence)
+        columns = _columns(state, cells, profile, counts, reference, found, shown, evidence)
     why = "" if seen is not None else f"fewer than {_least(state)} windows of its own past"
     if cooling:
         why = "an alarm was raised less than a week ago, and what follows belongs to it"
@@ -273,16 +275,35 @@ def _waiting(against: str) -> str:
     }[against]
 
 
-def _p_values(state: Drift, found: Contrast, root: Floats) -> tuple[Floats, pasts.Outlook | None, Floats, Floats]:
-    """p, the outlook it stands on, and the p of either null."""
-    immaterial = chi_square_tail(found.statistic, found.degrees, found.rows * state.tolerance)
+class _Shown(NamedTuple):
+    """What a window shows: `e` (k,) and what it is made of, by column; `seen`: the outlook, None without a past."""
+
+    e: Floats
+    p_immaterial: Floats
+    p_trend: Floats
+    p_unusual: Floats
+    seen: pasts.Outlook | None
+
+
+def _shown(state: Drift, cells: Grid, counts: Ints, reference: Floats, found: Contrast) -> _Shown:
+    k, root = len(cells.names), np.cbrt(found.statistic)
+    both = np.append(found.statistic, trend(counts, reference, cells))
+    degrees = np.append(found.degrees, np.minimum(found.degrees, _ordered(cells)))
+    tails = chi_square_tail(both, degrees, np.tile(found.rows * state.tolerance, 2))
+    immaterial, moved = tails[:k], np.where(_ordered(cells), tails[k:], tails[:k])
     lag = _lag(state)
     past = state.roots[: state.fixed] if state.fixed else state.roots[: max(len(state.roots) - lag, 0)]
     seen = pasts.outlook(past, state.roots, lag, pasts.sampling_spread(found.degrees), _least(state))
     if seen is None:
-        return np.ones(len(root)), None, immaterial, np.ones(len(root))
+        return _Shown(np.ones(k), immaterial, moved, np.ones(k), None)
     odd = pasts.unusual(root, seen)
-    return np.maximum(immaterial, odd), seen, immaterial, odd
+    material = (detectors.e_values(immaterial) + detectors.e_values(moved)) / 2
+    return _Shown(np.minimum(material, detectors.e_values(odd)), immaterial, moved, odd, seen)
+
+
+def _ordered(cells: Grid) -> NDArray[np.bool_]:
+    """Which parts are numbers, (k,)."""
+    return cells.ordered[cells.starts]
 
 
 def _named(state: Drift, evidence: Floats, cells: Grid) -> tuple[str, ...]:
@@ -291,28 +312,32 @@ def _named(state: Drift, evidence: Floats, cells: Grid) -> tuple[str, ...]:
     return tuple(cells.names[i] for i in order.tolist() if chosen[i] or i == order[0])
 
 
-def _visible(state: Drift, found: Contrast, seen: pasts.Outlook) -> Floats:
+def _visible(state: Drift, cells: Grid, found: Contrast, seen: pasts.Outlook) -> Floats:
     """The smallest lasting population stability that would be seen in about `lag` windows in one column alone, (k,)."""
     steps = _lag(state)
     needed = (_bound(state) * max(len(found.rows), 1)) ** (1 / steps)
     # a column with memory gathers its own evidence τ times slower, or an even share of what it adds to the mean
     e = np.minimum(needed ** np.minimum(seen.memory, 50.0), max(len(found.rows), 1) * needed)
     p = np.clip((0.5 / np.where(seen.memory < detectors.SHORT_MEMORY, needed, e)) ** 2, 1e-15, 0.49)
-    material = chi_square_point(p, found.degrees, found.rows * state.tolerance)
+    ordered, immaterial = _ordered(cells), found.rows * state.tolerance
+    half = np.where(ordered, p / 4, p)  # a number's evidence is half that of its trend and half that of all groups
+    one = np.minimum(found.degrees, 1)
+    material = chi_square_point(half, found.degrees, immaterial) - found.degrees
+    moved = chi_square_point(half, one, immaterial) - one
     t = pasts.point(p, seen.degrees)
-    odd = np.maximum(seen.worst + t * seen.spread, 0.0) ** 3
-    least = np.maximum(material, odd) - found.degrees
+    odd = np.maximum(seen.worst + t * seen.spread, 0.0) ** 3 - found.degrees
+    least = np.maximum(np.where(ordered, np.minimum(material, moved), material), odd)
     return np.asarray(np.maximum(least, 0.0) / np.maximum(found.rows, 1e-300))
 
 
 def _columns(
-    state: Drift, cells: Grid, profile: Profile, counts: Ints, reference: Floats, found: Contrast, p: Floats,
-    immaterial: Floats, odd: Floats, seen: pasts.Outlook | None, evidence: Floats,
+    state: Drift, cells: Grid, profile: Profile, counts: Ints, reference: Floats, found: Contrast, shown: _Shown,
+    evidence: Floats,
 ) -> tuple[ColumnDrift, ...]:  # fmt: skip
     parts = list(profile.parts.values())
     ranges = np.array([(s.minimum, s.maximum) if s.finite else (np.nan, np.nan) for s in parts]).reshape(-1, 2)
     ways = directions(counts, reference, cells, ranges)
-    visible = _visible(state, found, seen) if seen is not None else None
+    visible = _visible(state, cells, found, shown.seen) if shown.seen is not None else None
     out = []
     ends = [*cells.starts.tolist()[1:], cells.groups]
     for i, name in enumerate(cells.names):
@@ -326,9 +351,10 @@ def _columns(
                 psi=float(found.psi[i]),
                 direction=None if np.isnan(ways[i]) else float(ways[i]),
                 moved=largest_move(counts[span], reference[span], cells.words[span]),
-                p=float(p[i]),
-                p_immaterial=float(immaterial[i]),
-                p_unusual=float(odd[i]),
+                e=float(shown.e[i]),
+                p_immaterial=float(shown.p_immaterial[i]),
+                p_trend=float(shown.p_trend[i]),
+                p_unusual=float(shown.p_unusual[i]),
                 evidence=float(evidence[i]),
                 visible_psi=None if visible is None else float(visible[i]),
             )

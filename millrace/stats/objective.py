@@ -58,8 +58,8 @@ def log_rate_evidence(n: int, bad: int, rate: float, objective: float) -> float:
     """ln of the mixture's likelihood over that of `rate` in [0, 1]; +inf where `rate` cannot have produced the data."""
     if (rate <= 0 and bad > 0) or (rate >= 1 and bad < n):
         return math.inf
-    a, b = 1.0, (1 - objective) / objective
-    mixture = _log_beta(a + bad, b + n - bad) - _log_beta(a, b)
+    b = (1 - objective) / objective
+    mixture = math.lgamma(1 + bad) - _rise(b + n - bad, bad + 1) + math.log(b)  # B(1 + bad, b + n − bad)/B(1, b)
     plain = (bad * math.log(rate) if bad else 0.0) + ((n - bad) * math.log1p(-rate) if n > bad else 0.0)
     return mixture - plain
 
@@ -116,5 +116,10 @@ def _edge(rate: Rate, target: float, inside: float, outside: float) -> float:
     return outside
 
 
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+def _rise(x: float, by: float) -> float:
+    """ln Γ(x + by) − ln Γ(x) for x, `by` > 0; by Stirling's series where x is large and digits would be lost."""
+    if x < 1000:
+        return math.lgamma(x + by) - math.lgamma(x)
+    end = x + by
+    left = (1 / 12 - 1 / (360 * end * end)) / end - (1 / 12 - 1 / (360 * x * x)) / x
+    return (x - 0.5) * math.log1p(by / x) + by * (math.log(end) - 1) + left

@@ -11,7 +11,7 @@ that share a step with an edge are compared. Moments: Chan, Golub, LeVeque, "Upd
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, reduce
 from typing import Any
 
@@ -122,11 +122,6 @@ def empty_profile(layout: Layout) -> Profile:
 def merge_profiles(first: Profile, *others: Profile) -> Profile:
     """The profile of all the windows' rows together. Errors: stats.shape when the layouts differ."""
     return reduce(_merge, others, first)
-
-
-def merge_all(profiles: Iterable[Profile], layout: Layout) -> Profile:
-    """`merge_profiles` of any number of profiles, also none."""
-    return merge_profiles(empty_profile(layout), *profiles)
 
 
 def _merge(a: Profile, b: Profile) -> Profile:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
 from millrace.stats.bands import units_of
-from millrace.stats.verdict import Floats, Ints, column, same_length
+from millrace.stats.verdict import Floats, Ints, check_whole, column, same_length
 
 
 class Ranked(NamedTuple):
@@ -113,12 +113,10 @@ def _each(
 ) -> Ranked:
     score = column(scores, "scores")
     n = same_length("relevances and scores", gains, score)
-    if at is not None and at < 1:
-        raise MillraceError("stats.data", f"a list cut at {at}", "give at least 1")
     number = units_of(queries, n)
     order = np.argsort(number, kind="stable")
     starts = np.searchsorted(number[order], np.arange(int(number.max()) + 2 if n else 1))
-    limit = at if at is not None else max(n, 1)
+    limit = check_whole(at, "length of a list", least=1) if at is not None else max(n, 1)
     found = [one(gains[order[a:b]], score[order[a:b]], limit) for a, b in pairwise(starts.tolist())]
     values = np.asarray(found, np.float64)
     says = ~np.isnan(values)

@@ -97,7 +97,8 @@ def interval_score(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, alpha: 
     It is 2/α × the sum of both pinball losses. Source: Gneiting & Raftery (JASA 2007), equation 43.
     Errors: stats.weight, stats.data, stats.shape.
     """
-    check_open_share(alpha, "α of the interval")
+    if check_open_share(alpha, "α of the interval") < 1e-100:
+        raise MillraceError("stats.weight", f"the α of the interval is {alpha!r}", "give a share such as 0.1")
     y, low, high = _intervals(truth, lower, upper)
     outside = np.maximum(low - y, 0) + np.maximum(y - high, 0)
     return mean_influence(high - low + 2 / alpha * outside)

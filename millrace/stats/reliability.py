@@ -17,7 +17,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike
 
-from millrace.base.errors import MillraceError
 from millrace.stats.bands import Band, BandUnit, band, units_of
 from millrace.stats.influence import Influenced, check_binary, mean_influence, ratio_influence
 from millrace.stats.verdict import Floats, Ints, check_losses, check_whole, same_length
@@ -77,7 +76,6 @@ def calibration_curve(
 ) -> Reliability:
     """The calibration curve over `bins` bins of equal width, bands by unit. Errors: stats.data, stats.shape."""
     y, p = _rows(labels, probabilities)
-    bins = check_whole(bins, "number of bins", least=1, most=10_000)
     place = _places(p, bins)
     number = None if units is None else units_of(units, len(y))
     found = []
@@ -156,8 +154,7 @@ def logistic(design: Floats, labels: Floats, *, start: Floats, ridge: Floats, st
 
 
 def _places(p: Floats, bins: int) -> Ints:
-    if bins < 1:
-        raise MillraceError("stats.data", f"{bins} bins", "give at least one bin")
+    bins = check_whole(bins, "number of bins", least=1, most=10_000)
     return np.minimum((p * bins).astype(np.int64), bins - 1)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import check_alpha, check_whole
+from millrace.stats.verdict import check_alpha, check_whole, scalar
 
 ROLLBACK: Mapping[str, float] = {"errors": 0.5, "latency": 0.25, "label loss": 0.25}
 
@@ -33,7 +33,7 @@ def split_alpha(alpha: float, shares: Mapping[str, float] = ROLLBACK) -> dict[st
     must agree.
     """
     alpha = check_alpha(alpha)
-    total = sum(shares.values())
+    total = sum(scalar(share, f"share of {name}", code="stats.weight") for name, share in shares.items())
     if not shares or min(shares.values()) <= 0:
         raise MillraceError("stats.weight", f"the shares of α are {dict(shares)}", "give each reason a share above 0")
     return {name: alpha * share / total for name, share in shares.items()}

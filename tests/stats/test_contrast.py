@@ -10,9 +10,15 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from millrace.stats import layout, profile
-from millrace.stats.contrast import contrast, directions, grid, grouped
+from millrace.stats.contrast import contrast, directions, grid, grouped, trend
 
 ONE = np.array([0])
+NUMBER = grid(layout({"x": np.arange(1000.0)}))
+GROUPS = NUMBER.groups
+
+
+def counts_of(groups):
+    return arrays.arrays(np.int64, groups, elements=st.integers(0, 400))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -116,3 +122,33 @@ def test_odd_columns_are_told_in_words_and_stay_finite():
         ends = np.array([(s.minimum, s.maximum) if s.finite else (np.nan, np.nan) for s in window.parts.values()])
         found = directions(now, then, table, ends)
         assert not np.isinf(found).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_trend_equals_scipys_kruskal_wallis_by_group(seed):
+    """Midranks with the correction for ties; SciPy divides by n − 1 where Cochran and Armitage divide by n."""
+    random = np.random.default_rng(seed)
+    cells = layout({"c": np.array(["a", "b"] * 1500, object), "x": random.normal(size=3000), "same": np.ones(3000)})
+    table, old, new = grid(cells), random.normal(size=1500), random.normal(0.2, 1, 400)
+    counts = [
+        grouped(profile({"c": np.array(["a"] * len(v), object), "x": v, "same": np.ones(len(v))}, cells), table)
+        for v in (new, old)
+    ]
+    at = table.names.index("x")
+    groups = [np.repeat(np.arange(c[table.part == at].size), c[table.part == at]) for c in counts]
+    total = len(old) + len(new)
+    ours = trend(counts[0], counts[1], table)
+    np.testing.assert_allclose(ours[at], stats.kruskal(*groups).statistic * total / (total - 1), rtol=1e-9)
+    assert np.delete(ours, at).tolist() == [0, 0]
+
+
+@given(counts_of(GROUPS), counts_of(GROUPS))
+@settings(max_examples=100)
+def test_trend_is_part_of_the_distance_over_all_groups(a, b):
+    """By Cauchy and Schwarz, so a shift of some population stability moves it by no more; missing values included."""
+    found = float(trend(a, b, NUMBER)[0])
+    both = a.sum() and b.sum()
+    pool = (a + b) / max(a.sum() + b.sum(), 1)
+    apart = (a / a.sum() - b / b.sum()) ** 2 if both else 0 * pool
+    whole = a.sum() * b.sum() / (a.sum() + b.sum()) * (apart[pool > 0] / pool[pool > 0]).sum() if both else 0.0
+    assert 0 <= found <= whole * (1 + 1e-9) + 1e-9

@@ -9,6 +9,7 @@ import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.stats import ALARM, QUIET, UNDECIDED, drift_pack, drift_start, drift_unpack, drift_update, layout, profile
+from millrace.stats.detector import e_values
 from millrace.stats.drift import DAY_US, HOUR_US, Drift
 
 NAMES = ("a", "b", "c", "d")
@@ -64,8 +65,10 @@ def test_the_report_tells_effect_direction_and_what_could_be_seen():
     assert by["carrier"].direction is None
     assert by["c"].moved.startswith("missing 0 % → 2")
     for column in report.columns:
-        assert column.p == max(column.p_immaterial, column.p_unusual)
+        whole, ranks, odd = e_values([column.p_immaterial, column.p_trend, column.p_unusual])
+        assert column.e == pytest.approx(min((whole + ranks) / 2, odd), rel=1e-12)
         assert column.visible_sd is not None and 0.15 < column.visible_sd < 1
+    assert by["b"].p_trend < by["b"].p_immaterial and by["carrier"].p_trend == by["carrier"].p_immaterial
     assert report.rows == 400 and report.reference_rows == pytest.approx(7 * 400)
 
 
@@ -176,8 +179,9 @@ def test_odd_tables_never_break_a_verdict():
         watch, report = drift_update(watch, odd, i * DAY_US, profile(table(rows), odd))
         assert report.verdict.decision != ALARM
         for column in report.columns:
-            numbers = [column.statistic, column.psi, column.direction or 0, column.p, column.evidence]
-            assert np.isfinite(numbers).all() and 0 < column.p <= 1
+            numbers = [column.statistic, column.psi, column.direction or 0, column.e, column.evidence]
+            assert np.isfinite(numbers).all() and column.e > 0
+            assert all(0 < p <= 1 for p in (column.p_immaterial, column.p_trend, column.p_unusual))
     empty = layout({})
     _, report = drift_update(drift_start(empty), empty, 0, profile({}, empty))
     assert report.verdict.decision == UNDECIDED

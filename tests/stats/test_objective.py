@@ -25,6 +25,16 @@ def test_evidence_is_scipys_beta_binomial_ratio():
     assert o.log_rate_evidence(300, 7, 0.02, 0.01) == pytest.approx(want, rel=1e-9)
 
 
+@pytest.mark.parametrize("objective", [1e-3, 1e-6, 1e-12, 1e-15, 1e-300])
+def test_small_objectives_keep_their_digits(objective):
+    """One request: the mixture gives it the objective's own chance. Three bad ones of three: Π i/(b + i)."""
+    assert o.log_rate_evidence(1, 1, objective, objective) == pytest.approx(0, abs=1e-9)
+    assert o.log_rate_evidence(1, 0, objective, objective) == pytest.approx(0, abs=1e-9)
+    b = (1 - objective) / objective
+    want = sum(math.log(i) - math.log(b + i) - math.log(objective) for i in (1, 2, 3))
+    assert o.log_rate_evidence(3, 3, objective, objective) == pytest.approx(want, abs=1e-9)
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.1])
 def test_never_crosses_more_often_than_alpha_computed_exactly(rate):
     """P(the sequence ever excludes the true rate within 400 looks), by dynamic programming over all paths."""

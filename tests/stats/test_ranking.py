@@ -58,6 +58,7 @@ def test_no_rows_and_bad_input():
     for call, code in (
         (lambda: r.ndcg([-1.0], [1.0], [0]), "stats.data"),
         (lambda: r.ndcg([1.0], [1.0], [0], 0), "stats.data"),
+        (lambda: r.precision_at([1.0], [1.0], [0], 1.5), "stats.data"),
         (lambda: r.ndcg([1.0], [1.0, 2.0], [0]), "stats.shape"),
         (lambda: r.ndcg([1.0], [1.0], [0, 1]), "stats.shape"),
         (lambda: r.ndcg([1.0], [np.nan], [0]), "stats.data"),

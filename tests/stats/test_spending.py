@@ -29,6 +29,8 @@ def test_a_split_sums_to_alpha():
         (lambda: challenger_alpha(1.0, 1), "stats.alpha"),
         (lambda: split_alpha(0.05, {}), "stats.weight"),
         (lambda: split_alpha(0.05, {"a": 0}), "stats.weight"),
+        (lambda: split_alpha(0.05, {"a": float("nan"), "b": 1.0}), "stats.weight"),
+        (lambda: split_alpha(0.05, {"a": float("inf")}), "stats.weight"),
         (lambda: split_alpha(-1), "stats.alpha"),
     ],
 )
