@@ -66,6 +66,8 @@ def asymptotic_margin(t: ArrayLike, sd: ArrayLike, alpha: float, *, best_at: flo
     ln(1 + √(tρ²+1)/2α) in place of the logarithm, ρ² at 2α. The arguments broadcast; t > 0.
     Errors: stats.alpha, stats.data; one-sided needs α < ½.
     """
+    if sides not in (1, 2):
+        raise MillraceError("stats.data", f"an interval with {sides!r} sides", "give 1 or 2")
     check_alpha(alpha if sides == 2 else 2 * alpha)
     size, spread = broadcast((t, "numbers of values"), (sd, "standard deviations"), most=LARGEST)
     size, spread = np.minimum(size, 1e100), np.minimum(spread, 1e100)

@@ -63,7 +63,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "assignment_start": {"arms": 2},
     "assignment_update": {"check": started, "weights": np.full((N, 2), 0.5), "counts": np.ones(sure.shape)},
     "assignment_verdict": {"check": stats.assignment_start(), "alpha": 0.05},
-    "asymptotic_margin": {"t": np.arange(1.0, N + 1), "sd": np.ones(N), "alpha": 0.05},
+    "asymptotic_margin": {"t": np.arange(1.0, N + 1), "sd": np.ones(N), "alpha": 0.05, "sides": 1},
     "asymptotic_sequence": {"values": real, "alpha": 0.05},
     "auc_influence": ROWS,
     "band": {"metric": "auc", "influenced": stats.auc_influence(flag, unit), "alpha": 0.05, "units": days},
