@@ -86,7 +86,8 @@ def started_evidence(means: ArrayLike, every: int, reference: float = 0.0, side:
     A start that has not come yet counts with evidence 1, and start j weighs 1/((j+1)(j+2)), which sums to 1, so the
     expectation at each look is 1. Proven is that no start by itself ever reaches 1/α with its weight, with probability
     1 − α. That the sum keeps α for ever, which crosses up to two blocks sooner, is measured (`bench/calm.py`): each
-    start is an e-process only of its own blocks up to scale, and these differ from start to start. Errors: stats.data, stats.shape, stats.blocks for `every` < 1.
+    start is an e-process of its own blocks up to scale, which differ from start to start.
+    Errors: stats.data, stats.shape, stats.blocks for `every` < 1.
     """
     every = check_whole(every, "blocks from start to start", least=1, most=2**31, code="stats.blocks")
     x = column(means, "block means")

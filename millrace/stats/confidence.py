@@ -68,13 +68,12 @@ def asymptotic_margin(t: ArrayLike, sd: ArrayLike, alpha: float, *, best_at: flo
     """
     if sides not in (1, 2):
         raise MillraceError("stats.data", f"an interval with {sides!r} sides", "give 1 or 2")
-    check_alpha(alpha if sides == 2 else 2 * alpha)
+    spent = check_alpha(check_alpha(alpha) * (1 if sides == 2 else 2))
     size, spread = broadcast((t, "numbers of values"), (sd, "standard deviations"), most=LARGEST)
     size, spread = np.minimum(size, 1e100), np.minimum(spread, 1e100)
     if scalar(best_at, "best place") < 1e-100 or bool((size < 1e-100).any()):
         raise MillraceError("stats.data", "a sequence at t ≤ 0", "give the number of values seen, at least 1")
-    spend = -2 * math.log(alpha if sides == 2 else 2 * alpha)
-    rho2 = (spend + math.log(spend + 1)) / best_at
+    rho2 = (-2 * math.log(spent) + math.log(-2 * math.log(spent) + 1)) / best_at
     grown = size * rho2 + 1
     if sides == 2:
         log_term = np.log(np.sqrt(grown) / alpha)
