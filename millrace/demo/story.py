@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from millrace.base.clock import DAY, Micros
+from millrace.base.memory import few_arenas
 from millrace.demo import chronicle, close, setup, tables
 from millrace.demo.planted import Planted
 from millrace.demo.replay import ENDPOINT, Replay
@@ -24,6 +25,7 @@ class Story:
         self, folder: Path, port: int = 0, until: Micros = tables.END, planted: bool = True, search: int = 6,
         labels: bool = True, quiet: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
+        few_arenas()
         self.folder, self.until = folder, until
         self._planted, self._search, self._labels, self._quiet = planted, search, labels, quiet
         self._seed = seed

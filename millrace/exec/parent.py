@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from millrace.base.memory import few_arenas
 from millrace.exec import child, wire
 from millrace.exec.records import Ended, Message, Work
 
@@ -145,6 +146,7 @@ def _signal(pid: int, number: int) -> None:
 
 def main(pipe: int, warm: list[str]) -> None:
     """Serve the platform at the other end of the descriptor `pipe`, with the modules `warm` loaded."""
+    few_arenas()
     for name in warm:
         with contextlib.suppress(ImportError):
             import_module(name)

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from millrace.base.config import Config
 from millrace.base.errors import MillraceError
+from millrace.base.memory import few_arenas
 from millrace.http import logs, workers
 from millrace.http.doorman import is_loopback
 from millrace.http.holder import DirectoryLock
@@ -34,6 +35,7 @@ def up(config: Config) -> int:
     Errors: `server.held`, `server.folder`, `server.port`, `server.unsafe`, and what opening the platform may raise.
     """
     logs.start()
+    few_arenas()
     gc.disable()  # until it serves: nothing of what a start loads is garbage
     signal.signal(signal.SIGTERM, _leave)
     host, count = config["host"], config["workers"]
