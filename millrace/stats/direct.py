@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from millrace.base.errors import MillraceError
 from millrace.stats.estimation import Estimate, Learner, Scorer, check_features
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
-from millrace.stats.student import student_quantile
+from millrace.stats.student import satterthwaite, student_quantile
 from millrace.stats.verdict import Floats, check_alpha, check_whole, column, finite, same_length
 
 
@@ -83,8 +83,9 @@ def loss_estimate(estimator: LossEstimator, features: ArrayLike, alpha: float = 
     if not len(guess):
         return Estimate(metric=estimator.metric, value=None, low=None, high=None, alpha=alpha, rows=0, source="direct")
     value = max(float(guess.mean()), 0.0)
-    luck, history = _luck(estimator.spread, estimator.scale, guess), _history(estimator)
-    half = student_quantile(alpha, max(len(estimator.squares) - 1, 1)) * math.sqrt(luck + history)
+    luck, (history, square) = _luck(estimator.spread, estimator.scale, guess), _history(estimator)
+    degrees = satterthwaite(luck + history, square, len(estimator.squares))
+    half = student_quantile(alpha, degrees) * math.sqrt(luck + history)
     low, high, slope = max(value - half, 0.0), value + half, 1.0
     if estimator.root:
         slope = 1 / (2 * math.sqrt(value)) if value > 0 else 1.0
@@ -113,10 +114,18 @@ def loss_learn(estimator: LossEstimator, features: ArrayLike, losses: ArrayLike)
     return estimator._replace(squares=np.append(estimator.squares, square), lucks=np.append(estimator.lucks, luck))
 
 
-def _history(estimator: LossEstimator, recent: int = 6) -> float:
-    beyond = estimator.squares - estimator.lucks
-    late = beyond[estimator.of_reference :][-recent:]
-    return max(float(beyond[: estimator.of_reference].mean()), float(late.mean()) if len(late) else 0.0, 0.0)
+def _history(estimator: LossEstimator, recent: int = 6) -> tuple[float, float]:
+    """Squared error beyond luck and the mean square behind it: the reference's, or the newest late ones'."""
+
+    def beyond(windows: slice) -> tuple[float, float]:
+        square = float(estimator.squares[windows].mean())
+        return square - float(estimator.lucks[windows].mean()), square
+
+    k = estimator.of_reference
+    found = beyond(slice(0, k))
+    if len(estimator.squares) > k:
+        found = max(found, beyond(slice(max(k, len(estimator.squares) - recent), None)))
+    return max(found[0], 0.0), found[1]
 
 
 def _luck(spread: Isotonic, scale: float, guess: Floats) -> float:

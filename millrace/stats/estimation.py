@@ -9,14 +9,16 @@ Per row p = P(label = 1 | what is known), metrics in closed form from p (`expect
 
 Claim: without concept drift the band covers the metric that labels will show with probability 1 − α. Unit of evidence:
 the window. The band is Student's quantile times the root of three parts, shown apart: `luck` of the labels themselves
-(Σ p(1−p)·gradient²), `history` (out-of-fold squared error of whole windows beyond that luck: what calibration missed
-before), `doubt` (how far the two sources of the blend lie apart). Labels that come late update `history` and move all
-chances by one shift of the logit, as far as the moves of labelled windows have foretold those of later ones: where
-nothing moves, or where moves do not last, it stays near 0.
+(Σ p(1−p)·gradient²), `doubt` (how far the two sources of the blend lie apart) and `history` (out-of-fold squared error
+of whole windows beyond those two: what was missed before). Only `history` is estimated, so the degrees of freedom are
+Satterthwaite's: the windows' number where history rules, many where luck does. Labels that come late update `history`
+and move all chances by one shift of the logit, as far as the moves of labelled windows have foretold those of later
+ones: where nothing moves, or where moves do not last, it stays near 0.
 What breaks it: **it is blind to concept drift**: when the relation of label to features changed, no formula over
 features can know. It says so in every answer. And a learner that jumps where rows are few: see the table in
 `docs/statistics.md`, made by `bench/estimation.py`.
-Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking.
+Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking; Satterthwaite 1946, equation 17, for the degrees
+of freedom of a sum of variances.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from millrace.stats.influence import check_binary
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
 from millrace.stats.metrics import METRICS, metric, value
 from millrace.stats.reliability import expit, logistic, logit
-from millrace.stats.student import student_quantile
+from millrace.stats.student import satterthwaite, student_quantile
 from millrace.stats.verdict import (
     Floats,
     check_alpha,
@@ -67,10 +69,10 @@ class Window(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One labelled window's estimate held against what came: squared error and luck's variance of each metric."""
+    """One labelled window's estimate held against what came, by metric: squared error, and luck and doubt squared."""
 
     squares: Floats
-    lucks: Floats
+    counted: Floats
 
 
 class Estimator(NamedTuple):
@@ -163,7 +165,8 @@ def estimator_fit(
     records = []
     for rows in np.array_split(np.arange(n), max(n // rows_a_window, 1)):
         stack = _stack(join, calibrated[rows], learned[rows]) if scorer else calibrated[rows]
-        records.append(_record(whole, _mix(chosen, calibrated[rows], stack), s[rows], y[rows]))
+        found = _mix(chosen, calibrated[rows], stack), calibrated[rows], stack
+        records.append(_record(whole, found, s[rows], y[rows]))
     return whole._replace(reference=tuple(records))
 
 
@@ -187,7 +190,7 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
     alpha = check_alpha(alpha)
     p, calibrated, stack = chances(estimator, window)
     s = np.asarray(window.scores, np.float64)
-    past = _history(estimator)
+    past, squares = _history(estimator)
     windows = len(estimator.reference) + len(estimator.late)
     found = {}
     for i, name in enumerate(estimator.names):
@@ -198,11 +201,9 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
                 metric=name, value=None, low=None, high=None, alpha=alpha, rows=len(s), source=estimator.source
             )
             continue
-        luck, doubt = label_noise(p, own[1]), 0.0
-        if estimator.source == "blend":
-            one, two = EXPECTED[name](calibrated, given), EXPECTED[name](stack, given)
-            doubt = (one[0] - two[0]) / 2 if one is not None and two is not None else 0.0
-        half = student_quantile(alpha, max(windows - 1, 1)) * math.sqrt(luck + past[i] + doubt**2)
+        luck, doubt = label_noise(p, own[1]), _doubt(estimator, name, calibrated, stack, given)
+        variance = luck + past[i] + doubt**2
+        half = student_quantile(alpha, satterthwaite(variance, squares[i], windows)) * math.sqrt(variance)
         limits = METRICS[name]
         found[name] = Estimate(
             metric=name,
@@ -214,7 +215,7 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
             source=estimator.source,
             luck=math.sqrt(luck),
             history=math.sqrt(past[i]),
-            doubt=abs(doubt),
+            doubt=doubt,
         )
     return found
 
@@ -231,12 +232,12 @@ def estimator_learn(
     """
     y = check_binary(labels)
     recent, delay = (check_whole(n, "number of windows", least=1, most=MOST_LATE) for n in (recent, delay))
-    p, _, _ = chances(estimator, window)
+    found = chances(estimator, window)
     s = check_losses(window.scores, "scores")
     same_length("labels and scores", y, s)
     if not len(y):
         return estimator
-    late = (*estimator.late, _record(estimator, p, s, y))[-MOST_LATE:]
+    late = (*estimator.late, _record(estimator, found, s, y))[-MOST_LATE:]
     raw = _inside(chances(estimator._replace(shift=0.0), window)[0])
     moves = (*estimator.moves, (float((y - raw).sum()), float((raw * (1 - raw)).sum())))[-MOST_LATE:]
     return estimator._replace(late=late, moves=moves, shift=_shift(np.array(moves), recent, delay))
@@ -261,15 +262,21 @@ def check_features(features: ArrayLike) -> Floats:
     return x
 
 
-def _history(estimator: Estimator, recent: int = 6) -> Floats:
-    """Squared error beyond luck of each metric (k,): the reference's mean, or the newest late windows' if larger."""
-    past = _excess(estimator.reference)
-    late = _excess(estimator.late[-recent:]) if estimator.late else np.zeros(len(past))
-    return np.maximum(np.maximum(past, late), 0.0)
+def _history(estimator: Estimator, recent: int = 6) -> tuple[list[float], list[float]]:
+    """Of each metric the squared error beyond luck and doubt, and the mean square that it was estimated from.
+
+    Those of the reference, or of the newest late windows if they say more.
+    """
+    past, squares = _excess(estimator.reference)
+    if estimator.late:
+        late, newer = _excess(estimator.late[-recent:])
+        past, squares = np.maximum(past, late), np.where(late > past, newer, squares)
+    return np.maximum(past, 0.0).tolist(), squares.tolist()
 
 
-def _excess(records: Sequence[Record]) -> Floats:
-    return np.asarray(np.mean([r.squares - r.lucks for r in records], axis=0))
+def _excess(records: Sequence[Record]) -> tuple[Floats, Floats]:
+    squares = np.mean([r.squares for r in records], axis=0)
+    return squares - np.mean([r.counted for r in records], axis=0), squares
 
 
 def _shift(moves: Floats, recent: int, delay: int) -> float:
@@ -284,14 +291,25 @@ def _shift(moves: Floats, recent: int, delay: int) -> float:
     return min(max(kept, 0.0), 1.0) * float(move[-recent:].mean())
 
 
-def _record(estimator: Estimator, p: Floats, s: Floats, y: Floats) -> Record:
-    squares, lucks = np.zeros(len(estimator.names)), np.zeros(len(estimator.names))
+def _record(estimator: Estimator, found: tuple[Floats, Floats, Floats], s: Floats, y: Floats) -> Record:
+    p, calibrated, stack = (_inside(chance) for chance in found)
+    squares, counted = np.zeros(len(estimator.names)), np.zeros(len(estimator.names))
     for i, name in enumerate(estimator.names):
-        own = EXPECTED[name](_inside(p), _given(estimator, name, s))
+        given = _given(estimator, name, s)
+        own = EXPECTED[name](p, given)
         real = value(name, y, s, threshold=estimator.threshold)
         if own is not None and real is not None:
-            squares[i], lucks[i] = (own[0] - real) ** 2, label_noise(_inside(p), own[1])
-    return Record(squares, lucks)
+            squares[i] = (own[0] - real) ** 2
+            counted[i] = label_noise(p, own[1]) + _doubt(estimator, name, calibrated, stack, given) ** 2
+    return Record(squares, counted)
+
+
+def _doubt(estimator: Estimator, name: str, calibrated: Floats, stack: Floats, given: Floats) -> float:
+    """Half of what lies between a metric by calibration and by the stack; 0 where not both are used."""
+    if estimator.source != "blend":
+        return 0.0
+    one, two = EXPECTED[name](calibrated, given), EXPECTED[name](stack, given)
+    return abs(one[0] - two[0]) / 2 if one is not None and two is not None else 0.0
 
 
 def _given(estimator: Estimator, name: str, s: Floats) -> Floats:

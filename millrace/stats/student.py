@@ -45,6 +45,16 @@ def student_quantile(alpha: float, degrees: float) -> float:
     return (low + high) / 2
 
 
+def satterthwaite(total: float, square: float, units: int) -> float:
+    """The degrees of freedom ≥ 1 of a variance `total` in which nothing but a mean of `units` squares was estimated.
+
+    `square`: that mean, each square being one degree of freedom, so its own variance is 2·square²/units, and the answer
+    2·total²/(2·square²/units). Many where what was estimated is little of the whole. Source: Satterthwaite 1946, (17).
+    """
+    ratio = min(total / square, 1e4) if square > 0 else 1e4
+    return max(units * ratio * ratio, 1.0)
+
+
 def student_tail(t: float, degrees: float) -> float:
     """P(T > t) of Student's t with `degrees` > 0, to 1e-9 in relative terms; at least 1e-300. `t` is finite."""
     tail = _tail(abs(t), degrees)
