@@ -227,8 +227,7 @@ def told(body: bytes, status: int) -> MillraceError:
     """The error that a problem answer tells of."""
     try:
         problem = msgspec.json.decode(body)
-        detail, hint = (problem["error"], "") if "error" in problem else (problem["detail"], problem["hint"])
-        code = problem["code"]
+        code, detail, hint = problem["code"], problem["detail"], problem["hint"]
     except (msgspec.DecodeError, KeyError, TypeError):
         code, detail, hint = (
             "server.unreachable",

@@ -70,10 +70,12 @@ class Searched(Struct, frozen=True):
 def make(ask: MakeStudy, cx: Context) -> Study:
     """Make a study, or go on with the one of that name.
 
-    Errors: name.invalid, study.space, pipeline.unknown, pipeline.params.
+    Errors: name.invalid, study.space, pipeline.unknown, pipeline.params, request.invalid.
     """
     check_name("study", ask.name)
     rules.check_space(ask.space)
+    if ask.trials < 1:
+        raise MillraceError("request.invalid", f"a study cannot have {ask.trials} trials", "give at least 1")
     first = ask.first
     if ask.pipeline:
         pipeline = pipeline_tables.pipeline(cx.tx, cx.workspace, ask.pipeline)

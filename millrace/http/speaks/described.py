@@ -39,7 +39,8 @@ def _open(
     name: str, summary: str, schema: dict[str, Any], names: list[str] | None = None, **more: Any
 ) -> dict[str, Any]:
     """An operation of the prediction protocol, which tells errors in its own form."""
-    fault = {"type": "object", "required": ["error"], "properties": {"error": TEXT, "code": TEXT}}
+    parts = dict.fromkeys(("error", "code", "detail", "hint"), TEXT)
+    fault = {"type": "object", "required": ["error"], "properties": parts}
     parameters: list[Any] = [{"name": one, "in": "path", "required": True, "schema": TEXT} for one in names or ()]
     whole = told(f"v2.{name}", summary, schema, tags=["predictions"], parameters=[*parameters, WORKSPACE], **more)
     wrong = {"description": "What went wrong.", "content": {"application/json": {"schema": fault}}}

@@ -104,7 +104,7 @@ class OpenInference:
         except MillraceError as fault:
             status, after_s = fault.status, fault.after_s
             told = f"{fault.message}; {fault.hint}" if fault.hint else fault.message
-            body = _encode({"error": told, "code": fault.code})
+            body = _encode({"error": told, "code": fault.code, "detail": fault.message, "hint": fault.hint})
         except Exception:
             status, after_s, reference = 500, 0, self._platform.ground.ids.new()
             _log.exception("defect %s at %s %s", reference, scope["method"], scope["path"])

@@ -26,6 +26,12 @@ export function Page() {
   if (problem.value) return html`<${Failure} problem=${problem.value} again=${() => { home.problem.value = null; setTurn(turn + 1); }} />`;
   if (!counts.value) return html`<${Loading} what="the wheel" />`;
   const endpoints = counts.value.endpoints;
+  const wanted = param("endpoint");
+  if (wanted && endpoints.length && !endpoints.some((one) => one.name === wanted)) {
+    const names = endpoints.map((one) => one.name).join(", ");
+    return html`<${Failure} problem=${{ code: "endpoint.unknown", message: `There is no endpoint “${wanted}”`, hint: `known: ${names}` }} />
+      <${Choice} endpoints=${endpoints} />`;
+  }
   const bare = !endpoints.length && !counts.value.datasets?.length && !counts.value.runs?.length && !counts.value.models?.length;
   return html`
     <h1 class="unseen">Home</h1>

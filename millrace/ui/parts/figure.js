@@ -3,8 +3,9 @@
  * The picture is a keyboard stop: arrows move the cursor, + and − zoom, 0 shows all, t turns to the table.
  */
 import { html } from "../lib/html.js";
-import { useId, useState } from "preact/hooks";
+import { useId } from "preact/hooks";
 import { DAY } from "../lib/text.js";
+import { param, show } from "../lib/view.js";
 import { Table } from "./table.js";
 
 /** Left and right of every picture on a shared axis of time, in CSS pixels. */
@@ -17,7 +18,10 @@ export const GUTTER = { left: 68, right: 14 };
  */
 export function Figure({ title, summary, reading, spoken, legend, table, steps = [], onEnter, axis, children }) {
   const id = useId();
-  const [asTable, setAsTable] = useState(false);
+  const name = title.toLowerCase().replaceAll(/[^a-z]+/g, "-");
+  const tables = param("tables").split(" ").filter(Boolean);
+  const asTable = tables.includes(name);
+  const setAsTable = (open) => show({ tables: [...tables.filter((one) => one !== name), ...(open ? [name] : [])].join(" ") });
   return html`<figure class="figure" aria-labelledby=${`${id}-title`}>
     <figcaption>
       <div class="figure-head">
