@@ -62,7 +62,10 @@ def test_the_media_types_are_those_that_are_sent(server: Server) -> None:
         assert answer.status == 200 and media(path, method) == {answer.headers["content-type"]}, path
     assert media("/api/v1/facts", "get") == {"text/event-stream"}
     missing = server.ask("GET", "/v2/models/none")
-    assert set(missing.json) == {"error", "code"} and missing.headers["content-type"] == "application/json"
+    assert (
+        set(missing.json) == {"error", "code", "detail", "hint"}
+        and missing.headers["content-type"] == "application/json"
+    )
     for item in (item for path, item in DOCUMENT["paths"].items() if path.startswith("/v2")):
         for operation in item.values():
             assert set(operation["responses"]["default"]["content"]) == {"application/json"}

@@ -216,17 +216,21 @@ def call(server: Server, op: str, request: dict[str, str], after: str) -> None:
 
 
 def test_an_opened_table_stands_in_the_address(browser: Browser, turning: Server) -> None:
-    page = Visit(browser, turning.url).open()
+    visit = Visit(browser, turning.url)
+    page = visit.open()
     page.get_by_role("button", name=re.compile("^Table of Versions")).click()
     expect(page).to_have_url(re.compile("tables=versions"))
     expect(page.get_by_role("table", name=re.compile("^Versions"))).to_be_visible()
     other = Visit(browser, turning.url).open(page.url.removeprefix(turning.url))
     expect(other.get_by_role("table", name=re.compile("^Versions"))).to_be_visible()
+    assert visit.violations() == [] and visit.errors == []
 
 
 def test_an_endpoint_that_is_not_there_is_told(browser: Browser, turning: Server) -> None:
-    page = Visit(browser, turning.url).open("/?endpoint=nope")
+    visit = Visit(browser, turning.url)
+    page = visit.open("/?endpoint=nope")
     expect(page.get_by_role("alert")).to_contain_text("There is no endpoint “nope”")
     page.get_by_role("navigation", name="Endpoints").get_by_role("link").first.click()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator("figure")).to_have_count(4)
+    assert visit.violations() == [] and visit.errors == []
