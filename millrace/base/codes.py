@@ -76,6 +76,7 @@ CODES: dict[str, Code] = {
     "blob.unknown": _unknown("blob"),
     "file.unknown": _unknown("file"),
     "file.unreadable": _bad("a file that was to be stored cannot be read"),
+    "file.unwritable": _bad("a file that was asked for cannot be written"),
     "store.full": Code(507, 1, "no room is left to store bytes"),
     "store.unreadable": Code(500, 1, "a stored blob cannot be read"),
     "store.unwritable": Code(500, 1, "the store's folder cannot be written"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -24,6 +25,7 @@ from millrace.catalog.engine import Work
 from millrace.http import reads
 from millrace.http.openapi import openapi
 from millrace.http.pulse import Pulse
+from millrace.store.blobs import CHUNK
 
 if TYPE_CHECKING:
     from millrace.assemble import Platform
@@ -134,11 +136,12 @@ class Native:
     async def get_blob(self, request: Request) -> Response:
         """The bytes of a digest, always as an attachment."""
         await run_in_threadpool(self._permit, request.scope["caller"], _workspace(request), "blob:read")
-        content = await run_in_threadpool(self._platform.ground.blobs.get, request.path_params["digest"])
-        return Response(
-            content,
+        file = await run_in_threadpool(self._platform.ground.blobs.open, request.path_params["digest"])
+        return StreamingResponse(
+            _chunks(file),
             media_type="application/octet-stream",
             headers={
+                "Content-Length": str(file.seek(0, os.SEEK_END)),
                 "Content-Disposition": "attachment",
                 "Content-Security-Policy": "sandbox",
                 "Cache-Control": "private, immutable, max-age=31536000",
@@ -191,6 +194,13 @@ async def _parts(request: Request, limit: int) -> AsyncIterator[bytes]:
         if size > limit:
             raise _too_large(limit)
         yield part
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
 def _too_large(limit: int) -> MillraceError:

@@ -6,10 +6,11 @@ a server holds is reached through that server.
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,9 +18,14 @@ from millrace.base.codes import CODES
 from millrace.base.config import Config, load
 from millrace.base.errors import MillraceError, of_platform
 from millrace.base.ids import Ids
+from millrace.data import files
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 _TRIES = 4
 _STARTING_S = 30.0
+_CHUNK = 1 << 20
 
 
 class Record(dict[str, Any]):
@@ -64,6 +70,7 @@ class Home(Protocol):
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any: ...
     def put(self, content: bytes) -> str: ...
     def get(self, digest: str) -> bytes: ...
+    def pour(self, digest: str, into: BinaryIO) -> None: ...
     def predict(
         self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str
     ) -> Answer: ...
@@ -99,6 +106,15 @@ class Client:
         """Ask an endpoint about rows, one list a column. Errors: those of `endpoint.predict`, `model.failed`."""
         return self.home.predict(endpoint, columns, id, version, self.workspace)
 
+    def save(self, digest: str, path: str | Path) -> Path:
+        """Write stored bytes to a file, which appears whole or not at all, in the place of what was there; its path.
+
+        Errors: `file.unwritable`, `blob.unknown`, `blob.corrupt`.
+        """
+        with files.appearing(path) as out:
+            self.home.pour(digest, out)
+        return Path(path)
+
     def close(self) -> None:
         self.home.close()
 
@@ -125,6 +141,10 @@ class Embedded:
 
     def get(self, digest: str) -> bytes:
         return self.platform.ground.blobs.get(digest)
+
+    def pour(self, digest: str, into: BinaryIO) -> None:
+        with self.platform.ground.blobs.open(digest) as source:
+            shutil.copyfileobj(source, into, _CHUNK)
 
     def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
         request = {"endpoint": endpoint, "columns": columns, "id": id, "version": version}
@@ -161,6 +181,9 @@ class Remote:
     def get(self, digest: str) -> bytes:
         return self._ask("GET", f"/api/v1/blobs/{digest}", None, {})
 
+    def pour(self, digest: str, into: BinaryIO) -> None:
+        self._ask("GET", f"/api/v1/blobs/{digest}", None, {}, lambda answer: _pour(answer, digest, into))
+
     def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
         """Over the prediction protocol; the request's id makes a repetition after a lost connection safe."""
         inputs = [
@@ -182,7 +205,11 @@ class Remote:
     def close(self) -> None:
         self._pool.clear()
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str],
+        take: Callable[[BaseHTTPResponse], None] | None = None,
+    ) -> bytes:  # fmt: skip
+        """The answer's bytes; or none, when `take` reads them: from the beginning again after a lost connection."""
         import urllib3
 
         last: Exception | None = None
@@ -190,7 +217,12 @@ class Remote:
             if attempt:
                 time.sleep(0.1 * 2**attempt)
             try:
-                answer = self._pool.request(method, self.url + path, body=body, headers={**self._headers, **headers})
+                answer = self._pool.request(
+                    method, self.url + path, body=body, headers={**self._headers, **headers}, preload_content=not take
+                )
+                if take and answer.status == 200:
+                    take(answer)
+                    return b""
             except urllib3.exceptions.HTTPError as fault:
                 last = fault
                 continue
@@ -205,6 +237,27 @@ class Remote:
         raise MillraceError(
             "server.unreachable", f"{self.url} does not answer: {last}", "is it up? millrace up"
         ) from last
+
+
+def _pour(answer: BaseHTTPResponse, digest: str, into: BinaryIO) -> None:
+    """Write a blob as it comes, from the file's beginning. Errors: `blob.corrupt`."""
+    from blake3 import blake3
+
+    from millrace.store.blobs import corrupt_blob
+
+    into.seek(0)
+    into.truncate()
+    hasher = blake3()
+    try:
+        for part in answer.stream(_CHUNK):
+            hasher.update(part)
+            into.write(part)
+    except BaseException:
+        answer.close()  # the rest of it would be taken for another answer
+        raise
+    answer.release_conn()
+    if hasher.hexdigest() != digest:
+        raise corrupt_blob(digest, hasher.hexdigest())
 
 
 def _body(op: str, request: dict[str, Any]) -> bytes:

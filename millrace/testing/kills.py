@@ -20,7 +20,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -115,6 +115,9 @@ class Listening:
 
     def get(self, digest: str) -> bytes:
         return self._home.get(digest)
+
+    def pour(self, digest: str, into: BinaryIO) -> None:
+        self._home.pour(digest, into)
 
     def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
         return self._home.predict(endpoint, columns, id, version, workspace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -127,17 +128,20 @@ class _Answers(BaseHTTPRequestHandler):
     """Answers what the server below was told to, one after the other; `None` cuts the connection."""
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.keys.append(self.headers["Idempotency-Key"])  # type: ignore[attr-defined]
         answer = self.server.answers.pop(0)  # type: ignore[attr-defined]
         if answer is None:
             self.close_connection = True
             return
-        status, body = answer
+        status, body, *cut = answer
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[: cut[0]] if cut else body)
+        self.close_connection = bool(cut)
+
+    do_GET = do_POST
 
     def log_message(self, *_: object) -> None:
         return
@@ -182,6 +186,49 @@ def test_what_is_refused_is_not_retried(shaky: Any) -> None:
     with pytest.raises(MillraceError) as caught:
         client.call("experiment.list")
     assert (caught.value.code, len(shaky.answers)) == ("catalog.busy", 5)
+
+
+@pytest.mark.slow
+def test_a_download_that_breaks_off_begins_anew_and_is_checked(shaky: Any, tmp_path: Path) -> None:
+    client, place = connect(url=f"http://127.0.0.1:{shaky.server_port}"), tmp_path / "log.parquet"
+    content = bytes(range(256)) * 9_000
+    shaky.answers = [(200, content, 2_000_000), (503, BUSY), (200, content)]
+    assert client.save(digest_of(content), place) == place
+    assert place.read_bytes() == content
+    for answers, code in (
+        ([(200, b"others")], "blob.corrupt"),
+        ([(200, content, 9)] * 4, "server.unreachable"),
+        ([(404, b'{"code":"blob.unknown","detail":"d","hint":"h"}')], "blob.unknown"),
+    ):
+        shaky.answers = answers
+        with pytest.raises(MillraceError) as caught:
+            client.save(digest_of(content), place)
+        assert caught.value.code == code
+        assert place.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def check_memory(client: Client, place: Path) -> None:
+    content = bytes(48 << 20)
+    digest = client.home.put(content)
+    tracemalloc.start()
+    try:
+        client.save(digest, place)
+        assert tracemalloc.get_traced_memory()[1] < len(content) / 4
+    finally:
+        tracemalloc.stop()
+    assert place.read_bytes() == content
+
+
+def test_a_large_file_is_never_in_memory_whole(embedded: Client, tmp_path: Path) -> None:
+    check_memory(embedded, tmp_path / "large")
+
+
+@pytest.mark.slow
+def test_a_large_file_of_a_server_is_never_in_memory_whole(server: Server, tmp_path: Path) -> None:
+    client = connect(url=server.url)
+    check_memory(client, tmp_path / "large")
+    client.close()
 
 
 def test_an_answer_that_is_not_ours() -> None:
