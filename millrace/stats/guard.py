@@ -11,7 +11,7 @@ Bounds, all counts: S_δ ← S_δ·f_δ with f = θ_δ/θ_r0 (canary) or (1−θ
 S_δ += γ_j and R −= γ_j; E = mean S_δ + R; S₀ = R₀ = ½, γ_j = 2^−(2+⌊(j−1)/1000⌋)/1000. A batch's start times all come
 after its errors, so the order within a batch does not matter, and workers merge by adding counts.
 What breaks it: the current weight in place of the logged one (97 % false alarms under an oscillating weight); many
-errors of one sticky unit counted apart (31–43 %); a canary that gets other traffic than control.
+errors of one sticky unit counted apart (30–42 %); a canary that gets other traffic than control.
 Sources: Ville 1939; Wald 1945; Shin, Ramdas & Rinaldo, "E-detectors" (NEJSDS 2024) for the start times.
 """
 

@@ -1,8 +1,8 @@
 """Which errors of sticky units are evidence: one a unit and rollout, and one more only when a ramp could have moved it.
 
 A user whose every request fails is one piece of evidence, not a hundred. With α = 2.5 %, at the edge of what the guard
-tolerates, it alarms falsely in 31–43 % of hours by every error, in 2–6 % by one error a unit and ten minutes, and in
-0–0.3 % by first errors only (`bench/sequential.py --only sticky`).
+tolerates, it alarms falsely in 30–42 % of hours by every error, in 3–6 % by one error a unit and ten minutes, and in
+none of 800 by first errors only (`bench/sequential.py --only sticky`).
 A unit last counted on control at weight w₁ had its draw above w₁, so at a later weight w it is on the canary with
 probability (w − w₁)/(1 − w₁), which is the weight it counts with; a unit once counted on the canary never counts again.
 What breaks it: a sticky key that is drawn anew during the rollout (a cookie that is not kept).
