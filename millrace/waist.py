@@ -95,7 +95,8 @@ def dispatch(
             _permit(tx, caller, workspace, op)
             return op.run(ask, Context(ground, caller, workspace, tx))
     if op.kind == "write":
-        return ground.catalog.write(lambda tx: _write(tx, ground, op, ask, caller, workspace, key, digest))
+        more = _ready(op, ask, ground, workspace)
+        return ground.catalog.write(lambda tx: _write(tx, ground, op, ask, more, caller, workspace, key, digest))
     with ground.catalog.read() as tx:
         _permit(tx, caller, workspace, op)
         before = _answered(tx, op, caller, workspace, key, digest)
@@ -116,7 +117,8 @@ def submit(
     """`dispatch` of a verb that writes, for a caller that must not wait; see `Catalog.submit` for `done`."""
     op, ask, digest = _understood(name, request, key)
     assert op.kind == "write", f"{op.name} is no verb of the writer's"
-    ground.catalog.submit(lambda tx: _write(tx, ground, op, ask, caller, workspace, key, digest), done)
+    more = _ready(op, ask, ground, workspace)
+    ground.catalog.submit(lambda tx: _write(tx, ground, op, ask, more, caller, workspace, key, digest), done)
 
 
 def _understood(name: str, request: bytes | dict[str, Any] | msgspec.Struct, key: str | None) -> tuple[Op, Any, bytes]:
@@ -187,15 +189,21 @@ def _permit(tx: Tx, caller: Caller, workspace: str, op: Op) -> None:
     permit(tx, caller, workspace, op.permission)
 
 
+def _ready(op: Op, ask: Any, ground: Ground, workspace: str) -> tuple[Any, ...]:
+    """What a verb has to be given besides its request: everything that needs no turn of the writer."""
+    return (op.ready(ask, ground, workspace),) if op.ready else ()
+
+
 def _write(
-    tx: Tx, ground: Ground, op: Op, ask: Any, caller: Caller, workspace: str, key: str | None, digest: bytes
-) -> Any:
+    tx: Tx, ground: Ground, op: Op, ask: Any, more: tuple[Any, ...], caller: Caller, workspace: str, key: str | None,
+    digest: bytes,
+) -> Any:  # fmt: skip
     _permit(tx, caller, workspace, op)
     before = _answered(tx, op, caller, workspace, key, digest)
     if before is not None:
         return before[0]
     cx = Context(ground, caller, workspace, tx)
-    answer = op.run(ask, cx)
+    answer = op.run(ask, cx, *more)
     _remember(cx, op, key, digest, answer)
     return answer
 

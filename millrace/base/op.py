@@ -39,6 +39,9 @@ class Op(NamedTuple):
     doc: str
     kept: Callable[[Any], Any]
     """What of an answer is remembered under an idempotency key: all of it, unless it holds a secret."""
+    ready: Callable[..., Any] | None = None
+    """(request, ground, workspace) → what a ``write`` verb is given as its third argument: made before the writer's
+    turn, and before the caller's permission is looked at, so it tells nothing of what is stored."""
 
     @property
     def noun(self) -> str:
@@ -53,7 +56,10 @@ def _whole(answer: Any) -> Any:
     return answer
 
 
-def op(name: str, *, permission: str, kind: Kind = "write", kept: Callable[[Any], Any] = _whole) -> Callable[[F], F]:
+def op(
+    name: str, *, permission: str, kind: Kind = "write", kept: Callable[[Any], Any] = _whole,
+    ready: Callable[..., Any] | None = None,
+) -> Callable[[F], F]:  # fmt: skip
     """Declare a verb. The function takes ``(ask: RequestStruct, cx: Context)`` and returns a msgspec-encodable value.
 
     Its first docstring line is its summary everywhere. An `Errors: a.b, c.d.` line in the docstring is checked: each
@@ -69,7 +75,9 @@ def op(name: str, *, permission: str, kind: Kind = "write", kept: Callable[[Any]
         assert doc, f"op {name} has no docstring"
         for code in promised_errors(doc):
             assert code in CODES, f"op {name} promises the unlisted error {code!r}"
-        record = Op(name, permission, kind, hints[parameters[0]], hints.get("return", type(None)), run, doc, kept)
+        assert ready is None or kind == "write", f"op {name} has no writer's turn to be ready for"
+        answer = hints.get("return", type(None))
+        record = Op(name, permission, kind, hints[parameters[0]], answer, run, doc, kept, ready)
         run.__op__ = record  # type: ignore[attr-defined]  # the waist reads it back from the function
         return run
 

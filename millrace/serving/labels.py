@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace.access.context import Context
+from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
 from millrace.catalog.tx import Tx
 from millrace.pipelines import models
 from millrace.registry import versions
-from millrace.serving import tables
-from millrace.serving.records import Endpoint, Labels
+from millrace.serving import routes, tables
+from millrace.serving.records import Labels
 
 LARGEST = 1e100
 _LONGEST = 1_000_000
 _Packed = tuple[list[str], bytes, list[str], bytes, bytes]
+
+
+class Batch(NamedTuple):
+    """Labels ready to be kept, of events from `first` to `last`; `odd`: (id, value) of one that is neither 0 nor 1."""
+
+    rows: int
+    first: Micros
+    last: Micros
+    packed: bytes
+    odd: tuple[str, float] | None
+
+
+class Expected(NamedTuple):
+    """What the labels of an endpoint can be, by its first arm's `version`, as of a generation of routing tables."""
+
+    generation: int
+    version: str = ""
+    task: str = ""
+    classes: tuple[Any, ...] = ()
 
 
 def make(
@@ -57,43 +77,72 @@ def make(
     return Labels(_texts(ids), numbers, _texts(states), np.array(event, np.int64), np.array(arrived, np.int64))
 
 
-def check(cx: Context, endpoint: Endpoint, labels: Labels) -> None:
-    """That the values can come true where two classes are told apart: 0 or 1. Errors: `label.invalid`.
+def batch(labels: Labels) -> Batch:
+    """The labels as they are kept."""
+    odd: Any = np.flatnonzero(~np.isnan(labels.value) & (labels.value != 0) & (labels.value != 1))
+    first, last = (int(labels.event.min()), int(labels.event.max())) if len(labels.id) else (0, 0)
+    found = (labels.id[odd[0]], float(labels.value[odd[0]])) if len(odd) else None
+    return Batch(len(labels.id), first, last, _pack(labels), found)
 
-    An endpoint that answers nothing yet takes any.
+
+def expect(ground: Ground, workspace: str, endpoint: str) -> None:
+    """Learn, outside of any writing call, what the labels of an endpoint can be; nothing where there is none.
+
+    It is learned anew once the routing tables of this server changed.
     """
-    routed = tables.newest_table(cx.tx, cx.workspace, endpoint.name)
-    if routed is None:
-        return
-    version = versions.find(cx.tx, cx.workspace, endpoint.model, routed.arms[0].number)
-    task, classes = cx.ground.memory.keep(lambda: _task(cx, version.tree), "serving", "task", version.tree)
-    if task != "binary":
-        return
-    known = ~np.isnan(labels.value)
-    wrong = np.flatnonzero(known & (labels.value != 0) & (labels.value != 1))
-    if len(wrong):
-        id, value = labels.id[wrong[0]], labels.value[wrong[0]]
-        no, yes = classes if len(classes) == 2 else (0, 1)
+    known, seat = _known(ground), ground.memory.kept("serving", "seat")
+    held = known.get((workspace, endpoint))
+    if held is None or (seat is not None and held.generation < seat[0].newest()):
+        with suppress(MillraceError), ground.catalog.read() as tx:
+            known[workspace, endpoint] = _expected(tx, ground, workspace, endpoint)
+
+
+def check(cx: Context, endpoint: str, batch: Batch) -> None:
+    """That the values can come true where two classes are told apart: 0 or 1. An endpoint that answers nothing yet
+    takes any. Errors: `endpoint.unknown`, `label.invalid`.
+    """
+    known = _known(cx.ground)
+    expected = known.get((cx.workspace, endpoint))
+    if expected is None or expected.generation != tables.generation(cx.tx):
+        known.pop((cx.workspace, endpoint), None)  # what an open transaction says may never come true: it is not kept
+        expected = _expected(cx.tx, cx.ground, cx.workspace, endpoint)
+    if expected.task == "binary" and batch.odd is not None:
+        id, value = batch.odd
+        no, yes = expected.classes if len(expected.classes) == 2 else (0, 1)
         raise MillraceError(
-            "label.invalid", f"the label of {id!r} is {value:g}, and {version.title} tells two classes apart",
+            "label.invalid", f"the label of {id!r} is {value:g}, and {expected.version} tells two classes apart",
             f"send 1 where the outcome is {yes!r} and 0 where it is {no!r}",
         )  # fmt: skip
 
 
-def _task(cx: Context, tree: str) -> tuple[str, tuple[Any, ...]]:
+def _known(ground: Ground) -> dict[tuple[str, str], Expected]:
+    return ground.memory.keep(dict, "serving", "expected labels")
+
+
+def _expected(tx: Tx, ground: Ground, workspace: str, endpoint: str) -> Expected:
+    generation = tables.generation(tx)
+    found = routes.find(tx, workspace, endpoint)
+    routed = tables.newest_table(tx, workspace, endpoint)
+    if routed is None:
+        return Expected(generation)
+    version = versions.find(tx, workspace, found.model, routed.arms[0].number)
+    task, classes = ground.memory.keep(lambda: _task(ground, version.tree), "serving", "task", version.tree)
+    return Expected(generation, version.title, task, classes)
+
+
+def _task(ground: Ground, tree: str) -> tuple[str, tuple[Any, ...]]:
     """What a version predicts, and its classes; nothing where its files cannot be read, which serving tells."""
     try:
-        signature = models.read(cx.ground.blobs, tree).signature
+        signature = models.read(ground.blobs, tree).signature
     except MillraceError:
         return "", ()
     return signature.task, signature.classes
 
 
-def add(cx: Context, endpoint: str, labels: Labels) -> None:
+def add(cx: Context, endpoint: str, batch: Batch) -> None:
     """Keep a batch, durably, in an open writing call."""
-    if len(labels.id):
-        first, last = int(labels.event.min()), int(labels.event.max())
-        tables.add_labels(cx.tx, cx.workspace, endpoint, cx.new_id(), first, last, len(labels.id), _pack(labels))
+    if batch.rows:
+        tables.add_labels(cx.tx, cx.workspace, endpoint, cx.new_id(), batch.first, batch.last, batch.rows, batch.packed)
 
 
 def read(tx: Tx, workspace: str, endpoint: str, since_event: Micros, until_event: Micros) -> Labels:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct, field, structs
 
-from millrace.access.context import Context
+from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
@@ -298,17 +298,20 @@ def export_log(ask: ExportPredictions, cx: Context) -> Exported:
     return export.export(cx, endpoint, ask.since, ask.until, ask.role, ask.inputs)
 
 
-@op("label.add", permission="label:write")
-def add_labels(ask: AddLabels, cx: Context) -> Added:
+def _batch(ask: AddLabels, ground: Ground, workspace: str) -> labels.Batch:
+    labels.expect(ground, workspace, ask.endpoint)
+    return labels.batch(labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived))
+
+
+@op("label.add", permission="label:write", ready=_batch)
+def add_labels(ask: AddLabels, cx: Context, batch: labels.Batch) -> Added:
     """Add outcomes to predictions, by their ids; a later one corrects an earlier one.
 
     Errors: endpoint.unknown, label.invalid.
     """
-    found = routes.find(cx.tx, cx.workspace, ask.endpoint)
-    made = labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived)
-    labels.check(cx, found, made)
-    labels.add(cx, found.name, made)
-    return Added(found.name, len(made.id))
+    labels.check(cx, ask.endpoint, batch)
+    labels.add(cx, ask.endpoint, batch)
+    return Added(ask.endpoint, batch.rows)
 
 
 @op("label.coverage", permission="label:read", kind="work")

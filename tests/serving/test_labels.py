@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
-from millrace.assemble import Platform
+from millrace.assemble import Platform, open_platform
 from millrace.base.errors import MillraceError
-from millrace.serving import labels
+from millrace.pipelines import models
+from millrace.serving import labels, tables
 from millrace.serving.records import Endpoint, Labels
 
 
@@ -79,3 +81,42 @@ def test_two_classes_are_told_apart_by_0_and_1(platform: Platform, delays: Endpo
     assert "send 1 where the outcome is" in caught.value.hint
     add(platform, ids=["b:0", "a:0"], values=[1, 0], event=[1, 1], arrived=[3, 3])
     assert read(platform).id.tolist() == ["a:0", "b:0", "early:0"]
+
+
+def test_the_writer_is_left_nothing_but_its_statements(
+    platform: Platform, routed: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[tuple[str, bool]] = set()
+
+    def watch(place: Any, name: str) -> None:
+        real = getattr(place, name)
+
+        def watched(*given: Any, **more: Any) -> Any:
+            seen.add((name, threading.current_thread().name == "millrace-writer"))
+            return real(*given, **more)
+
+        monkeypatch.setattr(place, name, watched)
+
+    for place, name in ((labels, "make"), (labels, "_pack"), (models, "read"), (tables, "newest_table")):
+        watch(place, name)
+    for turn in range(2):
+        add(platform, ids=[f"a:{turn}"], values=[1], event=[1], arrived=[3])
+    assert seen == {(name, False) for name in ("make", "_pack", "read", "newest_table")}
+
+
+def test_what_another_process_routed_counts_at_once(platform: Platform, delays: Endpoint, request: Any) -> None:
+    beside = open_platform(platform.ground.folder)
+    try:
+        add(beside, ids=["early:0"], values=[2], event=[1], arrived=[3])
+        request.getfixturevalue("routed")
+        for _ in range(2):
+            with pytest.raises(MillraceError, match="tells two classes apart"):
+                add(beside, ids=["a:0"], values=[2], event=[1], arrived=[3])
+    finally:
+        beside.close()
+
+
+def test_an_endpoint_that_is_not_there_takes_no_labels(platform: Platform, delays: Endpoint) -> None:
+    with pytest.raises(MillraceError) as caught:
+        platform.call("label.add", {"endpoint": "delay", "ids": ["a:0"], "values": [1], "event": [1], "arrived": [1]})
+    assert (caught.value.code, caught.value.hint) == ("endpoint.unknown", "did you mean 'delays'?")
