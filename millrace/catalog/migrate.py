@@ -31,7 +31,7 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
             with bind.begin() as connection:
                 if isinstance(engine, PostgresEngine):
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-                upgrade(connection)
+                upgrade(connection, HEAD)
         finally:
             bind.dispose()
     except MillraceError:
