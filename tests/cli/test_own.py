@@ -85,7 +85,7 @@ def test_a_refused_gate_has_an_exit_code_of_its_own(millrace: Any, tmp_path: Pat
     assert (done.code, done.out) == (3, "")
     assert done.err == (
         "error[gate.refused]: late@1 may not serve at e: AUC 0.4 against 0.5, as its run logged them\n"
-        "hint: make a better version, or take the blame: millrace rollout force e 1 --reason …\n"
+        "hint: make a better version, or take the blame: millrace rollout force e 1 REASON\n"
     )
     told = json.loads(millrace("rollout", "list", "--json", where=where).out)
     assert [rollout["state"] for rollout in told] == ["refused"]
