@@ -22,8 +22,9 @@ def to_parquet(frame: Any) -> bytes:
     """The rows of `frame`: an object with ``__arrow_c_stream__``, a mapping of columns, or the path of a file.
 
     A path is read as it is (Parquet or CSV). Errors: `file.unknown`, `dataset.unreadable`, `dataset.whole` for a whole
-    number beyond 64 bits; of a mapping `dataset.empty`, `dataset.schema` for columns of different lengths or values of
-    several kinds, `dataset.kind` for values that are no plain ones.
+    number beyond 64 bits or a decimal of more digits than a float64 tells; of a mapping `dataset.empty`,
+    `dataset.schema` for columns of different lengths or values of several kinds, `dataset.kind` for values that are no
+    plain ones.
     """
     if isinstance(frame, str | Path):
         return files.content(frame)
@@ -168,7 +169,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # a day begins in UTC
     if isinstance(value, Decimal):
-        return None if value.is_nan() else float(value)
+        return None if value.is_nan() else rules.of_decimal(value)
     return str(value) if isinstance(value, UUID) else value
 
 

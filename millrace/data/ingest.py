@@ -34,8 +34,8 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
     """The rows of a file as they lie in it, and the dataset's columns that they fit.
 
     Errors: `dataset.empty`, `dataset.unreadable` (no Parquet and no CSV, or a damaged one), `dataset.kind` for a nested
-    column, `dataset.time` for a value that is no time, `dataset.whole` for one beyond 64 bits, and those of
-    `rules.schema`.
+    column, `dataset.time` for a value that is no time, `dataset.whole` for one beyond 64 bits or that float64 does not
+    tell, and those of `rules.schema`.
     """
     import duckdb
 
@@ -52,13 +52,20 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
                 source = _source(file, types)
                 found = _described(connection, source, dataset) if types else found
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
-            columns = _read(connection, source, dataset, found, fitted)
+            csv = "" if _is_parquet(file) else _source(file, texts=True)
+            columns = _read(connection, source, csv, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:
-            told = str(fault).splitlines()[0]
             raise MillraceError(
-                "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {told}", "write it again"
+                "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {_told(fault)}", "write it again"
             ) from fault
     return columns, fitted
+
+
+def _told(fault: Exception) -> str:
+    """What DuckDB says is wrong, without the row itself and its advice."""
+    first, *more = str(fault).splitlines()
+    why = next((line for line in more[:3] if line and not line.startswith("Original Line")), "")
+    return f"{first}: {why}" if "CSV Error" in first and why else first
 
 
 def _is_parquet(file: Path) -> bool:
@@ -134,37 +141,70 @@ def _by_text(
 def _misfits(
     connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
 ) -> dict[str, str]:
-    """The columns that some of their values looked whole in, and are not; what a column holds is guessed by its head.
+    """The types of columns that are not what their heads looked like: what a column holds is guessed by its first rows.
 
-    Errors: `dataset.schema` for a value that is of another kind than those before it.
+    Errors: `dataset.schema`, for a time `dataset.time`, for a value that is of another kind than those before it.
     """
-    strange: dict[Kind, str] = {"whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": _NO_TRUTH}
-    asked = {c.name: strange[c.kind].format(quoted(c.name)) for c, _ in found if c.kind in strange}
+    strange = {column.name: _STRANGE.get(_looks(column, stored)) for column, stored in found}
+    asked = {name: test.format(quoted(name)) for name, test in strange.items() if test}
     if not asked:
         return {}
     tests = ", ".join(f"bool_or({quoted(name)} IS NOT NULL AND {test})" for name, test in asked.items())
     any_odd = connection.execute(f"SELECT {tests} FROM {texts}").fetchone() or ()
-    odd = [name for name, some in zip(asked, any_odd, strict=True) if some]
-    kinds = {column.name: column.kind for column, _ in found}
-    line = quoted("line of " + " ".join(kinds))  # a name that no column has
-    for name in odd:
-        test = _NO_NUMBER.format(quoted(name)) if kinds[name] == "whole" else asked[name]
-        wrong = connection.execute(
-            f"SELECT {quoted(name)}, {line} FROM (SELECT *, row_number() OVER () + 1 AS {line} FROM {texts}) "
-            f"WHERE {quoted(name)} IS NOT NULL AND {test} LIMIT 1"
-        ).fetchone()
+    odd = {name for name, some in zip(asked, any_odd, strict=True) if some}
+    types: dict[str, str] = {}
+    for column, stored in found:
+        name, looks = column.name, _looks(column, stored)
+        if name not in odd:
+            continue
+        timed = _is_time(dataset, name)
+        if looks == "time" and timed:
+            types[name] = "VARCHAR"  # stamps that DuckDB does not read may be some all the same
+            continue
+        none, names = _NO_NUMBER.format(quoted(name)), [column.name for column, _ in found]
+        tests = [none] if looks == "whole" and not timed else [asked[name]]
+        if looks == "time":  # which infinity looks like, and then all the others are numbers
+            tests = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
+        wrong = next(filter(None, (_first_wrong(connection, texts, names, name, test) for test in tests)), None)
         if wrong is not None:
             raise MillraceError(
-                "dataset.schema",
-                f"{name!r} of {dataset.name!r} is {kinds[name]} at first, and {wrong[0]!r} in line {wrong[1]}",
-                "correct it, or declare the column's kind when the dataset is made",
+                "dataset.time" if timed else "dataset.schema",
+                f"{name!r} of {dataset.name!r} is {looks} at first, and {wrong[0]!r} in line {wrong[1]}",
+                _ONE_WAY if timed else "correct it, or declare the column's kind when the dataset is made",
             )
-    return dict.fromkeys(odd, "DOUBLE")
+        if looks == "whole":
+            types[name] = "DOUBLE"
+    return types
+
+
+def _looks(column: Column, stored: str) -> Kind:
+    """What a column of a CSV looks like by its head, whatever it is for."""
+    if column.kind != "time":
+        return column.kind
+    return "time" if re.fullmatch(r"TIMESTAMP.*|DATE", stored) else "text" if stored == "VARCHAR" else "whole"
+
+
+def _first_wrong(
+    connection: duckdb.DuckDBPyConnection, texts: str, names: Sequence[str], name: str, test: str
+) -> tuple[str, int] | None:
+    """The first value of a CSV's column that meets `test`, and its line; values may themselves have several."""
+    line = quoted("line of " + " ".join(names))  # a name that no column has
+    held = f"concat_ws('', {', '.join(map(quoted, names))})"
+    before = (
+        f"sum(length({held}) - length(replace({held}, chr(10), ''))) OVER "
+        "(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    numbered = f"SELECT *, row_number() OVER () + 1 + coalesce({before}, 0) AS {line} FROM {texts}"
+    row = connection.execute(
+        f"SELECT {quoted(name)}, {line} FROM ({numbered}) WHERE {quoted(name)} IS NOT NULL AND {test} LIMIT 1"
+    ).fetchone()
+    return (str(row[0]), int(row[1])) if row is not None else None
 
 
 def _read(
     connection: duckdb.DuckDBPyConnection,
     source: str,
+    csv: str,
     dataset: Dataset,
     found: Sequence[tuple[Column, str]],
     fitted: Sequence[Column],
@@ -172,6 +212,9 @@ def _read(
     import duckdb
 
     wanted = {column.name: column.kind for column in fitted}
+    _refuse_inexact(
+        connection, source, dataset, [(c.name, stored) for c, stored in found if wanted[c.name] == "number"]
+    )
     terms = {column.name: _term(column.name, stored, wanted[column.name]) for column, stored in found}
     listed = ", ".join(f"{term} AS {quoted(name)}" for name, term in terms.items())
     try:
@@ -182,7 +225,7 @@ def _read(
     columns = {column.name: plain(raw[column.name]) for column in fitted}
     for name, values in columns.items():
         if wanted[name] == "time" and np.ma.is_masked(values):
-            columns[name] = _times(connection, source, dataset, name, terms[name], values)
+            columns[name] = _times(connection, source, csv, dataset, name, terms, values)
     return columns
 
 
@@ -194,21 +237,57 @@ def _term(name: str, stored: str, kind: Kind) -> str:
             stamp = f"TRY_CAST({value} AS TIMESTAMPTZ)"
             return f"CASE WHEN isfinite({stamp}) THEN epoch_us({stamp}) END"
         return f"TRY_CAST({value} AS BIGINT)"
+    if kind == "number" and stored.startswith("DECIMAL"):
+        return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)"  # the nearest one, which dividing does not always find
     return f"CAST({value} AS {_CASTS[kind]})"
 
 
+def _refuse_inexact(
+    connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset, found: Sequence[tuple[str, str]]
+) -> None:
+    """Errors: `dataset.whole` for the first value of these columns of numbers that float64 does not tell."""
+    for name, stored in found:
+        value, digits = quoted(name), re.fullmatch(r"DECIMAL\((\d+),.*", stored)
+        if digits is not None and int(digits[1]) > _DIGITS_OF_FLOAT:
+            there = f"TRY_CAST(CAST(CAST(CAST({value} AS VARCHAR) AS DOUBLE) AS VARCHAR) AS {stored})"
+        elif stored in ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT"):
+            there = f"TRY_CAST(CAST({value} AS DOUBLE) AS HUGEINT)"
+        else:
+            continue
+        row = connection.execute(
+            f"SELECT CAST({value} AS VARCHAR) FROM {source} "
+            f"WHERE {value} IS NOT NULL AND {there} IS DISTINCT FROM {value} LIMIT 1"
+        ).fetchone()
+        if row is not None:
+            raise rules.inexact(f"{name!r} of {dataset.name!r}", row[0])
+
+
 def _times(
-    connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset, name: str, term: str, values: NDArray[Any]
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    csv: str,
+    dataset: Dataset,
+    name: str,
+    terms: Mapping[str, str],
+    values: NDArray[Any],
 ) -> NDArray[Any]:
-    """The stamps that DuckDB does not read, as `dataset.push` reads them. Errors: `dataset.time`."""
-    value = quoted(name)
+    """The stamps that DuckDB does not read, as `dataset.push` reads them. Errors: `dataset.time`, of a CSV by line."""
+    value, term = quoted(name), terms[name]
     raw = connection.execute(
         f"SELECT CASE WHEN {term} IS NULL THEN CAST({value} AS VARCHAR) END AS text FROM {source}"
     ).fetchnumpy()["text"]
-    texts = plain(raw)
+    found = plain(raw)
     mended = values.copy()
-    for row in np.flatnonzero([text is not None for text in texts]):
-        mended[row] = rules.micros(dataset.name, name, texts[row])  # which clears its mask
+    for row in np.flatnonzero([text is not None for text in found]):
+        try:
+            mended[row] = rules.micros(dataset.name, name, found[row])  # which clears its mask
+        except MillraceError as fault:
+            text = str(found[row]).replace("'", "''")
+            wrong = _first_wrong(connection, csv, list(terms), name, f"{value} = '{text}'") if csv else None
+            if wrong is None:
+                raise
+            told = f"{name!r} of {dataset.name!r} gets {wrong[0]!r} in line {wrong[1]}, which is no time"
+            raise MillraceError(fault.code, told, _ONE_WAY) from fault
     return mended if np.ma.is_masked(mended) else np.ma.getdata(mended)
 
 
@@ -230,5 +309,11 @@ _CASTS: dict[Kind, str] = {
     "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
 }  # fmt: skip
 _NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
-_NO_NUMBER, _NO_TRUTH = "TRY_CAST({} AS DOUBLE) IS NULL", "TRY_CAST({} AS BOOLEAN) IS NULL"
+_NO_NUMBER = "TRY_CAST({} AS DOUBLE) IS NULL"
+_STRANGE: dict[Kind, str] = {
+    "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
+    "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
+}  # fmt: skip
+_ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
+_DIGITS_OF_FLOAT = 15  # decimals of so many digits are all told by the nearest float64
 _FAR = "TRY_CAST({} AS BIGINT) IS NULL"

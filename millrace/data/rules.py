@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from types import NoneType
 from typing import Any
 
@@ -129,6 +130,24 @@ def check_exact(what: str, values: NDArray[Any]) -> None:
         )  # fmt: skip
 
 
+def of_decimal(value: Decimal) -> int | float:
+    """A decimal exactly: whole where it is written without places, else as float64. Errors: `dataset.whole`."""
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= 0:
+        return int(value)
+    number = float(value)
+    if value.is_finite() and Decimal(repr(number)) != value:
+        raise inexact("a column", value)
+    return number
+
+
+def inexact(what: str, value: object) -> MillraceError:
+    """The error for a number that float64 does not tell exactly."""
+    return MillraceError(
+        "dataset.whole", f"{what} gets {value}; no float64 tells it exactly", "keep it as text, or round it yourself"
+    )
+
+
 def from_lists(dataset: Dataset, given: Mapping[str, Sequence[Any]]) -> tuple[Columns, list[Column]]:
     """Columns as JSON brings them, as arrays of the dataset's kinds; of new ones, of the kind that all values fit.
 
@@ -164,7 +183,8 @@ def kind_of(dataset: str, name: str, values: Iterable[Any]) -> Kind:
 def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray[Any]:
     """Values of one column as an array of `kind`: None is NaN among numbers, None in text, and masked elsewhere.
 
-    Errors: `dataset.schema`, `dataset.time` for a text that is no time, `dataset.whole` for one beyond 64 bits.
+    Errors: `dataset.schema`, `dataset.time` for a text that is no time, `dataset.whole` for one beyond 64 bits, or
+    among numbers for one that float64 does not tell.
     """
     allowed, found = _TYPES[kind], set(map(type, values))
     for row, value in enumerate(values) if not found <= {*allowed, NoneType} else ():
@@ -178,6 +198,9 @@ def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray
     if kind == "text":
         return np.array(values, object) if len(values) else np.empty(0, object)
     if kind == "number":
+        far = next((v for v in values if type(v) is int and abs(v) > _EXACT and not _tells(v)), None)
+        if far is not None:
+            raise inexact(f"{name!r} of {dataset!r}", far)
         return np.array([np.nan if value is None else value for value in values], np.float64)
     if kind == "time":
         values = [micros(dataset, name, value) if isinstance(value, str) else value for value in values]
@@ -193,6 +216,14 @@ def array(dataset: str, name: str, kind: Kind, values: Sequence[Any]) -> NDArray
         )
     held = np.array(made, np.bool_ if kind == "bool" else np.int64)
     return np.ma.MaskedArray(held, missing) if any(missing) else held
+
+
+def _tells(value: int) -> bool:
+    """Whether float64 holds a whole number."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
 
 
 def micros(dataset: str, name: str, text: str) -> Micros:

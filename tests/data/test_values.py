@@ -211,11 +211,83 @@ def test_a_late_fraction_rounds_nothing(platform: Platform) -> None:
     assert columns["line"][24_901] == 24_901
 
 
-def test_decimals_without_a_fraction_are_whole(platform: Platform) -> None:
+def test_a_late_value_that_is_no_time_is_told_with_its_line(platform: Platform) -> None:
+    head = [f"{row},{row},2013-01-01" for row in range(25_000)]
+    for odd, code, told in (
+        ("24900,soon,2013-01-01", "dataset.time", "'at' of 'rides' is whole at first, and 'soon' in line 24902"),
+        ("24900,1,soon", "dataset.schema", "'on' of 'rides' is time at first, and 'soon' in line 24902"),
+        ("24900,1,25", "dataset.schema", "'on' of 'rides' is time at first, and '25' in line 24902"),
+        ("24900,1", "dataset.unreadable", "Line: 24902: Expected Number of Columns: 3 Found: 2"),
+    ):
+        fault = refusal(platform, "\n".join(["id,at,on", *head[:24_900], odd, *head[24_901:], ""]).encode())
+        assert fault.code == code
+        assert told in fault.message
+
+
+def test_a_late_stamp_may_be_written_otherwise(platform: Platform) -> None:
+    rows = [f"{row},2013-01-01 00:00:00" for row in range(25_000)]
+    rows[24_900] = "24900,2013-01-01T00:00Z"
+    add(platform, "\n".join(["id,at", *rows, ""]).encode())
+    assert platform.call("dataset.versions", {"dataset": "rides"})[-1].rows == 25_000
+
+
+@pytest.mark.parametrize("odd", ["never", "it's late", "1356998400000000"])
+def test_a_late_stamp_that_is_none_is_told_with_its_line(platform: Platform, odd: str) -> None:
+    rows = [f"{row},2013-01-01 00:00:00" for row in range(25_000)]
+    rows[24_900] = f"24900,{odd}"
+    fault = refusal(platform, "\n".join(["id,at", *rows, ""]).encode())
+    assert fault.code == "dataset.time"
+    assert f"{odd!r} in line 24902, which is no time" in fault.message
+
+
+def test_lines_are_counted_as_an_editor_does(platform: Platform) -> None:
+    rows = [f'{row},{row},"two\nlines",{row}' for row in range(25_000)]
+    rows[24_900] = "24900,1,one,oops"
+    fault = refusal(platform, "\n".join(["id,at,text,n", *rows, ""]).encode())
+    assert "'oops' in line 49802" in fault.message
+
+
+def test_decimals_without_places_are_whole(platform: Platform) -> None:
     near, far = (pl.Series([Decimal(value), Decimal(1)], dtype=pl.Decimal(38, 0)) for value in (FAR, 2**65))
     add(platform, pl.DataFrame({**ROWS, "v": near}))
     assert shown(platform)["v"] == [1, FAR]
     assert code_of(platform, pl.DataFrame({**MORE, "v": far})) == "dataset.whole"
+    add(platform, {**MORE, "v": [Decimal(FAR), Decimal("1E+3")]})
+    assert shown(platform)["v"] == [1, FAR, FAR, 1_000]
+
+
+@pytest.mark.parametrize("places", [2, 18])
+def test_decimals_are_exact_or_refused(platform: Platform, places: int) -> None:
+    def typed(*values: str) -> pl.DataFrame:
+        return pl.DataFrame({**ROWS, "v": pl.Series([Decimal(v) for v in values], dtype=pl.Decimal(38, places))})
+
+    fine = ("12345678901.23", "-0.10")
+    many = ("12345678901234567.89", "0.10")
+    for frame in (typed(*many), typed(*many).to_pandas(), {**ROWS, "v": list(map(Decimal, many))}):
+        with pytest.raises(MillraceError, match=r"12345678901234567\.89.*no float64 tells it") as caught:
+            add(platform, frame)
+        assert caught.value.code == "dataset.whole"
+    for frame in (typed(*fine), typed(*fine).to_pandas(), {**ROWS, "v": list(map(Decimal, fine))}):
+        add(platform, frame)
+        assert shown(platform)["v"] == [-0.1, 12345678901.23]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=6))
+def test_a_decimal_is_the_number_that_prints_as_it(value: Decimal) -> None:
+    try:
+        assert Decimal(repr(rules.of_decimal(value))) == value
+    except MillraceError:
+        assert len(value.normalize().as_tuple().digits) > 15
+
+
+def test_a_whole_number_among_numbers_is_exact_or_refused(platform: Platform) -> None:
+    add(platform, {**ROWS, "v": [0.5, 2**60]})
+    for frame in ({**MORE, "v": [FAR, 1]}, pl.DataFrame({**MORE, "v": [FAR, 1]}), {**MORE, "v": [FAR, 0.5]}):
+        assert code_of(platform, frame) == "dataset.whole"
+    with pytest.raises(MillraceError, match=str(FAR)):
+        push(platform, {**MORE, "v": [FAR, 1]})
+    add(platform, pl.DataFrame({**MORE, "v": [2**60, 1]}))
+    assert shown(platform)["v"] == [2**60, 0.5, 2**60, 1]
 
 
 def test_texts_of_a_csv_go_before_what_they_look_like(platform: Platform) -> None:
