@@ -162,10 +162,10 @@ def _misfits(
             types[name] = "VARCHAR"  # stamps that DuckDB does not read may be some all the same
             continue
         none, names = _NO_NUMBER.format(quoted(name)), [column.name for column, _ in found]
-        tests = [none] if looks == "whole" and not timed else [asked[name]]
+        ways = [none] if looks == "whole" and not timed else [asked[name]]
         if looks == "time":  # which infinity looks like, and then all the others are numbers
-            tests = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
-        wrong = next(filter(None, (_first_wrong(connection, texts, names, name, test) for test in tests)), None)
+            ways = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
+        wrong = next(filter(None, (_first_wrong(connection, texts, names, name, way) for way in ways)), None)
         if wrong is not None:
             raise MillraceError(
                 "dataset.time" if timed else "dataset.schema",
