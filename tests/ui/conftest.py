@@ -22,8 +22,9 @@ SIZES = {"wide": (1360, 900), "narrow": (390, 844)}
 AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One for these tests and no longer: while it is open, asyncio takes its loop for the main thread's."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next((found for found in map(shutil.which, names) if found), None)
     assert path, "no Chromium on the PATH: apt-get update && apt-get install -y chromium"
