@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,35 @@ def ours(client: Client, borders: list[Micros]) -> list[dict[str, float]]:
     return found
 
 
+_STEPS = {"rollout.forced": "forced", "rollout.promoted": "promoted", "rollout.confirmed": "confirmed"}
+_ENDS = {
+    "refused": "refused", "ended": "ended", "rolled_back": "rolled back", "shadow": "in shadow", "canary": "in canary",
+}  # fmt: skip
+
+
 def fates(client: Client, say: Say) -> None:
     """The challengers and what became of them."""
     say("")
     say("version  asked for by   trained until  fate")
     versions = {version["number"]: version for version in client.call("model.versions", model=ENDPOINT)}
+    decisions = client.call("rollout.decisions", endpoint=ENDPOINT)["items"]
     for rollout in sorted(client.call("rollout.list", endpoint=ENDPOINT), key=lambda one: one["number"]):
         made = versions[rollout["version"]]
         asked = (made.get("purpose") or {}).get("because", "a person")
         trained = day(rollout["trained_until"]) if rollout["trained_until"] else "–"
-        say(f"v{rollout['version']:<7} {asked[:14]:<14} {trained:<14} {rollout['state']}: {rollout['because']}")
+        say(f"v{rollout['version']:<7} {asked[:14]:<14} {trained:<14} {fate(rollout, decisions)}")
+
+
+def fate(rollout: Mapping[str, Any], decisions: Iterable[Mapping[str, Any]]) -> str:
+    """A rollout's days: when it was promoted, and when its watch was over and it was confirmed or taken back."""
+    own = [one for one in decisions if one["data"].get("rollout") == rollout["id"]]
+    told = [f"{_STEPS[one['kind']]} {day(one['data']['at'])}" for one in own if one["kind"] in _STEPS]
+    if rollout["state"] in _ENDS:
+        at = rollout["phase_since"] if rollout["over"] is None else rollout["over"]
+        told.append(f"{_ENDS[rollout['state']]} {'since ' if rollout['over'] is None else ''}{day(at)}")
+    elif rollout["state"] == "watching":
+        told.append("watched since")
+    return f"{', '.join(told)}: {rollout['because']}"
 
 
 def flight(client: Client, until: Micros, say: Say) -> None:

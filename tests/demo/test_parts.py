@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from millrace.base.clock import DAY, HOUR
-from millrace.demo import chronicle, tables, views
+from millrace.demo import chronicle, close, tables, views
 from millrace.demo.replay import lists, prediction_of, request_of
 from millrace.demo.training import delays, rivals, told
 
@@ -99,3 +99,22 @@ def test_every_decision_tells_its_day_its_reason_and_its_verdict() -> None:
         "2013-01-10 rollout.rolled_back v2 it fails",
         f"errors: {IN_WORDS}",
     ]
+
+
+def test_a_fate_keeps_promoted_and_confirmed_apart() -> None:
+    def told(state: str, over: int | None, *steps: tuple[str, int]) -> str:
+        rollout = {"id": "delays-2", "state": state, "because": "why", "phase_since": tables.FIRST + 9 * DAY}
+        decisions = [
+            {"kind": f"rollout.{kind}", "data": {"rollout": name, "at": tables.FIRST + days * DAY}}
+            for name, kind, days in [("delays-1", "promoted", 0), *(("delays-2", *step) for step in steps)]
+        ]
+        return close.fate({**rollout, "over": over and tables.FIRST + over * DAY}, decisions)
+
+    promoted = ("promoted", 3)
+    assert told("promoted", 30, ("started", 1), promoted, ("confirmed", 30)) == (
+        "promoted 2013-01-04, confirmed 2013-01-31: why"
+    )
+    assert told("watching", None, promoted) == "promoted 2013-01-04, watched since: why"
+    assert told("rolled_back", 5, ("forced", 3)) == "forced 2013-01-04, rolled back 2013-01-06: why"
+    assert told("shadow", None, ("started", 1)) == "in shadow since 2013-01-10: why"
+    assert told("refused", 2) == "refused 2013-01-03: why"
