@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from millrace.http.page import FRONT
 from millrace.http.reads import MOST
 
 PROBLEM = {
@@ -29,6 +30,7 @@ BYTES: dict[str, Any] = {"application/octet-stream": {}}  # 3.1: bytes have a me
 def paths() -> dict[str, Any]:
     """The paths."""
     return {
+        "/": {"get": _front()},
         "/health": {"get": told("health", "Whether the server answers.", record(status=TEXT), security=[{}])},
         "/api/v1/openapi.json": {"get": told("openapi", "This document.", {"type": "object"})},
         "/api/v1/reads": {"post": _reads()},
@@ -36,6 +38,11 @@ def paths() -> dict[str, Any]:
         "/api/v1/blobs": {"post": _put_blob()},
         "/api/v1/blobs/{digest}": {"get": _get_blob()},
     }
+
+
+def _front() -> dict[str, Any]:
+    summary = "Name, version and where to go on; the page for whoever takes HTML."
+    return told("front", summary, record(**dict.fromkeys(FRONT, TEXT)), security=[{}])
 
 
 def told(name: str, summary: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -118,8 +118,11 @@ class Native:
                 "page.invalid", f"{cursor[:80]!r} is not a fact's number", "use the id of the last event"
             )
         await run_in_threadpool(self._permit, request.scope["caller"], _workspace(request), "audit:read")
+        unkept = {"Cache-Control": "no-store"}
+        if request.method == "HEAD":  # nobody reads on, so nobody would end it
+            return Response(media_type="text/event-stream", headers=unkept)
         stream = self._events(request, _workspace(request), int(cursor))
-        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(stream, media_type="text/event-stream", headers=unkept)
 
     async def put_blob(self, request: Request) -> Response:
         """Store the body's bytes; their digest. Bytes become reachable when a verb refers to them."""

@@ -2,7 +2,8 @@
 
 The files lie in `millrace/ui/` as they are served; nothing is built. They are served under ``/ui/DIGEST/``, a digest of
 all of them, so a browser may keep them for ever and a changed file is another address. The document itself is asked
-for each time, is short, and answers every path of a page. Its only inline script, the import map, is allowed by hash.
+for each time, is short, and answers every path of a page to whoever takes HTML; to others ``/`` tells in JSON what this
+is and where to go on. Its only inline script, the import map, is allowed by hash.
 The files hold nothing secret and are served to anybody; what the page shows comes from the API, which asks who calls.
 """
 
@@ -15,13 +16,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from starlette.responses import Response
+
+from millrace import __version__
 
 UI = Path(__file__).parent.parent / "ui"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml",
           ".json": "application/json", ".txt": "text/plain"}  # fmt: skip
 _IMPORT_MAP = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 _FOR_EVER = "public, immutable, max-age=31536000"
+FRONT = {
+    "name": "millrace",
+    "version": __version__,
+    "page": "/",
+    "health": "/health",
+    "openapi": "/api/v1/openapi.json",
+    "verbs": "/api/v1/{noun.verb}",
+    "facts": "/api/v1/facts",
+    "predictions": "/v2",
+}
 
 
 class File(NamedTuple):
@@ -54,11 +68,13 @@ class Page:
                 return None
             kept = _FOR_EVER if digest == self._digest else "no-cache"
             return _response(found, packs, {"Cache-Control": kept})
-        if path.startswith(("/api/", "/v2", "/health")) or b"text/html" not in headers.get(b"accept", b""):
+        if path.startswith(("/api/", "/v2", "/health")):
             return None
+        if b"text/html" not in headers.get(b"accept", b""):
+            return _response(_FRONT, packs, {"Cache-Control": "no-cache", "Vary": _VARIES}) if path == "/" else None
         self._load()
         tag = f'"{self._digest}"'
-        told = {"Cache-Control": "no-cache", "ETag": tag, "Content-Security-Policy": self._policy}
+        told = {"Cache-Control": "no-cache", "ETag": tag, "Vary": _VARIES, "Content-Security-Policy": self._policy}
         if headers.get(b"if-none-match", b"").decode("latin-1").removeprefix("W/") == tag:
             return Response(status_code=304, headers=told)
         return _response(self._document, packs, told)
@@ -95,6 +111,10 @@ def policy(document: bytes) -> str:
 
 def _file(name: str, content: bytes) -> File:
     return File(_TYPES[Path(name).suffix], content, gzip.compress(content, 6, mtime=0))
+
+
+_VARIES = "Accept, Accept-Encoding"
+_FRONT = _file("front.json", msgspec.json.encode(FRONT) + b"\n")
 
 
 def _response(file: File, packs: bool, headers: dict[str, str]) -> Response:

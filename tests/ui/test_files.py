@@ -108,7 +108,7 @@ def test_the_document_answers_pages_alone_and_once() -> None:
     again = page.answer("/runs", {**HTML, b"if-none-match": answer.headers["etag"].encode()})
     assert again is not None and again.status_code == 304
     assert page.answer("/api/v1/facts", HTML) is None
-    assert page.answer("/", {b"accept": b"application/json"}) is None
+    assert page.answer("/runs", {b"accept": b"application/json"}) is None
     zipped = page.answer("/", {**HTML, b"accept-encoding": b"gzip"})
     assert zipped is not None and gzip.decompress(bytes(zipped.body)) == answer.body
 
