@@ -27,11 +27,11 @@ def add(
     ctx: click.Context, name: str, files: tuple[str, ...], key: str, event: str, arrived: str, mode: str,
     dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Add the rows of Parquet or CSV files to a dataset, which is made if it is not there; its newest version.
+    """Add the rows of Parquet or CSV files to a dataset, made with them if it is not there; its newest version.
 
     The same content again changes nothing.
 
-    Errors: file.unknown, and those of `dataset.add` and `dataset.make`.
+    Errors: file.unknown, and those of `dataset.add`.
     """
     settings = dict(ctx.obj)
     in_json = as_json or settings["json"]
@@ -45,13 +45,13 @@ def add(
 
     client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
     try:
-        dataset = DatasetHandle(name, [part for part in key.split(",") if part], event, arrived, client=client).make()
+        dataset = DatasetHandle(name, [part for part in key.split(",") if part], event, arrived, client=client)
         digests = []
         for path in found:
             if not settings["quiet"]:
                 click.echo(f"storing {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
             digests.append(client.home.put(path.read_bytes()))
-        version = client.call("dataset.add", dataset=dataset.name, files=digests, mode=mode)
+        version = dataset.load(digests, mode)
     finally:
         client.close()
     click.echo(show.as_json(version) if in_json else show.as_text({part: version[part] for part in _TOLD}))

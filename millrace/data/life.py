@@ -41,6 +41,14 @@ def resolve(tx: Tx, workspace: str, name: str, number: int = 0) -> Version:
     return found
 
 
+def define(cx: Context, made: Dataset) -> bool:
+    """Make a dataset, or make one that never had a row otherwise; False if it had one, or is like this already."""
+    done = tables.add(cx.tx, cx.workspace, made) or tables.redefine(cx.tx, cx.workspace, made)
+    if done:
+        cx.fact("dataset.made", made.name, {"key": made.key, "event": made.event, "arrived": made.arrived})
+    return done
+
+
 def push(cx: Context, given: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, int]:
     """Take in small batches for several datasets, all or none; rows by dataset. Durable when the call's commit is.
 

@@ -12,7 +12,7 @@ from millrace.access.context import Context
 from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
-from millrace.catalog.tx import page_size
+from millrace.catalog.tx import Tx, page_size
 from millrace.data import ingest, life, parquet, read, rules, tables
 from millrace.data.parquet import listed
 from millrace.data.records import KINDS, Column, Dataset, Kind, Version
@@ -30,11 +30,20 @@ class MakeDataset(Struct, frozen=True):
 
 
 class AddRows(Struct, frozen=True):
-    """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew."""
+    """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew.
+
+    Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first version,
+    and one that is there must have the same, unless all that are given are empty. `columns` (name to kind) are for the
+    dataset that is made.
+    """
 
     dataset: str
     files: tuple[str, ...]
     mode: Literal["append", "replace"] = "append"
+    key: tuple[str, ...] | None = None
+    event: str | None = None
+    arrived: str | None = None
+    columns: dict[str, Kind] = field(default_factory=dict)
 
 
 class PushRows(Struct, frozen=True):
@@ -97,9 +106,8 @@ def make(ask: MakeDataset, cx: Context) -> Dataset:
     made = Dataset(check_name("dataset", ask.name), ask.key, ask.event, ask.arrived, columns, cx.now)
     if columns:
         rules.roles(made)
-    if not tables.add(cx.tx, cx.workspace, made) and not tables.redefine(cx.tx, cx.workspace, made):
+    if not life.define(cx, made):
         raise MillraceError("dataset.exists", f"there is a dataset {ask.name!r} already", "use it, or choose a name")
-    cx.fact("dataset.made", made.name, {"key": made.key, "event": made.event, "arrived": made.arrived})
     return made
 
 
@@ -107,11 +115,50 @@ def make(ask: MakeDataset, cx: Context) -> Dataset:
 def add(ask: AddRows, cx: Context) -> Version:
     """Add the rows of stored files; a new version, or the newest as it is when it holds them already.
 
+    A dataset that is made by it is there with its first version, or not at all.
+
     Errors: dataset.unknown, dataset.schema, dataset.kind, dataset.unreadable, dataset.empty, dataset.null,
-    dataset.infinite, dataset.duplicate, dataset.time, dataset.whole, blob.unknown.
+    dataset.infinite, dataset.duplicate, dataset.time, dataset.whole, blob.unknown, name.invalid.
     """
-    with cx.read() as tx:
-        dataset = life.find(tx, cx.workspace, ask.dataset)
+    while True:
+        with cx.read() as tx:
+            dataset, anew = _wanted(ask, tx, cx)
+        try:
+            return _add(ask, cx, dataset, anew=anew)
+        except _DefinedMeanwhile:
+            continue
+
+
+class _DefinedMeanwhile(Exception):
+    """The dataset was made, or made otherwise, while its rows were read."""
+
+
+def _wanted(ask: AddRows, tx: Tx, cx: Context) -> tuple[Dataset, bool]:
+    """The dataset that rows are added to, and whether it is to be made, or made otherwise.
+
+    Errors: `dataset.unknown`, `dataset.schema`, `name.invalid`.
+    """
+    given = {"key": ask.key, "event": ask.event, "arrived": ask.arrived}
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    columns = tuple(Column(name, kind) for name, kind in ask.columns.items())
+    there = tables.dataset(tx, cx.workspace, ask.dataset)
+    if there is None and said:
+        empty = Dataset(check_name("dataset", ask.dataset), (), "", "", columns, cx.now)
+        return msgspec.structs.replace(empty, **said), True
+    there = there or life.find(tx, cx.workspace, ask.dataset)
+    wanted = msgspec.structs.replace(there, **said) if any(said.values()) else there
+    if tables.standing(tx, cx.workspace, ask.dataset) == (0, 0):
+        wanted = msgspec.structs.replace(wanted, columns=columns or wanted.columns)
+    elif wanted != there:
+        found, other = ((one.key, one.event, one.arrived) for one in (there, wanted))
+        raise MillraceError(
+            "dataset.schema", f"{ask.dataset!r} is there with key, event, arrived = {found}, not {other}",
+            "say the same, leave them out, or choose another name",
+        )  # fmt: skip
+    return wanted, wanted != there
+
+
+def _add(ask: AddRows, cx: Context, dataset: Dataset, *, anew: bool) -> Version:
     if not ask.files:
         raise MillraceError("dataset.empty", f"no file came for {ask.dataset!r}", "store the files' bytes first")
     parts = []
@@ -126,7 +173,11 @@ def add(ask: AddRows, cx: Context) -> Version:
         parts.append((Entry("", part, cx.blobs.size(part)), columns))
 
     def write(within: Context) -> Version:
+        if anew and not life.define(within, dataset):
+            raise _DefinedMeanwhile
         now = life.find(within.tx, within.workspace, ask.dataset)
+        if (now.key, now.event, now.arrived) != (dataset.key, dataset.event, dataset.arrived):
+            raise _DefinedMeanwhile
         rules.schema(ask.dataset, now.columns, fitted)
         if ask.mode == "append" and tables.pushes(within.tx, within.workspace, ask.dataset):
             life.seal(within, ask.dataset)

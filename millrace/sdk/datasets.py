@@ -82,7 +82,7 @@ class DatasetHandle(Shown, Dataset):
         )  # fmt: skip
 
     def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
-        """Add rows: a new version if the content is new; itself. The dataset is made if it is not there.
+        """Add rows: a new version if the content is new; itself. The dataset is made with them if it is not there.
 
         A source is a path (``*`` stands for several files), a mapping of columns, anything with
         ``__arrow_c_stream__`` (pandas, Polars, Arrow), or a function that answers one of these and is called only
@@ -92,10 +92,15 @@ class DatasetHandle(Shown, Dataset):
         """
         if in_step():
             return self
-        self.make()
         digests = [self._client.home.put(_content(one)) for source in sources for one in _each(source)]
-        self._client.call("dataset.add", dataset=self.name, files=digests, mode=mode)
+        self.load(digests, mode)
         return self
+
+    def load(self, digests: Sequence[str], mode: str = "append") -> Record:
+        """`add` of bytes that are stored already, by their digests; the newest version. Errors: as `add`."""
+        said = {"key": list(self._key), "event": self._event, "arrived": self._arrived, "columns": self._columns}
+        found = self._client.call("dataset.add", dataset=self.name, files=list(digests), mode=mode, **said)
+        return found  # type: ignore[no-any-return]  # a verb's answer
 
     def push(self, rows: Any) -> int:
         """Take in a small batch durably, visible to online features at once; the number of rows.

@@ -23,6 +23,8 @@ def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
     dry = millrace("dataset", "add", "rides", one, two, "--dry-run", "--json")
     assert [row["bytes"] for row in json.loads(dry.out)] == [27, 20]
     assert json.loads(millrace("dataset", "list", "--json").out) == []
+    assert "no column 'nokey'" in millrace("dataset", "add", "rides", one, "--key", "nokey").err
+    assert json.loads(millrace("dataset", "list", "--json").out) == []
     done = millrace("dataset", "add", "rides", one, "--key", "id", "--event", "at")
     assert (done.code, done.err) == (0, f"storing {one} (0.0 MB)\n")
     assert done.out == "dataset  rides\nnumber   1\nrows     2\nadded    2\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,78 @@ def test_a_dataset_that_never_had_a_row_may_be_made_otherwise(platform: Platform
     push(platform, number=[1], at=[NOON])
     with pytest.raises(MillraceError, match="already"):
         platform.call("dataset.make", {"name": "trips", "key": ["id"], "event": "at"})
+
+
+KINDS = {"id": "number", "at": "time", "where": "text", "length": "number"}
+MAKING: dict[str, Any] = {"key": ["id"], "event": "at", "arrived": ""}
+
+
+def made_with(platform: Platform, frame: Any, name: str = "rides", **said: Any) -> Version:
+    files = [
+        platform.ground.blobs.put(frames.to_parquet(one)) for one in (frame if isinstance(frame, list) else [frame])
+    ]
+    found: Version = platform.call("dataset.add", {"dataset": name, "files": files, **said})
+    return found
+
+
+def facts_of(platform: Platform, name: str) -> list[str]:
+    return [fact.kind for fact in platform.call("audit.facts", {"subject": name}).items]
+
+
+def test_a_dataset_is_made_with_its_first_version_or_not_at_all(platform: Platform) -> None:
+    for frame, said, code in (
+        (TRIPS, {}, "dataset.unknown"),
+        (table(id=[1, 1, 1], at=[NOON] * 3), MAKING, "dataset.duplicate"),
+        (TRIPS, {"key": ["nokey"]}, "dataset.schema"),
+        (TRIPS, {"event": "where"}, "dataset.time"),
+        (TRIPS, {**MAKING, "columns": {"where": "number"}}, "dataset.schema"),
+        ([TRIPS, table(length=[1.0, float("inf"), 2.0])], MAKING, "dataset.infinite"),
+        ([], MAKING, "dataset.empty"),
+    ):
+        with pytest.raises(MillraceError) as caught:
+            made_with(platform, frame, **said)
+        assert caught.value.code == code
+        assert facts_of(platform, "rides") == []
+    with pytest.raises(MillraceError, match="possible dataset name"):
+        made_with(platform, TRIPS, "no/name", **MAKING)
+    version = made_with(platform, TRIPS, **MAKING)
+    assert (version.number, version.key, version.event) == (1, ("id",), "at")
+    assert facts_of(platform, "rides") == ["dataset.made", "dataset.versioned"]
+    assert made_with(platform, TRIPS, **MAKING) == made_with(platform, TRIPS) == version
+    assert made_with(platform, TRIPS, key=["id"]) == made_with(platform, TRIPS, key=[], event="") == version
+
+
+def test_rows_for_a_dataset_of_another_key_are_refused(platform: Platform) -> None:
+    made_with(platform, TRIPS, **MAKING)
+    for said in ({"key": ["where"]}, {"arrived": "at"}, {**MAKING, "event": ""}):
+        with pytest.raises(
+            MillraceError, match=r"is there with key, event, arrived = \(\('id',\), 'at', ''\), not"
+        ) as caught:
+            made_with(platform, table(id=[7, 8, 9]), **said)
+        assert caught.value.code == "dataset.schema"
+    assert len(platform.call("dataset.versions", {"dataset": "rides"})) == 1
+
+
+def test_a_dataset_that_never_had_a_row_is_made_otherwise_by_its_first_version(platform: Platform) -> None:
+    with pytest.raises(MillraceError, match="nokey"):
+        made_with(platform, TRIPS, "trips", key=["nokey"])
+    assert platform.call("dataset.get", {"dataset": "trips"}).key == ("id",)
+    version = made_with(platform, TRIPS, "trips", key=["at", "id"], columns=KINDS)
+    assert (version.key, version.event, version.columns[0].kind) == (("at", "id"), "at", "number")
+
+
+def test_of_many_who_make_a_dataset_at_once_one_does(platform: Platform) -> None:
+    def one(number: int) -> str:
+        key = ["id"] if number % 2 else ["at", "id"]
+        try:
+            return str(made_with(platform, table(id=[3 * number + row for row in range(3)]), key=key).rows)
+        except MillraceError as fault:
+            return fault.code
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, range(8)))
+    assert sorted(found) == ["12", "3", "6", "9", *["dataset.schema"] * 4]
+    assert facts_of(platform, "rides").count("dataset.made") == 1
 
 
 @pytest.mark.slow

@@ -47,12 +47,12 @@ def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
         mr.dataset("rides").add("/nowhere/*.csv")
 
 
-@pytest.mark.slow
 def test_a_first_add_that_is_refused_leaves_the_name_free(client: Client) -> None:
     for wrong in ({"key": "nokey", "event": "at"}, {"key": "id", "event": "at", "columns": {"id": "text"}}):
         with pytest.raises(mr.MillraceError) as caught:
             mr.dataset("rides", **wrong).add(RIDES)
         assert caught.value.code == "dataset.schema"
+        assert mr.datasets() == []
     assert len(mr.dataset("rides", key="id", event="at").add(RIDES).versions) == 1
     with pytest.raises(mr.MillraceError, match=r"not \(\('nokey'"):
         mr.dataset("rides", key="nokey", event="at").push(RIDES)
