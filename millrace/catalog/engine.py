@@ -1,8 +1,8 @@
-"""The catalog's machinery, the same for both engines: one writer thread that commits in groups, and pooled readers.
+"""The catalog's machinery, the same for both engines: one writer at a time that commits in groups, and pooled readers.
 
-A writer drains its queue into one transaction, so callers that wait at the same time share one sync to disk; there is
-no timer. Each piece of work runs behind a savepoint: one that fails takes back only itself. A `write` returns after
-its commit is durable.
+A writer thread drains its queue into one transaction, so callers that wait at the same time share one sync to disk;
+there is no timer. A caller who is alone writes in its own thread and is spared two changes of thread. Each piece of
+work runs behind a savepoint: one that fails takes back only itself. A `write` returns after its commit is durable.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from millrace.catalog.tx import Cursor, Heads, Tx
 
 T = TypeVar("T")
 _GROUP = 256
+_QUIET = 8
+"""After so many groups of one a caller who finds nobody writing writes in its own thread."""
 
 
 class Session(Protocol):
@@ -56,7 +58,7 @@ class Engine(Protocol):
 
 
 class Work(Generic[T]):
-    """A queued piece of work. `done` is called in the writer's thread once the work is durable or has failed."""
+    """A piece of work. `done` is called in the thread that wrote, once the work is durable or has failed."""
 
     __slots__ = ("afterwards", "answer", "done", "fault", "run")
 
@@ -87,6 +89,10 @@ class Catalog:
         self._commits = self._tellings = 0
         self._closed = False
         self._closing = threading.Lock()
+        self._turn = threading.Lock()  # held by who writes; it guards the session
+        self._session: Session | None = None
+        self._writing = 0  # the thread that writes
+        self._lone = _QUIET  # groups of one in a row, the last time that the writer thread wrote
         self._writer = threading.Thread(target=self._serve, name="millrace-writer", daemon=True)
         self._writer.start()
 
@@ -95,7 +101,14 @@ class Catalog:
 
         What `run` put into the transaction's `afterwards` is done last, in this thread.
         """
-        assert threading.current_thread() is not self._writer, "a write inside a write would wait for itself"
+        assert threading.get_ident() != self._writing, "a write inside a write would wait for itself"
+        if self._lone >= _QUIET and not self._turn.locked():
+            with self._turn:  # no check and no signal's handler lies between the lock and what releases it
+                if self._closed:
+                    raise _stopping()
+                alone: Work[T] = Work(run, _nobody_waits)
+                self._write_group([alone])
+            return alone.end()
         waiting = threading.Lock()
         waiting.acquire()
         work = self.submit(run, lambda _: waiting.release())
@@ -193,36 +206,44 @@ class Catalog:
             session.close()
 
     def _serve(self) -> None:
-        session: Session | None = None
         going = True
         while going:
-            group: list[Work[Any]] = []
             work = self._queue.get()
-            while work is not None:
-                group.append(work)
-                if len(group) == _GROUP or self._queue.empty():
-                    break
-                work = self._queue.get()
-            going = work is not None
-            if not group:
-                continue
-            told = False
-            try:
-                session = session or self._engine.connect()
-                told = self._commit_group(session, group)
-            except BaseException as fault:
-                translated = self._engine.translate(fault) if isinstance(fault, Exception) else fault
-                for item in group:
-                    item.fault = item.fault or translated
-                _discard(session)
-                session = None
-            with self._changed:  # before any caller goes on, so that it finds what it committed counted
-                self._commits += 1
-                self._tellings += told
-                self._changed.notify_all()
+            with self._turn:
+                group: list[Work[Any]] = []
+                while work is not None:
+                    group.append(work)
+                    if len(group) == _GROUP or self._queue.empty():
+                        break
+                    work = self._queue.get()
+                going = work is not None
+                if group:
+                    self._lone = self._lone + 1 if len(group) == 1 else 0
+                    self._write_group(group)
+        with self._turn:
+            _discard(self._session)
+
+    def _write_group(self, group: list[Work[Any]]) -> None:
+        """For who holds the turn."""
+        told = False
+        self._writing = threading.get_ident()
+        try:
+            self._session = self._session or self._engine.connect()
+            told = self._commit_group(self._session, group)
+        except BaseException as fault:
+            translated = self._engine.translate(fault) if isinstance(fault, Exception) else fault
             for item in group:
-                item.done(item)
-        _discard(session)
+                item.fault = item.fault or translated
+            _discard(self._session)
+            self._session = None
+        finally:
+            self._writing = 0
+        with self._changed:  # before any caller goes on, so that it finds what it committed counted
+            self._commits += 1
+            self._tellings += told
+            self._changed.notify_all()
+        for item in group:
+            item.done(item)
 
     def _commit_group(self, session: Session, group: list[Work[Any]]) -> bool:
         """True if facts were among what was written."""
@@ -247,6 +268,10 @@ class Catalog:
             cursor.execute("RELEASE SAVEPOINT work")
         session.commit()
         return bool(heads)
+
+
+def _nobody_waits(_: Work[Any]) -> None:
+    """What is done for a caller who wrote himself."""
 
 
 def _stopping() -> MillraceError:

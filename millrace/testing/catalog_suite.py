@@ -81,6 +81,35 @@ class CatalogSuite:
         with pytest.raises(MillraceError):
             failed.end()
 
+    def test_who_is_alone_writes_in_its_own_thread_and_a_crowd_shares_commits(self, catalog: Catalog) -> None:
+        assert catalog.write(lambda _: threading.get_ident()) == threading.get_ident()
+        before = catalog.wait(-1, 0)
+        held, go = threading.Event(), threading.Event()
+
+        def hold(_: Tx) -> None:
+            held.set()
+            assert go.wait(30)
+
+        holder = threading.Thread(target=catalog.write, args=(hold,))
+        holder.start()
+        assert held.wait(30)
+        ends = [threading.Event() for _ in range(20)]
+        for end in ends:
+            catalog.submit(lambda tx: tx.fact("w", 1, "a", "k", "s", {}), lambda _, end=end: end.set())  # type: ignore[misc]
+        go.set()
+        assert all(end.wait(30) for end in ends)
+        holder.join()
+        assert catalog.wait(-1, 0) - before <= 3  # the holder's, then all twenty in one or, cut by luck, two
+
+    def test_who_is_interrupted_while_it_writes_leaves_nothing_and_blocks_nobody(self, catalog: Catalog) -> None:
+        def interrupted(tx: Tx) -> None:
+            tx.fact("w", 1, "a", "k", "s", {})
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            catalog.write(interrupted)
+        assert catalog.write(lambda tx: tx.fact("w", 1, "a", "k", "s", {})) == 1
+
     def test_facts_are_numbered_without_gaps_and_chained(self, catalog: Catalog) -> None:
         def add(subject: str) -> None:
             catalog.write(lambda tx: tx.fact("w", 5, "a", "k", subject, {}))
