@@ -4,7 +4,8 @@ Claim: without concept drift the band covers the mean loss that the truth will s
 evidence: the window. The band's parts are as in `estimation.py`: `luck` (the spread of single losses about their
 prediction, which grows with it: isotonic in the prediction) and `history` (out-of-fold error of whole windows beyond
 luck). Any loss of one row will do: absolute, squared (`root=True` answers its root), pinball, a cost.
-What breaks it: **it is blind to concept drift**; losses with tails so heavy that the mean of a window has no spread.
+What breaks it: **it is blind to concept drift**; losses with tails so heavy that the mean of a window has no spread;
+a reference whose losses were all alike, which tells of no spread: the band then has no width.
 Source: "direct loss estimation" as NannyML documents it; the bands are ours.
 """
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.estimation import Estimate, Learner, Scorer, check_features
+from millrace.stats.estimation import MOST_LATE, RECENT, Estimate, Learner, Scorer, check_features
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
 from millrace.stats.student import satterthwaite, student_quantile
 from millrace.stats.verdict import Floats, check_alpha, check_whole, column, finite, same_length
@@ -69,7 +70,7 @@ def loss_fit(
     scale = max(float(left.max()), 1e-300)
     spread = isotonic_fit(guess, left / scale)
     windows = np.array_split(np.arange(n), max(n // rows_a_window, 1))
-    squares = [(float(guess[w].mean()) - float(loss[w].mean())) ** 2 for w in windows]
+    squares = [_square(guess[w], loss[w]) for w in windows]
     lucks = [_luck(spread, scale, guess[w]) for w in windows]
     scorer = learner(x, loss)
     return LossEstimator(metric, root, scorer, spread, scale, np.array(squares), np.array(lucks), len(windows))
@@ -83,8 +84,8 @@ def loss_estimate(estimator: LossEstimator, features: ArrayLike, alpha: float = 
     if not len(guess):
         return Estimate(metric=estimator.metric, value=None, low=None, high=None, alpha=alpha, rows=0, source="direct")
     value = max(float(guess.mean()), 0.0)
-    luck, (history, square) = _luck(estimator.spread, estimator.scale, guess), _history(estimator)
-    degrees = satterthwaite(luck + history, square, len(estimator.squares))
+    luck, (history, square, counted) = _luck(estimator.spread, estimator.scale, guess), _history(estimator)
+    degrees = satterthwaite(luck + history, square, counted)
     half = student_quantile(alpha, degrees) * math.sqrt(luck + history)
     low, high, slope = max(value - half, 0.0), value + half, 1.0
     if estimator.root:
@@ -109,23 +110,29 @@ def loss_learn(estimator: LossEstimator, features: ArrayLike, losses: ArrayLike)
     if not same_length("losses and features", loss, x):
         return estimator
     guess = _said(estimator.scorer, x)
-    square = (max(float(guess.mean()), 0.0) - float(loss.mean())) ** 2
-    luck = _luck(estimator.spread, estimator.scale, guess)
-    return estimator._replace(squares=np.append(estimator.squares, square), lucks=np.append(estimator.lucks, luck))
+    k, luck = estimator.of_reference, _luck(estimator.spread, estimator.scale, guess)
+    kept = np.r_[0:k, max(k, len(estimator.squares) - MOST_LATE + 1) : len(estimator.squares)]
+    return estimator._replace(
+        squares=np.append(estimator.squares[kept], _square(guess, loss)), lucks=np.append(estimator.lucks[kept], luck)
+    )
 
 
-def _history(estimator: LossEstimator, recent: int = 6) -> tuple[float, float]:
-    """Squared error beyond luck and the mean square behind it: the reference's, or the newest late ones'."""
+def _square(guess: Floats, loss: Floats) -> float:
+    return (max(float(guess.mean()), 0.0) - float(loss.mean())) ** 2
+
+
+def _history(estimator: LossEstimator) -> tuple[float, float, int]:
+    """Squared error beyond luck, the mean square behind it (the reference's or the newest late ones'), windows seen."""
 
     def beyond(windows: slice) -> tuple[float, float]:
         square = float(estimator.squares[windows].mean())
         return square - float(estimator.lucks[windows].mean()), square
 
-    k = estimator.of_reference
+    k, all_of_them = estimator.of_reference, len(estimator.squares)
     found = beyond(slice(0, k))
-    if len(estimator.squares) > k:
-        found = max(found, beyond(slice(max(k, len(estimator.squares) - recent), None)))
-    return max(found[0], 0.0), found[1]
+    if all_of_them > k:
+        found = max(found, beyond(slice(max(k, all_of_them - RECENT), None)))
+    return max(found[0], 0.0), found[1], k + min(all_of_them - k, RECENT)
 
 
 def _luck(spread: Isotonic, scale: float, guess: Floats) -> float:

@@ -11,12 +11,15 @@ Claim: without concept drift the band covers the metric that labels will show wi
 the window. The band is Student's quantile times the root of three parts, shown apart: `luck` of the labels themselves
 (Σ p(1−p)·gradient²), `doubt` (how far the two sources of the blend lie apart) and `history` (out-of-fold squared error
 of whole windows beyond those two: what was missed before). Only `history` is estimated, so the degrees of freedom are
-Satterthwaite's: the windows' number where history rules, many where luck does. Labels that come late update `history`
-and move all chances by one shift of the logit, as far as the moves of labelled windows have foretold those of later
-ones: where nothing moves, or where moves do not last, it stays near 0.
+Satterthwaite's: where history rules, the number of windows that showed the metric and were looked at; many where luck
+does. A metric that no labelled window showed has no history, and its band is its whole range. Chances stay 1/(n+2) from
+0 and 1 (Laplace's rule of succession): n rows without a positive do not prove that there is none. Labels that come late
+update `history` and move all chances by one shift of the logit, as far as the moves of labelled windows have foretold
+those of later ones: where nothing moves, or where moves do not last, it stays near 0.
 What breaks it: **it is blind to concept drift**: when the relation of label to features changed, no formula over
 features can know. It says so in every answer. And a learner that jumps where rows are few: see the table in
-`docs/statistics.md`, made by `bench/estimation.py`.
+`docs/statistics.md`, made by `bench/estimation.py`. A learner is asked for two classes only: a fold of one class is
+told its share.
 Sources: NannyML's documentation of CBPE; Wolpert 1992 for stacking; Satterthwaite 1946, equation 17, for the degrees
 of freedom of a sum of variances.
 """
@@ -25,13 +28,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 from millrace.stats.expected import EXPECTED, label_noise
 from millrace.stats.influence import check_binary
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
@@ -58,7 +61,8 @@ Source = Literal["calibrated", "stack", "blend", "weighted", "direct"]
 BLIND = "blind to concept drift"
 RIDGE_ROWS = 100.0
 MOST_LATE = 60  # labelled windows that are remembered
-_EDGE = 1e-6  # chances are kept this far from 0 and 1: no calibration on some thousand rows knows more
+RECENT = 6  # of them, those whose errors may widen the band
+_EDGE = 1e-6  # chances are kept this far from 0 and 1, however many rows there are
 
 
 class Window(NamedTuple):
@@ -69,10 +73,15 @@ class Window(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One labelled window's estimate held against what came, by metric: squared error, and luck and doubt squared."""
+    """One labelled window's estimate held against what came, by metric: squared error, luck and doubt squared.
+
+    `shown`: 1 where the window showed the metric, else 0, and then so are the others: such a window is no evidence.
+    """
 
     squares: Floats
-    counted: Floats
+    lucks: Floats
+    doubts: Floats
+    shown: Floats
 
 
 class Estimator(NamedTuple):
@@ -145,6 +154,8 @@ def estimator_fit(
     if (x is None) != (learner is None):
         raise MillraceError("stats.data", "features without a learner, or a learner without features", "give both")
     chosen: Source = source or ("calibrated" if learner is None else "blend")
+    if chosen not in get_args(Source):
+        raise MillraceError("stats.data", f"no source {chosen!r}", nearest(str(chosen), get_args(Source)))
     if chosen in ("weighted", "direct") or (chosen != "calibrated" and learner is None):
         hint = "give features and a learner; weights come from `estimator_weighted`"
         raise MillraceError("stats.data", f"{chosen} chances cannot be fitted here", hint)
@@ -152,15 +163,15 @@ def estimator_fit(
     for rows in np.array_split(np.arange(n), folds):
         others = np.ones(n, bool)
         others[rows] = False
-        calibrated[rows] = isotonic_apply(isotonic_fit(s[others], y[others]), s[rows])
+        calibrated[rows] = isotonic_apply(calibration_fit(s[others], y[others]), s[rows])
         if learner is not None and x is not None:
-            learned[rows] = _checked(learner(_rows(x[others], s[others]), y[others]), _rows(x[rows], s[rows]))
+            learned[rows] = _checked(_learned(learner, x[others], s[others], y[others]), _rows(x[rows], s[rows]))
     join = np.array([0.0, 1.0, 0.0])
     scorer = None
     if learner is not None and x is not None:
         join = _joined(y, calibrated, learned)
-        scorer = learner(_rows(x, s), y)
-    fitted = isotonic_fit(s, y)
+        scorer = _learned(learner, x, s, y)
+    fitted = calibration_fit(s, y)
     whole = Estimator(known, threshold, chosen, fitted, scorer, join, 0.0, (), (), ())
     records = []
     for rows in np.array_split(np.arange(n), max(n // rows_a_window, 1)):
@@ -190,8 +201,7 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
     alpha = check_alpha(alpha)
     p, calibrated, stack = chances(estimator, window)
     s = np.asarray(window.scores, np.float64)
-    past, squares = _history(estimator)
-    windows = len(estimator.reference) + len(estimator.late)
+    past, squares, windows = _history(estimator)
     found = {}
     for i, name in enumerate(estimator.names):
         given = _given(estimator, name, s)
@@ -203,7 +213,9 @@ def estimate(estimator: Estimator, window: Window, alpha: float = 0.1) -> dict[s
             continue
         luck, doubt = label_noise(p, own[1]), _doubt(estimator, name, calibrated, stack, given)
         variance = luck + past[i] + doubt**2
-        half = student_quantile(alpha, satterthwaite(variance, squares[i], windows)) * math.sqrt(variance)
+        half = math.inf
+        if windows[i]:
+            half = student_quantile(alpha, satterthwaite(variance, squares[i], windows[i])) * math.sqrt(variance)
         limits = METRICS[name]
         found[name] = Estimate(
             metric=name,
@@ -262,21 +274,30 @@ def check_features(features: ArrayLike) -> Floats:
     return x
 
 
-def _history(estimator: Estimator, recent: int = 6) -> tuple[list[float], list[float]]:
-    """Of each metric the squared error beyond luck and doubt, and the mean square that it was estimated from.
+def _history(estimator: Estimator) -> tuple[list[float], list[float], list[int]]:
+    """Of each metric the squared error beyond luck and doubt, the mean square behind it, and how many windows told.
 
-    Those of the reference, or of the newest late windows if they say more.
+    The errors are those of the reference, or of the newest late windows if they say more. Where no doubt is counted in
+    the band (one source of chances), none is taken out here.
     """
-    past, squares = _excess(estimator.reference)
+    doubted = estimator.source == "blend"
+    past, squares, windows = _excess(estimator.reference, doubted, len(estimator.names))
     if estimator.late:
-        late, newer = _excess(estimator.late[-recent:])
+        late, newer, more = _excess(estimator.late[-RECENT:], doubted, len(estimator.names))
         past, squares = np.maximum(past, late), np.where(late > past, newer, squares)
-    return np.maximum(past, 0.0).tolist(), squares.tolist()
+        windows = windows + more
+    return np.maximum(past, 0.0).tolist(), squares.tolist(), windows.astype(int).tolist()
 
 
-def _excess(records: Sequence[Record]) -> tuple[Floats, Floats]:
-    squares = np.mean([r.squares for r in records], axis=0)
-    return squares - np.mean([r.counted for r in records], axis=0), squares
+def _excess(records: Sequence[Record], doubted: bool, many: int) -> tuple[Floats, Floats, Floats]:
+    """Mean square beyond what was counted, mean square, and windows, over the windows that showed each metric."""
+    if not records:
+        return np.zeros(many), np.zeros(many), np.zeros(many)
+    squares, lucks, doubts, shown = (np.array(part) for part in zip(*records, strict=True))
+    beyond = squares - (lucks + doubts if doubted else lucks)
+    windows = shown.sum(axis=0)
+    among = np.maximum(windows, 1.0)
+    return beyond.sum(axis=0) / among, squares.sum(axis=0) / among, windows
 
 
 def _shift(moves: Floats, recent: int, delay: int) -> float:
@@ -293,15 +314,15 @@ def _shift(moves: Floats, recent: int, delay: int) -> float:
 
 def _record(estimator: Estimator, found: tuple[Floats, Floats, Floats], s: Floats, y: Floats) -> Record:
     p, calibrated, stack = (_inside(chance) for chance in found)
-    squares, counted = np.zeros(len(estimator.names)), np.zeros(len(estimator.names))
+    squares, lucks, doubts, shown = np.zeros((4, len(estimator.names)))
     for i, name in enumerate(estimator.names):
         given = _given(estimator, name, s)
         own = EXPECTED[name](p, given)
         real = value(name, y, s, threshold=estimator.threshold)
         if own is not None and real is not None:
-            squares[i] = (own[0] - real) ** 2
-            counted[i] = label_noise(p, own[1]) + _doubt(estimator, name, calibrated, stack, given) ** 2
-    return Record(squares, counted)
+            squares[i], lucks[i] = (own[0] - real) ** 2, label_noise(p, own[1])
+            doubts[i], shown[i] = _doubt(estimator, name, calibrated, stack, given) ** 2, 1.0
+    return Record(squares, lucks, doubts, shown)
 
 
 def _doubt(estimator: Estimator, name: str, calibrated: Floats, stack: Floats, given: Floats) -> float:
@@ -336,6 +357,19 @@ def _stack(join: Floats, calibrated: Floats, learned: Floats) -> Floats:
 
 def _inside(p: Floats) -> Floats:
     return np.clip(p, _EDGE, 1 - _EDGE)
+
+
+def calibration_fit(scores: Floats, labels: Floats, weights: Floats | None = None) -> Isotonic:
+    """Isotonic calibration of n rows whose values stay 1/(n+2) from 0 and 1. Errors: as `isotonic_fit`."""
+    fitted, edge = isotonic_fit(scores, labels, weights), 1 / (len(scores) + 2)
+    return fitted._replace(values=np.clip(fitted.values, edge, 1 - edge))
+
+
+def _learned(learner: Learner, x: Floats, s: Floats, y: Floats) -> Scorer:
+    if float(y.min()) == float(y.max()):
+        share = (float(y.sum()) + 1) / (len(y) + 2)
+        return lambda rows: np.full(len(rows), share)
+    return learner(_rows(x, s), y)
 
 
 def _rows(features: Floats, scores: Floats) -> Floats:

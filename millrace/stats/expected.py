@@ -145,24 +145,29 @@ def label_noise(chances: ArrayLike, gradient: Floats) -> float:
 
     `chances` and `gradient`: both (n,) or both (n, k). Errors: stats.weight, stats.data, stats.shape.
     """
-    p, slopes = check_shares(chances, "chances"), numbers(gradient, "gradients")
+    p, slopes = numbers(chances, "chances", code="stats.weight"), numbers(gradient, "gradients")
+    p = check_chances(p) if p.ndim == 2 else check_shares(p, "chances")
     if p.shape != slopes.shape or p.ndim not in (1, 2):
         raise MillraceError("stats.shape", f"chances {p.shape}, gradient {slopes.shape}", "take both from one window")
     if slopes.size and float(np.abs(slopes).max()) > 1e100:
         raise MillraceError("stats.data", "a gradient beyond ±1e100", "choose other units for the metric")
     if p.ndim == 1:
         return float((p * (1 - p)) @ slopes**2)
-    return max(float((p * slopes**2).sum() - ((p * slopes).sum(axis=1) ** 2).sum()), 0.0)
+    means = (p * slopes).sum(axis=1, keepdims=True)
+    return float((p * (slopes - means) ** 2).sum())
 
 
 def check_chances(values: ArrayLike, what: str = "chances") -> Floats:
-    """(n, k ≥ 2) probabilities, rows summing to 1. Errors: stats.data, stats.shape."""
+    """(n, k ≥ 2) probabilities, rows summing to 1 up to 1e-6, exactly afterwards. Errors: stats.data, stats.shape."""
     p = numbers(values, what)
     if p.ndim != 2 or p.shape[1] < 2:
         raise MillraceError("stats.shape", f"{what} of shape {p.shape}", "give one column a class")
-    if p.size and (float(p.min()) < 0 or float(p.max()) > 2 or float(np.abs(p.sum(axis=1) - 1).max()) > 1e-6):
+    if not p.size:
+        return p
+    sums = within(p, what).sum(axis=1, keepdims=True)
+    if float(p.min()) < 0 or float(np.abs(sums - 1).max()) > 1e-6:
         raise MillraceError("stats.data", f"{what} that are negative or do not sum to 1", "divide each row by its sum")
-    return p
+    return np.asarray(p / sums)
 
 
 EXPECTED: Mapping[str, Callable[[ArrayLike, ArrayLike], Expected | None]] = {

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.stats.reliability import expit, logistic
+from millrace.stats.reliability import check_ridge, expit, logistic
 from millrace.stats.verdict import Floats, check_losses, column, same_length
 
 _PASSES = 40
 _EDGE = 1e-12
+_NOTHING = 1e-280  # of the largest weight: what weighs less weighs nothing
 
 
 class Isotonic(NamedTuple):
@@ -51,7 +52,8 @@ def isotonic_fit(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
         raise MillraceError("stats.data", "no rows to calibrate on", "give at least one labelled row")
     if float(w.min()) < 0 or not float(w.sum()) > 0:
         raise MillraceError("stats.weight", "weights that are negative or all 0", "give weights ≥ 0")
-    seen = w > 0
+    w = w / w.max()  # so that no product of a weight runs out of digits
+    seen = w > _NOTHING
     x, group = np.unique(s[seen], return_inverse=True)
     weight = np.bincount(group, weights=w[seen])
     means = np.bincount(group, weights=w[seen] * y[seen]) / weight
@@ -64,7 +66,8 @@ def isotonic_fit(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
 
 def isotonic_apply(fitted: Isotonic, scores: ArrayLike) -> Floats:
     """The calibrated probabilities of `scores` (n,). Errors: stats.data, stats.shape."""
-    return np.asarray(np.interp(column(scores, "scores"), fitted.scores, fitted.values), np.float64)
+    found = np.interp(column(scores, "scores"), fitted.scores, fitted.values)
+    return np.clip(found, fitted.values[0], fitted.values[-1])  # a step between scores next to nothing has no slope
 
 
 def pooled(means: NDArray[Any], weights: NDArray[Any]) -> tuple[NDArray[Any], Floats]:
@@ -102,15 +105,16 @@ def beta_fit(scores: ArrayLike, labels: ArrayLike, *, ridge_rows: float = 0.0) -
     A negative exponent is set to 0 and the rest fitted anew. None where it is not defined: one class, constant scores
     or a perfect separation, without ridge. Errors: stats.data, stats.shape.
     """
+    ridge = check_ridge(ridge_rows)
     s, y = np.clip(check_losses(scores, "scores"), _EDGE, 1 - _EDGE), check_losses(labels, "labels")
     same_length("scores and labels", s, y)
-    if not ridge_rows and (len(np.unique(y)) < 2 or len(np.unique(s)) < 2):
+    if not ridge and (len(np.unique(y)) < 2 or len(np.unique(s)) < 2):
         return None
     design = np.column_stack([np.log(s), -np.log1p(-s), np.ones(len(s))])
     used = [0, 1, 2]
     while True:
         start = np.array([1.0, 1.0, 0.0])[used]
-        fitted = logistic(design[:, used], y, start=start, ridge=np.full(len(used), ridge_rows))
+        fitted = logistic(design[:, used], y, start=start, ridge=np.full(len(used), ridge))
         if fitted is None:
             return None
         found = np.zeros(3)

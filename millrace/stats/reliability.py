@@ -17,9 +17,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike
 
+from millrace.base.errors import MillraceError
 from millrace.stats.bands import Band, BandUnit, band, units_of
 from millrace.stats.influence import Influenced, check_binary, mean_influence, ratio_influence
-from millrace.stats.verdict import Floats, Ints, check_losses, check_whole, same_length
+from millrace.stats.verdict import Floats, Ints, check_losses, check_whole, same_length, scalar
 
 BINS = 10
 _EDGE = 1e-12  # probabilities are kept this far from 0 and 1 before their logit
@@ -96,13 +97,14 @@ def recalibration(labels: ArrayLike, probabilities: ArrayLike, *, ridge_rows: fl
     """Intercept and slope by maximum likelihood, or with a ridge of `ridge_rows` rows of evidence for (0, 1).
 
     None where they are not defined: one class only, constant probabilities, or a perfect separation (without ridge).
+    Errors: stats.data, stats.shape.
     """
     y, p = _rows(labels, probabilities)
-    x = logit(p)
-    if not ridge_rows and (len(np.unique(y)) < 2 or not float(np.ptp(x)) > 0):
+    x, ridge = logit(p), check_ridge(ridge_rows)
+    if not ridge and (len(np.unique(y)) < 2 or not float(np.ptp(x)) > 0):
         return None
     design = np.column_stack([np.ones(len(x)), x])
-    fitted = logistic(design, y, start=np.array([0.0, 1.0]), ridge=np.full(2, ridge_rows))
+    fitted = logistic(design, y, start=np.array([0.0, 1.0]), ridge=np.full(2, ridge))
     return None if fitted is None else Recalibration(float(fitted[0]), float(fitted[1]))
 
 
@@ -151,6 +153,14 @@ def logistic(design: Floats, labels: Floats, *, start: Floats, ridge: Floats, st
             after = loss(beta + step)
         beta, now = beta + step, after
     return None
+
+
+def check_ridge(rows: float) -> float:
+    """A ridge in rows of evidence, ≥ 0. Errors: stats.data."""
+    ridge = scalar(rows, "ridge in rows")
+    if ridge < 0:
+        raise MillraceError("stats.data", f"a ridge of {ridge:g} rows", "give rows ≥ 0; 0 for none")
+    return ridge
 
 
 def _places(p: Floats, bins: int) -> Ints:

@@ -2,9 +2,10 @@
 
 Claim: with weights r(x) = density(window)/density(reference), a calibration of the weighted reference is the window's
 own, if only the mix of rows changed. It is sharper than the blend where weights stay even and up to twice as wrong
-where they do not, so it is used only while the effective share (Σr)²/(n·Σr²) is at least `EVEN`; else the estimator
-is answered as it was. Unit of evidence: the row. The ratio is cross-fitted (a learner never weighs the rows that it
-was fitted on) and cut at `MOST` times the mean.
+where they do not, so it is used only while the effective share (Σr)²/(n·Σr²) is at least `EVEN`; else, and for windows
+too small to tell, the estimator is answered as it was. The band's history stays that of the estimator's own source.
+Unit of evidence: the row. The ratio is cross-fitted (a learner never weighs the rows that it was fitted on) and cut at
+`MOST` times the mean.
 What breaks it: rows unlike any of the reference (weights cannot make them up), and concept drift, as ever.
 Sources: Sugiyama, Suzuki & Kanamori 2012; Kish 1965 for the effective share; NannyML's documentation of PAPE.
 """
@@ -15,19 +16,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.estimation import Estimator, Learner, Window, check_features
-from millrace.stats.isotonic import isotonic_fit
+from millrace.stats.estimation import Estimator, Learner, Window, calibration_fit, check_features
 from millrace.stats.verdict import Floats, check_losses, check_open_share, check_whole, same_length
 
 EVEN = 0.8
 MOST = 20.0
+FOLDS = 5
 _EDGE = 1e-3
 
 
-def density_ratio(reference: ArrayLike, window: ArrayLike, learner: Learner, *, folds: int = 5) -> tuple[Floats, float]:
+def density_ratio(
+    reference: ArrayLike, window: ArrayLike, learner: Learner, *, folds: int = FOLDS
+) -> tuple[Floats, float]:
     """Weights of the reference's rows (n,) with mean 1 towards a window's, and their effective share in (0, 1].
 
-    `reference`: (n, p), `window`: (m, p); `learner` tells the two apart. An empty side weighs all rows alike.
+    `reference`: (n, p), `window`: (m, p); `learner` tells the two apart. A side of fewer rows than folds tells nothing:
+    all rows then weigh alike.
     Rows are dealt into folds by turns. Errors: stats.data, stats.shape.
     """
     a, b = check_features(reference), check_features(window)
@@ -71,6 +75,6 @@ def estimator_weighted(
     if window.features is None:
         raise MillraceError("stats.data", "a window without features", "give what the estimator was fitted on")
     weights, share = density_ratio(x, window.features, learner)
-    if share < even:
+    if share < even or len(window.scores) < FOLDS:
         return estimator, share
-    return estimator._replace(calibration=isotonic_fit(s, y, weights), source="weighted"), share
+    return estimator._replace(calibration=calibration_fit(s, y, weights), source="weighted"), share

@@ -79,8 +79,8 @@ def test_bands_cover_where_few_windows_are_known_and_windows_share_shocks(source
 def test_history_is_what_luck_and_doubt_do_not_tell():
     """Windows off by just luck and doubt leave no history; where there is some, it chooses Student's quantile."""
     own = fitted()
-    even = own._replace(reference=tuple(r._replace(squares=r.counted) for r in own.reference))
-    worse = own._replace(reference=tuple(r._replace(squares=5 * r.counted) for r in own.reference))
+    even = own._replace(reference=tuple(r._replace(squares=r.lucks + r.doubts) for r in own.reference))
+    worse = own._replace(reference=tuple(r._replace(squares=5 * (r.lucks + r.doubts)) for r in own.reference))
     _, s, x = world(500, np.random.default_rng(8))
     for name in own.names:
         calm, wide = (e.estimate(k, e.Window(s, x))[name] for k in (even, worse))
@@ -162,6 +162,69 @@ def test_even_weights_are_used_and_uneven_ones_are_not():
     assert w.density_ratio(x, x[:0], learner)[1] == 1.0
 
 
+def test_windows_that_do_not_show_a_metric_are_no_evidence_about_it():
+    """AUC needs both classes: windows of one class neither thin the history nor count as degrees of freedom."""
+    y, s, _ = world(2000, np.random.default_rng(10))
+    own = e.estimator_fit(y, s, rows_a_window=250, names=("auc", "accuracy"))
+    shown = [r._replace(squares=5 * r.lucks) for r in own.reference]
+    nothing = e.Record(*(np.array([0.0, part[1]]) for part in shown[0]))
+    few = own._replace(reference=tuple(shown))
+    more = own._replace(reference=tuple(shown + [nothing] * 20))
+    a, b = (e.estimate(k, e.Window(s[:250], None)) for k in (few, more))
+    assert b["auc"] == a["auc"] and b["accuracy"] != a["accuracy"]
+    never = own._replace(reference=(nothing,) * 8)
+    found = e.estimate(never, e.Window(s[:250], None))["auc"]
+    assert (found.low, found.high) == (0.0, 1.0) and 0 < found.value < 1
+    late = e.estimator_learn(own, e.Window(s[:50], None), np.zeros(50))
+    assert late.late[0].shown.tolist() == [0.0, 1.0]
+
+
+def test_a_rate_that_was_never_seen_is_not_zero():
+    """200 rows without a positive are followed by 200 with one, and the bands hold that."""
+    s = np.random.default_rng(11).random(200)
+    own = e.estimator_fit(np.zeros(200), s, rows_a_window=50, names=("accuracy", "brier", "f1"))
+    found, y = e.estimate(own, e.Window(s, None)), np.arange(200) == 50
+    for name in own.names:
+        assert found[name].low <= metrics.value(name, y, s) <= found[name].high
+
+
+def test_a_learner_is_not_asked_about_one_class():
+    _, s, x = world(200, np.random.default_rng(12))
+
+    def two(rows, labels):
+        assert len(np.unique(labels)) == 2
+        return learner(rows, labels)
+
+    for labels in (np.arange(200) < 10, np.zeros(200), np.ones(200)):
+        own = e.estimator_fit(labels.astype(float), s, x, two, rows_a_window=50)
+        assert e.estimate(own, e.Window(s, x))["accuracy"].value is not None
+
+
+def test_a_weighted_band_counts_what_the_blend_called_doubt_as_history():
+    """The blend's errors are split into doubt and history; where the band has no doubt, history is all beyond luck."""
+    y, s, x = world(8000, np.random.default_rng(13))
+    own = e.estimator_fit(y, s, x, learner, rows_a_window=1000, names=("accuracy",))
+    big = own._replace(reference=tuple(r._replace(squares=9 * r.lucks, doubts=8 * r.lucks) for r in own.reference))
+    window = e.Window(s[:4000], x[:4000])
+    chosen, _ = w.estimator_weighted(big, y, s, x, window, learner)
+    assert chosen.source == "weighted"
+    assert e.estimate(big, window)["accuracy"].history == 0
+    luck = np.mean([r.lucks for r in big.reference])
+    assert e.estimate(chosen, window)["accuracy"].history == pytest.approx(math.sqrt(8 * luck), rel=1e-9)
+    assert w.estimator_weighted(own, y, s, x, e.Window(s[:4], x[:4]), learner) == (own, 1.0)
+
+
+def test_degrees_of_freedom_count_only_windows_that_are_looked_at():
+    own = fitted(with_features=False, n=2000)
+    y, s, _ = world(500, np.random.default_rng(14))
+    many = own
+    for _ in range(20):
+        many = e.estimator_learn(many, e.Window(s, None), y)
+    same = many._replace(shift=own.shift, late=many.late[-e.RECENT :])
+    window = e.Window(s, None)
+    assert e.estimate(many._replace(shift=own.shift), window) == e.estimate(same, window)
+
+
 def regress(rows, targets):
     design = np.column_stack([np.ones(len(rows)), rows, rows**2])
     found = np.linalg.lstsq(design, targets, rcond=None)[0]
@@ -189,6 +252,14 @@ def test_a_regressors_loss_is_estimated_and_covered(root):
     assert d.loss_estimate(own, more).value == pytest.approx(want, rel=0.06)
     wide = d.loss_learn(own, more, real * 9)
     assert d.loss_estimate(wide, more).history > 5 * d.loss_estimate(own, more).history
+    for _ in range(100):
+        wide = d.loss_learn(wide, more[:50], real[:50])
+    assert len(wide.squares) == len(wide.lucks) == own.of_reference + e.MOST_LATE
+    assert wide.squares[: own.of_reference].tolist() == own.squares.tolist()
+    newest = wide._replace(
+        squares=np.append(own.squares, wide.squares[-e.RECENT :]), lucks=np.append(own.lucks, wide.lucks[-e.RECENT :])
+    )
+    assert d.loss_estimate(wide, more) == d.loss_estimate(newest, more)
 
 
 def test_no_rows_and_undefined_metrics_are_none_never_nan():
@@ -221,6 +292,7 @@ OWN = e.estimator_fit(Y, S, X, learner, rows_a_window=10)
         (lambda: e.estimator_fit(Y, S, X), "stats.data"),
         (lambda: e.estimator_fit(Y, S, source="stack"), "stats.data"),
         (lambda: e.estimator_fit(Y, S, source="weighted"), "stats.data"),
+        (lambda: e.estimator_fit(Y, S, X, learner, source="blended"), "stats.data"),
         (lambda: e.estimator_fit(Y, S * np.nan), "stats.data"),
         (lambda: e.estimator_fit(Y, S + 1), "stats.data"),
         (lambda: e.estimator_fit(Y * 2, S), "stats.data"),

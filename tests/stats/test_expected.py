@@ -106,6 +106,17 @@ def test_two_classes_as_classes_agree():
     assert e.label_noise(P, one) == pytest.approx(e.label_noise(both, two), rel=1e-12)
 
 
+def test_class_noise_keeps_its_digits_and_shares_that_sum_to_nearly_one_are_shares():
+    """A gradient that is the same in all classes makes no noise, however large it is."""
+    far = np.array([[1e9, 1e9 + 1]])
+    assert e.label_noise([[0.3, 0.7]], far) == pytest.approx(0.21, rel=1e-6)
+    assert e.label_noise([[0.3, 0.7]], np.full((1, 2), 36.04365338911715)) == 0
+    nearly = np.array([[1.0000005, 0.0], [0.4999998, 0.5]])
+    value, gradient = e.expected_accuracy_classes(nearly, [0, 0])
+    assert value == pytest.approx(0.75, abs=1e-6) and e.expected_accuracy_classes(nearly[:1], [0])[0] == 1.0
+    assert e.label_noise(nearly, gradient) == pytest.approx(1 / 16, rel=1e-5)
+
+
 def test_undefined_is_none():
     assert e.expected_auc([1.0, 1.0], [0.1, 0.2]) is None
     assert e.expected_auc([0.5], [0.1]) is None

@@ -56,6 +56,15 @@ def test_one_by_one_gives_what_passes_give():
     np.testing.assert_allclose(level, level_1, atol=1e-12)
 
 
+def test_scores_and_weights_next_to_nothing_keep_it_finite():
+    step = i.isotonic_fit([0.0, 1e-310], [0.0, 1.0])
+    assert i.isotonic_apply(step, [-1.0, 0.0, 5e-311, 1e-310, 1.0]).tolist() == [0.0, 0.0, 1.0, 1.0, 1.0]
+    fit = i.isotonic_fit([0.0, 0.5, 1.0], [0.5, 0.5, 0.75], [1e-100, 1e-100, 1e100])
+    assert fit.values.tolist() == [0.5, 0.5, 0.75]
+    light = i.isotonic_fit([0.0, 0.5, 1.0], [0.5, 0.5, 0.25], [5e-324, 5e-324, 1.0])
+    assert (light.scores.tolist(), light.values.tolist()) == ([1.0], [0.25])  # what weighs nothing is not there
+
+
 def test_beta_equals_logistic_regression_on_two_logarithms():
     rng = np.random.default_rng(2)
     s = rng.beta(2, 3, 4000)
@@ -90,6 +99,8 @@ def test_beta_holds_the_identity_and_refuses_falling_curves():
         (lambda: i.isotonic_fit([0.1], [1.0], [0.0]), "stats.weight"),
         (lambda: i.isotonic_fit([0.1, 0.2], [1.0, 0.0], [2.0, -1.0]), "stats.weight"),
         (lambda: i.beta_fit([1.1], [1.0]), "stats.data"),
+        (lambda: i.beta_fit([0.1, 0.9], [0.0, 1.0], ridge_rows=-1.0), "stats.data"),
+        (lambda: i.beta_fit([0.1, 0.9], [0.0, 1.0], ridge_rows=float("nan")), "stats.data"),
     ],
 )
 def test_bad_input(call, code):

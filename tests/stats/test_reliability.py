@@ -59,3 +59,5 @@ def test_bad_input(p):
     assert caught.value.hint
     with pytest.raises(MillraceError):
         r.calibration_error([1], [0.5], bins=0)
+    with pytest.raises(MillraceError, match="ridge"):
+        r.recalibration([0, 1], [0.2, 0.7], ridge_rows=-1)
