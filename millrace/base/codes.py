@@ -178,6 +178,7 @@ CODES: dict[str, Code] = {
     "log.full": Code(507, 1, "no room is left to log predictions"),
     "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
     "model.failed": Code(422, 1, "the model has no answer to any row of a request"),
+    "prediction.infinite": _bad("an infinite number among the inputs of a prediction"),
     "prediction.unknown": _unknown("prediction"),
     "view.changed": _conflict("a feature view is not what the model was fitted with"),
     "route.invalid": _bad("a routing table that cannot be"),

@@ -15,21 +15,34 @@ from millrace.base.clock import from_datetime, from_iso
 from millrace.base.errors import MillraceError
 
 Listed = dict[str, list[Any]]
+_NAMED = 5  # columns that an error names
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
-def listed(rows: Any) -> tuple[Listed, bool]:
+def listed(rows: Any, infinite: str = "dataset.infinite") -> tuple[Listed, bool]:
     """(columns, whether one row came by itself, as a mapping of plain values).
 
-    Errors: `request.invalid`, `dataset.infinite`.
+    Errors: `request.invalid`, and `infinite`: the code for an infinite number.
     """
+    alone = False
     if isinstance(rows, Mapping):
-        alone = bool(rows) and not any(_is_column(value) for value in rows.values())
-        return {str(name): _column(str(name), [value] if alone else value) for name, value in rows.items()}, alone
-    if isinstance(rows, Sequence) and not isinstance(rows, str | bytes) and rows and isinstance(rows[0], Mapping):
+        single = [str(name) for name, value in rows.items() if not _is_column(value)]
+        alone = bool(rows) and len(single) == len(rows)
+        if single and not alone:
+            several = {str(name): len(value) for name, value in rows.items() if _is_column(value)}
+            raise MillraceError(
+                "request.invalid",
+                f"{', '.join(map(repr, single[:_NAMED]))} of the columns are single values, "
+                f"{', '.join(f'{name!r} has {count}' for name, count in list(several.items())[:_NAMED])}",
+                "give one value a row in each column, or a single row of single values",
+            )
+        columns = {str(name): [value] if alone else value for name, value in rows.items()}
+    elif isinstance(rows, Sequence) and not isinstance(rows, str | bytes) and rows and isinstance(rows[0], Mapping):
         names = dict.fromkeys(str(name) for row in rows for name in row)
-        return {name: _column(name, [row.get(name) for row in rows]) for name in names}, False
-    return _of_frame(rows), False
+        columns = {name: [row.get(name) for row in rows] for name in names}
+    else:
+        columns = _of_frame(rows)
+    return {name: _column(name, values, infinite) for name, values in columns.items()}, alone
 
 
 def micros(time: Any) -> Any:
@@ -51,7 +64,7 @@ def _of_frame(frame: Any) -> Listed:
         raise MillraceError(
             "request.invalid", f"a {type(frame).__name__} holds no rows", "give a mapping, a list of them, or a frame"
         )
-    return {str(name): _column(str(name), values) for name, values in found.items()}
+    return {str(name): values for name, values in found.items()}
 
 
 def _is_column(value: Any) -> bool:
@@ -60,7 +73,7 @@ def _is_column(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _column(name: str, values: Any) -> list[Any]:
+def _column(name: str, values: Any, infinite: str) -> list[Any]:
     if getattr(getattr(values, "dtype", None), "kind", "") == "M":
         values = [None if value is None else from_datetime(value) for value in _stamps(values)]
     plain = values.tolist() if hasattr(values, "tolist") else list(values)
@@ -68,7 +81,7 @@ def _column(name: str, values: Any) -> list[Any]:
     if math.inf in cells or -math.inf in cells:
         row = next(row for row, value in enumerate(cells) if value in (math.inf, -math.inf))
         raise MillraceError(
-            "dataset.infinite", f"{name!r} is infinite in row {row}", "leave it empty (None), or cut it to a range"
+            infinite, f"{name!r} is infinite in row {row}", "leave it empty (None), or cut it to a range"
         )
     return cells
 

@@ -47,7 +47,7 @@ class EndpointHandle(Named):
 
         Errors: those of `endpoint.predict`; `model.failed` if no row was answered.
         """
-        columns, _ = listed(rows)
+        columns, _ = listed(rows, "prediction.infinite")
         event = self.definition["event"]
         if event in columns:
             columns[event] = [micros(value) for value in columns[event]]

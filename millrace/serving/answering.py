@@ -28,6 +28,7 @@ _log = logging.getLogger("millrace.serving")
 Values = Mapping[str, Any]  # lists as a client sends them; features of many rows come as arrays
 _LARGEST = 1 << 63
 _FEW = 32
+_NAMED = 5  # inputs that an error names
 _CELLS = frozenset({int, float, bool, str, type(None)})
 
 
@@ -82,13 +83,36 @@ def check_request(id: str) -> str:
     return id
 
 
+def check_lengths(lengths: Mapping[str, int]) -> None:
+    """Errors: `request.invalid` unless each input has one value a row, and there are rows; it names how many each has."""
+    by_length: dict[int, list[str]] = {}
+    for name, length in lengths.items():
+        by_length.setdefault(length, []).append(repr(name))
+    if len(by_length) == 1 and not by_length.get(0):
+        return
+    told = "; ".join(f"{', '.join(names[:_NAMED])}{', …' * (len(names) > _NAMED)} {length}"
+                     for length, names in sorted(by_length.items(), reverse=True))  # fmt: skip
+    message = f"the inputs differ in how many values they have: {told}" if len(by_length) > 1 else "no rows were sent"
+    raise MillraceError("request.invalid", message, "one value a row in each, null where unknown")
+
+
+def infinite(name: str, row: int) -> MillraceError:
+    """The error for an infinite input."""
+    return MillraceError(
+        "prediction.infinite", f"the input {name!r} is infinite in row {row}", "send null, or cut it to a range"
+    )
+
+
 def check_cells(columns: Values) -> None:
-    """Errors: `frame.column` for a cell that is no number, truth, text or null, or a whole number beyond 64 bits."""
+    """Errors: `frame.column` for a cell that is no number, truth, text or null, or a whole number beyond 64 bits;
+    `prediction.infinite`."""
     for name, values in columns.items():
         kinds = set(map(type, values))
         large = int in kinds and any(type(cell) is int and not -_LARGEST <= cell < _LARGEST for cell in values)
         if large or not kinds <= _CELLS:
             raise MillraceError("frame.column", f"the column {name!r} holds what no column can", "send plain values")
+        if float in kinds and (math.inf in values or -math.inf in values):
+            raise infinite(name, next(row for row, cell in enumerate(values) if cell in (math.inf, -math.inf)))
 
 
 def check(served: Served, asked: Asked) -> None:

@@ -239,13 +239,12 @@ def advance(ask: Advance, cx: Context) -> Advanced:
 def predict(ask: Predict, cx: Context) -> Predicted:
     """Answer rows, as the prediction protocol does. The answers are on the log when the call returns.
 
-    Errors: endpoint.unknown, endpoint.unrouted, frame.column, version.unknown, request.invalid, idempotency.mismatch,
-    log.full, log.unwritable, blob.corrupt, blob.unknown, model.invalid, model.unsafe.
+    Errors: endpoint.unknown, endpoint.unrouted, frame.column, version.unknown, request.invalid, prediction.infinite,
+    idempotency.mismatch, log.full, log.unwritable, blob.corrupt, blob.unknown, model.invalid, model.unsafe.
     """
-    lengths = {len(values) for values in ask.columns.values()}
-    rows = next(iter(lengths), 0)
-    if len(lengths) != 1 or not rows or (ask.event is not None and len(ask.event) != rows):
-        raise MillraceError("request.invalid", "the columns have different lengths, or none", "one value a row in each")
+    lengths = {name: len(values) for name, values in ask.columns.items()}
+    answering.check_lengths(lengths if ask.event is None else {**lengths, "event": len(ask.event)})
+    rows = next(iter(lengths.values()), 0)
     answering.check_cells(ask.columns)
     here = resident.resident(cx.ground)
     request = answering.check_request(ask.id) if ask.id else cx.new_id()

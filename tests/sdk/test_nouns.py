@@ -67,13 +67,27 @@ def test_infinity_is_refused_before_json_makes_it_a_null(client: Client) -> None
         assert caught.value.code == "dataset.infinite"
     assert rides.push({**RIDES, "riders": [4.0, float("nan"), None]}) == 3
     live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", metric="auc")
-    with pytest.raises(mr.MillraceError, match="'hour' is infinite in row 0"):
+    with pytest.raises(mr.MillraceError, match="'hour' is infinite in row 0") as caught:
         live.predict({"hour": inf, "dest": "LAX", "at": 1})
+    assert caught.value.code == "prediction.infinite"
     answer = live.predict({"hour": 3, "dest": "LAX", "at": 1})
     for value in (inf, "late"):
         with pytest.raises(mr.MillraceError) as caught:
             live.label(answer, value)
         assert caught.value.code == "label.invalid"
+
+
+def test_rows_whose_columns_differ_in_length_are_told_by_name(client: Client) -> None:
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", metric="auc")
+    stamp = "2013-03-01T20:00:00Z"
+    for rows, told in (
+        ({"hour": [1, 2], "dest": ["LAX"], "at": [stamp, stamp]}, "'hour', 'at' 2; 'dest' 1"),
+        ({"hour": [1, 2], "dest": ["LAX", "SFO"], "at": stamp}, "'at' of the columns are single values, 'hour' has 2"),
+        ({"hour": [1, 2], "dest": "LAX", "at": [stamp] * 2}, "'dest' of the columns are single values, 'hour' has 2"),
+    ):
+        with pytest.raises(mr.MillraceError) as caught:
+            live.predict(rows)
+        assert (caught.value.code, told in caught.value.message) == ("request.invalid", True)
 
 
 @pytest.mark.slow

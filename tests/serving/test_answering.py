@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,6 +123,27 @@ def test_one_version_can_be_asked_for(platform: Platform, routed: Endpoint) -> N
 def test_bad_input_is_refused(platform: Platform, routed: Endpoint, odd: dict[str, Any], wrong: str) -> None:
     columns = {name: values for name, values in {**ask(1)["columns"], **odd}.items() if values is not None}
     assert code(platform, "endpoint.predict", {"endpoint": "delays", "columns": columns}) == wrong
+    assert not len(log.window(platform.ground, "main", "delays", -(10**9), 10**9).id)
+
+
+def test_columns_of_different_lengths_are_told_by_name(platform: Platform, routed: Endpoint) -> None:
+    for more, told in (
+        ({"columns": {**ask(2)["columns"], "tail": ["N1"]}}, "'hour', 'dest', 'at' 2; 'tail' 1"),
+        ({"columns": ask(2)["columns"], "event": [1]}, "'hour', 'dest', 'tail', 'at' 2; 'event' 1"),
+        ({"columns": {}}, "no rows were sent"),
+        ({"columns": {"hour": [], "dest": []}}, "no rows were sent"),
+    ):
+        with pytest.raises(MillraceError) as caught:
+            platform.call("endpoint.predict", {"endpoint": "delays", **more})
+        assert caught.value.code == "request.invalid"
+        assert told in caught.value.message
+
+
+def test_an_infinite_input_is_told_by_name_and_row(platform: Platform, routed: Endpoint) -> None:
+    for odd in (math.inf, -math.inf):
+        with pytest.raises(MillraceError, match="'hour' is infinite in row 1") as caught:
+            predict(platform, columns={**ask(2)["columns"], "hour": [1.0, odd]})
+        assert caught.value.code == "prediction.infinite"
     assert not len(log.window(platform.ground, "main", "delays", -(10**9), 10**9).id)
 
 

@@ -101,6 +101,21 @@ def test_the_stock_client_is_told_what_is_wrong(stock: Any) -> None:
     assert not stock.is_model_ready("delay")
 
 
+def test_inputs_of_different_lengths_are_told_by_name(client: httpx.Client) -> None:
+    asked = question([1, 2])
+    asked["inputs"][0] |= {"shape": [1], "data": [1.0]}
+    told = client.post("/v2/models/delays/infer", json=asked).json()
+    assert told["code"] == "request.invalid"
+    assert told["detail"].endswith(f"{', '.join(repr(i['name']) for i in asked['inputs'][1:])} 2; 'hour' 1")
+
+
+def test_an_infinite_input_is_told_by_name_and_row(stock: Any) -> None:
+    asked = tensors(binary=True)
+    asked[0].set_data_from_numpy(np.array([1, -np.inf], np.float64), binary_data=True)
+    with pytest.raises(InferenceServerException, match="'hour' is infinite in row 1"):
+        stock.infer("delays", asked)
+
+
 def test_one_matrix_holds_the_columns_in_order(client: httpx.Client) -> None:
     matrix = {"name": "X", "datatype": "FP64", "shape": [2, 4], "data": [[1, 0, 0, 0], [18, 1, 0, 0]]}
     refused = client.post("/v2/models/delays/infer", json={"inputs": [matrix]})

@@ -23,7 +23,7 @@ from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
 from millrace.http.doorman import Doorman, remote_of
 from millrace.serving import resident
-from millrace.serving.answering import Answered, Asked, check_request
+from millrace.serving.answering import Answered, Asked, check_lengths, check_request, infinite
 from millrace.serving.drain import Drains
 from millrace.serving.resident import Served
 
@@ -258,7 +258,7 @@ class OpenInference:
 
 
 def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, list[Any]], int]:
-    """The question, its columns and the number of rows. Errors: `request.invalid`."""
+    """The question, its columns and the number of rows. Errors: `request.invalid`, `prediction.infinite`."""
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise _bad("a compressed body is not read here", "send it without content-encoding")
     length = headers.get(_HEADER)
@@ -285,9 +285,7 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
             columns[tensor.name] = _unpacked(tensor, rest, size)
             rest = rest[size:]
         if rows not in (-1, tensor.shape[0]):
-            raise _bad(
-                f"the input {tensor.name!r} has {tensor.shape[0]} rows, another {rows}", "one value a row in each"
-            )
+            check_lengths({each.name: each.shape[0] for each in question.inputs if each.shape})
         rows = tensor.shape[0]
     if rest:
         raise _bad(f"{len(rest)} bytes belong to no input", "give binary_data_size to each binary input")
@@ -368,7 +366,7 @@ def _within(name: str, data: list[Any]) -> list[Any]:
 
 
 def _unpacked(tensor: Tensor, rest: bytes, size: Any) -> list[Any]:
-    """The values of a binary tensor. Errors: `request.invalid`."""
+    """The values of a binary tensor. Errors: `request.invalid`, `prediction.infinite`."""
     import numpy as np
 
     count = _count(tensor)
@@ -379,7 +377,10 @@ def _unpacked(tensor: Tensor, rest: bytes, size: Any) -> list[Any]:
     kind = np.dtype(_BINARY[tensor.datatype])
     if size != count * kind.itemsize:
         raise _bad(f"the input {tensor.name!r} of shape {tensor.shape} has {size} bytes, not {count * kind.itemsize}")
-    values: list[Any] = np.frombuffer(rest[:size], kind).tolist()
+    found = np.frombuffer(rest[:size], kind)
+    if kind.kind == "f" and np.isinf(found).any():
+        raise infinite(tensor.name, int(np.argmax(np.isinf(found))) // max(1, count // max(1, tensor.shape[0])))
+    values: list[Any] = found.tolist()
     return values
 
 
