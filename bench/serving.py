@@ -43,17 +43,10 @@ def fitted(features: int) -> dict[str, bytes]:
     return models.pack_matrix(forest, Signature(inputs, "y", "binary", (0, 1)), matrix)
 
 
-def serve(application: Callable[..., Any], listener: socket.socket) -> None:
-    import uvicorn
-
-    settings = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", loop="uvloop", http="httptools"
-    )
-    uvicorn.Server(settings).run(sockets=[listener])
-
-
 def floor(files: dict[str, bytes], features: int, listener: socket.socket) -> None:
     """The bare route: parse, run, answer; nothing else."""
+    import uvicorn
+
     from millrace.http.speaks.oip import Question
     from millrace.pipelines import compiling, models
 
@@ -71,15 +64,21 @@ def floor(files: dict[str, bytes], features: int, listener: socket.socket) -> No
         )
         await send({"type": "http.response.body", "body": answer})
 
-    serve(bare, listener)
+    settings = uvicorn.Config(
+        bare, log_config=None, access_log=False, lifespan="off", proxy_headers=False, loop="uvloop", http="httptools"
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
 
 
 def whole(folder: str, listener: socket.socket) -> None:
     """Millrace itself."""
+    import uvicorn
+
     from millrace.assemble import open_platform
     from millrace.http.application import Application
+    from millrace.http.server import settings_for
 
-    serve(Application(open_platform(folder)), listener)
+    uvicorn.Server(settings_for(Application(open_platform(folder)))).run(sockets=[listener])
 
 
 def prepare(folder: str, files: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ import socket
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from millrace.base.config import Config
 from millrace.base.errors import MillraceError
@@ -22,6 +22,10 @@ from millrace.http import logs, workers
 from millrace.http.doorman import is_loopback
 from millrace.http.holder import DirectoryLock
 from millrace.serving.board import Board
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+    from uvicorn import Config as UvicornConfig
 
 _log = logging.getLogger("millrace")
 _BACKLOG = 2_048
@@ -98,9 +102,27 @@ def _prepare(config: Config) -> None:
         platform.close()
 
 
+def settings_for(application: ASGIApp) -> UvicornConfig:
+    """What uvicorn is told."""
+    from uvicorn import Config as UvicornConfig
+
+    from millrace.http.connection import Connection
+
+    return UvicornConfig(
+        application,
+        http=Connection,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_DRAIN_S,
+        server_header=False,
+        proxy_headers=False,
+        date_header=False,
+    )
+
+
 def _serve(config: Config, listener: socket.socket, url: str, place: int, parent: int, board: Board) -> int:
     """Serve as the worker of a place of `board`; also end when `parent`, a descriptor or -1, can be read."""
-    from uvicorn import Config as UvicornConfig
     from uvicorn import Server
 
     from millrace.assemble import Platform
@@ -125,16 +147,7 @@ def _serve(config: Config, listener: socket.socket, url: str, place: int, parent
     try:
         if lead:
             platform.start()
-        settings = UvicornConfig(
-            Application(platform, config["host"]),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=_DRAIN_S,
-            server_header=False,
-            proxy_headers=False,
-            date_header=False,
-        )
+        settings = settings_for(Application(platform, config["host"]))
         server = Drained(settings)
         gc.freeze()
         gc.enable()
