@@ -225,25 +225,30 @@ class Catalog:
 
     def _write_group(self, group: list[Work[Any]]) -> None:
         """For who holds the turn."""
-        told = False
         self._writing = threading.get_ident()
         try:
+            told = self._tried(group)
+            with self._changed:  # before any caller goes on, so that it finds what it committed counted
+                self._commits += 1
+                self._tellings += told
+                self._changed.notify_all()
+            for item in group:
+                item.done(item)
+        finally:
+            self._writing = 0
+
+    def _tried(self, group: list[Work[Any]]) -> bool:
+        """True if facts were written; a fault is every item's that has none of its own."""
+        try:
             self._session = self._session or self._engine.connect()
-            told = self._commit_group(self._session, group)
+            return self._commit_group(self._session, group)
         except BaseException as fault:
             translated = self._engine.translate(fault) if isinstance(fault, Exception) else fault
             for item in group:
                 item.fault = item.fault or translated
             _discard(self._session)
             self._session = None
-        finally:
-            self._writing = 0
-        with self._changed:  # before any caller goes on, so that it finds what it committed counted
-            self._commits += 1
-            self._tellings += told
-            self._changed.notify_all()
-        for item in group:
-            item.done(item)
+            return False
 
     def _commit_group(self, session: Session, group: list[Work[Any]]) -> bool:
         """True if facts were among what was written."""
