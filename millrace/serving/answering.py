@@ -84,7 +84,7 @@ def check_request(id: str) -> str:
 
 
 def check_lengths(lengths: Mapping[str, int]) -> None:
-    """Errors: `request.invalid` unless each input has one value a row, and there are rows; it names how many each has."""
+    """Errors: `request.invalid`, naming how many values each has, unless each has one a row and there are rows."""
     by_length: dict[int, list[str]] = {}
     for name, length in lengths.items():
         by_length.setdefault(length, []).append(repr(name))
