@@ -59,6 +59,7 @@ CODES: dict[str, Code] = {
     "catalog.corrupt": Code(500, 1, "the catalog's file is damaged"),
     "catalog.full": Code(507, 1, "no room is left to write"),
     "catalog.newer": Code(500, 1, "the catalog was made by a newer Millrace"),
+    "catalog.unnumbered": Code(500, 1, "the catalog has tables and does not say which schema they are of"),
     "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),
     "journal.broken": Code(409, 1, "a journal row does not fit its chain"),
     # server
@@ -119,7 +120,7 @@ CODES: dict[str, Code] = {
     "policy.invalid": _bad("a policy that no rollout can follow"),
     "rollout.busy": _conflict("another rollout is under way at the endpoint"),
     "rollout.over": _conflict("the rollout has ended"),
-    "rollout.reason": _bad("what an operator forces needs a reason"),
+    "rollout.reason": _bad("what an operator forces or takes back needs a reason"),
     "rollout.unknown": _unknown("rollout"),
     # tracking
     "experiment.exists": _conflict("an experiment of that name exists"),

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 
 from millrace.base.errors import MillraceError
 from millrace.catalog.postgres import PostgresEngine
+from millrace.catalog.schema import fact
 from millrace.catalog.sqlite import SqliteEngine
 
 HEAD = "0001"
+_NUMBER = "alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6D696C6C72616366
 
@@ -21,7 +23,8 @@ _LOCK = 0x6D696C6C72616366
 def migrate(engine: SqliteEngine | PostgresEngine) -> None:
     """Create or upgrade the schema; several processes may call it at once.
 
-    Errors: `catalog.newer` for a schema this version does not know, `catalog.unreachable`, `catalog.corrupt`.
+    Errors: `catalog.newer` for a schema this version does not know, `catalog.unnumbered` for tables without a schema's
+    number, `catalog.unreachable`, `catalog.corrupt`.
     """
     try:
         if _stored_version(engine) == HEAD:
@@ -31,6 +34,7 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
             with bind.begin() as connection:
                 if isinstance(engine, PostgresEngine):
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+                _check_numbered(connection)
                 upgrade(connection, HEAD)
         finally:
             bind.dispose()
@@ -41,6 +45,18 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
         if isinstance(known, MillraceError):
             raise known from fault
         raise
+
+
+def _check_numbered(connection: Connection) -> None:
+    """Errors: `catalog.unnumbered` where tables stand and no number: a first step would fail on what is there."""
+    look = inspect(connection)
+    numbered = look.has_table(_NUMBER) and connection.execute(text(f"SELECT 1 FROM {_NUMBER}")).first() is not None
+    if not numbered and look.has_table(fact.name):
+        raise MillraceError(
+            "catalog.unnumbered",
+            f"the catalog has tables, and {_NUMBER} does not say which schema they are of",
+            f"restore it from a backup; if only the number was lost, and this version wrote it: {HEAD!r} belongs there",
+        )
 
 
 def _bind(engine: SqliteEngine | PostgresEngine) -> Engine:

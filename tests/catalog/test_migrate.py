@@ -131,6 +131,23 @@ def test_many_processes_begin_at_once(tmp_path: Path) -> None:
     assert_current(SqliteEngine(tmp_path / "catalog.db"))
 
 
+@pytest.mark.parametrize("lost", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
+def test_tables_whose_number_was_lost_are_told_and_left_alone(tmp_path: Path, postgres_url: str, lost: str) -> None:
+    for engine in (SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)):
+        migrate(engine)
+        session = engine.connect()
+        session.begin_write()
+        Tx(session.cursor, engine.statements, {}).fact("main", 1, "a", "k", "s", {"x": 1})
+        session.cursor.execute(lost)
+        session.commit()
+        with pytest.raises(MillraceError) as caught:
+            migrate(engine)
+        assert (caught.value.code, HEAD in caught.value.hint) == ("catalog.unnumbered", True)
+        session.cursor.execute("SELECT count(*) FROM fact")
+        assert session.cursor.fetchone()[0] == 1
+        session.close()
+
+
 @pytest.mark.slow
 def test_a_schema_from_the_future_is_refused_and_left_alone(tmp_path: Path, postgres_url: str) -> None:
     lite, post = SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)
