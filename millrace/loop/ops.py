@@ -61,15 +61,16 @@ def set_rule(ask: SetRule, cx: Context) -> Rule:
     assert verbs, "whoever wires a platform tells the loop its verbs"
     wanted = Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about)
     rule = rules.check(wanted, verbs)
-    tables.put(cx.tx, cx.workspace, rule)
+    if rule not in rules.merged(tables.changed(cx.tx, cx.workspace)):
+        tables.put(cx.tx, cx.workspace, rule)
+        cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
     tables.drop_refusals(cx.tx, cx.workspace, rule.name)
-    cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
     return rule
 
 
 @op("rule.switch", permission="rule:operate")
 def switch(ask: SwitchRule, cx: Context) -> Rule:
-    """Switch a rule on or off.
+    """Switch a rule on or off. One that is so already is answered as it is; what it was refused is tried anew.
 
     Errors: rule.unknown.
     """
@@ -77,9 +78,10 @@ def switch(ask: SwitchRule, cx: Context) -> Rule:
     if ask.name not in known:
         raise unknown("rule", ask.name, known)
     rule = rules.switched(known[ask.name], ask.enabled)
-    tables.put(cx.tx, cx.workspace, rule)
+    if rule != known[ask.name]:
+        tables.put(cx.tx, cx.workspace, rule)
+        cx.fact("rule.switched", rule.name, {"enabled": rule.enabled})
     tables.drop_refusals(cx.tx, cx.workspace, rule.name)
-    cx.fact("rule.switched", rule.name, {"enabled": rule.enabled})
     return rule
 
 

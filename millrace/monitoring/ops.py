@@ -97,7 +97,7 @@ class CloseIncident(Struct, frozen=True):
 
 @op("monitor.watch", permission="monitor:operate")
 def watch(ask: WatchEndpoint, cx: Context) -> Plan:
-    """Watch an endpoint: what is compared, and what trains a challenger when.
+    """Watch an endpoint: what is compared, and what trains a challenger when. The same plan again changes nothing.
 
     Errors: endpoint.unknown, pipeline.unknown, watch.invalid, stats.alpha.
     """
@@ -106,6 +106,8 @@ def watch(ask: WatchEndpoint, cx: Context) -> Plan:
         known = (one.name for one in pipeline_tables.pipelines(cx.tx, cx.workspace))
         raise unknown("pipeline", ask.pipeline, known)
     plan = rules.check_plan(Plan(model=endpoint.model, **structs.asdict(ask)))
+    if plan == tables.plan(cx.tx, cx.workspace, endpoint.name):
+        return plan
     tables.put_plan(cx.tx, cx.workspace, plan)
     cx.fact("monitor.watched", endpoint.name, to_builtins(plan))
     return plan

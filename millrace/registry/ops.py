@@ -135,6 +135,8 @@ def register(ask: RegisterModel, cx: Context) -> Version:
 def approve(ask: ApproveModel, cx: Context) -> Approval:
     """Approve a version that others made, or all that one pipeline makes. Who approves is who shows the token.
 
+    An approval that was given already is answered as it was.
+
     Errors: model.unknown, version.unknown, approval.own, request.invalid.
     """
     if bool(ask.number) == bool(ask.pipeline):
@@ -143,6 +145,10 @@ def approve(ask: ApproveModel, cx: Context) -> Approval:
     if ask.number:
         version = versions.find(cx.tx, cx.workspace, ask.model, ask.number)
         rules.check_approver(cx.actor, version, access_tables.owners(cx.tx))
+    same = (ask.number, ask.pipeline, cx.actor, ask.note)
+    for given in tables.approvals(cx.tx, cx.workspace, ask.model):
+        if (given.number, given.pipeline, given.actor, given.note) == same:
+            return given
     title = f"{ask.model}@{ask.number}" if ask.number else ask.model
     told = {"model": ask.model, "number": ask.number, "pipeline": ask.pipeline}
     fact = cx.fact("version.approved" if ask.number else "model.approved", title, told)
@@ -155,11 +161,16 @@ def approve(ask: ApproveModel, cx: Context) -> Approval:
 def move(ask: MoveAlias, cx: Context) -> Alias:
     """Point a name such as `champion` at a version. What it pointed at stays one call away.
 
+    One that points there already is answered as it is.
+
     Errors: model.unknown, version.unknown, version.unapproved, name.invalid.
     """
     version = versions.find(cx.tx, cx.workspace, ask.model, ask.number)
     counted = versions.check_approved(cx.tx, cx.workspace, version)
-    made = Alias(ask.model, check_name("alias", ask.alias), ask.number, cx.now, cx.actor)
+    there = tables.find_alias(cx.tx, cx.workspace, ask.model, check_name("alias", ask.alias))
+    if there is not None and there.number == ask.number:
+        return there
+    made = Alias(ask.model, ask.alias, ask.number, cx.now, cx.actor)
     before = tables.point(cx.tx, cx.workspace, made)
     told = {"model": ask.model, "alias": ask.alias, "from": before, "to": ask.number}
     cx.fact("model.moved", version.title, {**told, "evidence": [approval.fact for approval in counted]})

@@ -14,7 +14,7 @@ from millrace.catalog import tables as catalog_tables
 from millrace.catalog.journal import Fact
 from millrace.catalog.tx import Tx
 from millrace.monitoring.judge import plan_of
-from millrace.rollout import decisions, guard, judge, life, start, tables
+from millrace.rollout import decisions, guard, judge, life, rules, start, tables
 from millrace.rollout.decisions import Decisions
 from millrace.rollout.records import ACTIVE, OPEN, WHOLE, Decision, Evidence, Policy, Rollout
 from millrace.serving import tables as serving_tables
@@ -22,7 +22,9 @@ from millrace.serving.ops import find
 
 
 class StartRollout(Struct, frozen=True):
-    """`number` is the model version. Without a `policy` the last one is taken, or the metric of the watch."""
+    """`number` is the model version. Without a `policy` that of the last rollout that was not forced is taken, or else
+    the usual one with the metric of the watch.
+    """
 
     endpoint: str
     number: int
@@ -58,11 +60,18 @@ class ListRollouts(Struct, frozen=True):
     endpoint: str = ""
 
 
-class ActOnRollout(Struct, frozen=True):
+class HoldRollout(Struct, frozen=True):
     """What is under way at the endpoint; `reason` is kept in the journal."""
 
     endpoint: str
     reason: str = ""
+
+
+class TakeBackRollout(Struct, frozen=True):
+    """What is under way at the endpoint, or serves; `reason` is kept in the journal."""
+
+    endpoint: str
+    reason: str
 
 
 class Shown(Struct, frozen=True):
@@ -130,8 +139,8 @@ def list_rollouts(ask: ListRollouts, cx: Context) -> list[Rollout]:
 
 
 @op("rollout.pause", permission="rollout:operate")
-def pause(ask: ActOnRollout, cx: Context) -> Rollout:
-    """Hold a rollout where it is. It still goes back when it must.
+def pause(ask: HoldRollout, cx: Context) -> Rollout:
+    """Hold a rollout where it is. It still goes back when it must. One that is held already is answered as it is.
 
     Errors: rollout.unknown, rollout.over.
     """
@@ -139,8 +148,8 @@ def pause(ask: ActOnRollout, cx: Context) -> Rollout:
 
 
 @op("rollout.resume", permission="rollout:operate")
-def resume(ask: ActOnRollout, cx: Context) -> Rollout:
-    """Let a paused rollout go on.
+def resume(ask: HoldRollout, cx: Context) -> Rollout:
+    """Let a paused rollout go on. One that is not held is answered as it is.
 
     Errors: rollout.unknown, rollout.over.
     """
@@ -148,11 +157,12 @@ def resume(ask: ActOnRollout, cx: Context) -> Rollout:
 
 
 @op("rollout.rollback", permission="rollout:operate")
-def rollback(ask: ActOnRollout, cx: Context) -> Rollout:
+def rollback(ask: TakeBackRollout, cx: Context) -> Rollout:
     """Go back to the version before: from a shadow, a canary, or what serves everybody since the last rollout.
 
-    Errors: rollout.unknown, rollout.over.
+    Errors: rollout.unknown, rollout.over, rollout.reason.
     """
+    rules.check_reason(ask.reason, "no version is taken back")
     found = _under_way(cx.tx, cx.workspace, ask.endpoint)
     if found is None:
         past = [one for one in tables.rollouts(cx.tx, cx.workspace, ask.endpoint) if one.state == "promoted"]
@@ -180,9 +190,12 @@ def _facts(tx: Tx, workspace: str, page: int = 2_000) -> Iterator[Fact]:
 
 
 def _policy(tx: Tx, workspace: str, endpoint: str) -> Policy:
-    """The policy of the endpoint's last rollout; without one the usual one, on the metric that is watched."""
+    """The policy of the endpoint's last rollout; without one the usual one, on the metric that is watched.
+
+    What was forced was an exception, whose policy nobody inherits.
+    """
     found = find(tx, workspace, endpoint)
-    before = tables.rollouts(tx, workspace, endpoint)
+    before = [one for one in tables.rollouts(tx, workspace, endpoint) if not one.forced]
     if before:
         return before[-1].policy
     plan = plan_of(tx, workspace, found)
@@ -206,10 +219,12 @@ def _under_way(tx: Tx, workspace: str, endpoint: str) -> Rollout | None:
     return next((one for one in open_ if one.state in ACTIVE), open_[-1] if open_ else None)
 
 
-def _held(cx: Context, ask: ActOnRollout, paused: bool) -> Rollout:
+def _held(cx: Context, ask: HoldRollout, paused: bool) -> Rollout:
     found = _under_way(cx.tx, cx.workspace, ask.endpoint)
     if found is None:
         raise MillraceError("rollout.over", f"nothing is under way at {ask.endpoint}", "millrace rollout list")
+    if found.paused == paused:
+        return found
     held = structs.replace(found, paused=paused)
     tables.put(cx.tx, cx.workspace, held, tables.running(cx.tx, cx.workspace, found))
     kind = "rollout.paused" if paused else "rollout.resumed"

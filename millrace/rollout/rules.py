@@ -28,6 +28,12 @@ MOST_ERRORS = 1_000.0  # times what is usual; a guard that tolerates more has no
 LEAST_ROWS = 30
 
 
+def check_reason(reason: str, what: str) -> None:
+    """Errors: `rollout.reason` for an empty one."""
+    if not reason.strip():
+        raise MillraceError("rollout.reason", f"{what} without a reason", "say why, for those who come after")
+
+
 def check_policy(policy: Policy) -> Policy:
     """`policy` itself. Errors: `policy.invalid`, `stats.alpha`, `stats.margin`."""
     check_alpha(policy.alpha)

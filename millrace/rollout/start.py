@@ -60,8 +60,7 @@ def start(cx: Context, name: str, number: int, policy: Policy, reason: str) -> R
 def force(cx: Context, name: str, number: int, policy: Policy, weight: int, reason: str) -> Rollout:
     """Serve a version without a gate, by an operator's own decision; see `rollout.force`."""
     rules.check_policy(policy)
-    if not reason.strip():
-        raise MillraceError("rollout.reason", "nothing is forced without a reason", "say why, for those who come after")
+    rules.check_reason(reason, "nothing is forced")
     if not 0 < weight <= WHOLE:
         raise MillraceError("policy.invalid", f"a share of {weight}", f"ten-thousandths, up to {WHOLE}")
     asked = _load(cx.tx, cx.workspace, name, number)
@@ -109,7 +108,7 @@ def _check_free(asked: _Asked, *, forced: bool = False) -> None:
     if busy is not None:
         raise MillraceError(
             "rollout.busy", f"rollout {busy.id} of version {busy.version} is under way at {asked.endpoint.name}",
-            f"wait for it, or end it: millrace rollout rollback {asked.endpoint.name} --reason …",
+            f"wait for it, or end it: millrace rollout rollback {asked.endpoint.name} REASON",
         )  # fmt: skip
     if asked.champion is not None and asked.champion.number == asked.version.number:
         raise MillraceError(

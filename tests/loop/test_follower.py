@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,17 @@ def test_a_rule_that_is_switched_off_does_nothing(platform: Platform) -> None:
     assert runs(platform) == []
 
 
+def test_a_rule_that_is_so_already_is_no_fact(platform: Platform) -> None:
+    for verb, asked in (
+        ("rule.set", {"name": "echo", **ECHO}),
+        ("rule.switch", {"name": "echo", "enabled": False}),
+        ("rule.switch", {"name": "name-champion", "enabled": True}),
+    ):
+        first, head = platform.call(verb, asked), platform.call("audit.head")
+        assert platform.call(verb, asked) == first
+        assert platform.call("audit.head") == head
+
+
 class Died(BaseException):
     """The process is gone."""
 
@@ -80,8 +92,10 @@ def test_what_stays_refused_stands_until_it_is_made_good(platform: Platform) -> 
     platform.call("rule.set", OPEN)
     platform.call("rule.set", {"name": "echo", **ECHO})
 
+    sides = itertools.cycle((False, True))
+
     def switch() -> list[tuple[str, str, str, int]]:
-        platform.call("rule.switch", {"name": "echo", "enabled": False})
+        platform.call("rule.switch", {"name": "echo", "enabled": next(sides)})
         platform.loop.turn()
         return [(one.rule, one.subject, one.code, one.times) for one in platform.call("loop.standing").refused]
 

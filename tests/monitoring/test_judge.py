@@ -26,6 +26,13 @@ def test_a_day_is_measured_by_version(days: Days) -> None:
     assert two.measures.auc > one.measures.auc
 
 
+def test_the_same_plan_again_is_no_fact(days: Days) -> None:
+    asked = {"endpoint": "late", "tolerance": 0.02, "calendar_days": 0}
+    plan, head = days.platform.call("monitor.watch", asked), days.platform.call("audit.head")
+    assert days.platform.call("monitor.watch", asked) == plan
+    assert days.platform.call("audit.head") == head
+
+
 def test_a_day_waits_for_its_labels_and_is_judged_once(days: Days) -> None:
     days.write(0, {1: good})
     assert days.judge(1).blocks == ()

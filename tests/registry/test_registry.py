@@ -93,6 +93,10 @@ def test_only_somebody_else_can_approve(platform: Platform, ada: Caller) -> None
     assert told.kind == "model.moved" and told.data["evidence"] == [approval.fact] and told.data["from"] == 0
     shown = platform.call("model.get", {"model": "late"})
     assert [alias.name for alias in shown.aliases] == ["champion"] and shown.missing == 0
+    head = platform.call("audit.head")
+    assert platform.call("model.move", move) == shown.aliases[0]
+    assert platform.call("model.approve", {"model": "late", "number": 1, "note": "looks right"}, ada) == approval
+    assert platform.call("audit.head") == head, "what is so already is no fact"
 
 
 _PEOPLE = st.sampled_from(["local", "loop", "ada", "bot", "eve"])

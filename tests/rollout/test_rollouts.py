@@ -189,11 +189,40 @@ def test_a_paused_rollout_waits_and_a_person_may_go_back(replay: Replay) -> None
     back = call("rollout.rollback", {"endpoint": "late", "reason": "not now"})
     assert back.state == "rolled_back" and [arm.number for arm in replay.table().arms] == [one]
     with pytest.raises(MillraceError) as fault:
-        call("rollout.rollback", {"endpoint": "late"})
+        call("rollout.rollback", {"endpoint": "late", "reason": "again"})
     assert fault.value.code == "rollout.over"
     with pytest.raises(MillraceError) as unknown:
         call("rollout.get", {"endpoint": "late", "number": 99})
     assert unknown.value.code == "rollout.unknown"
+
+
+def test_what_is_held_already_is_held_once_and_going_back_takes_a_reason(replay: Replay) -> None:
+    begin(replay, days=1)
+    replay.start(replay.register(TRUE, params={"until": replay.now}))
+    call = replay.platform.call
+    for verb, kind in (("rollout.pause", "rollout.paused"), ("rollout.resume", "rollout.resumed")):
+        first = call(verb, {"endpoint": "late", "reason": "holiday"})
+        assert call(verb, {"endpoint": "late", "reason": "again"}) == first
+        assert len(replay.facts(kind)) == 1
+    for asked, code in (({}, "request.invalid"), ({"reason": " "}, "rollout.reason")):
+        with pytest.raises(MillraceError) as fault:
+            call("rollout.rollback", {"endpoint": "late", **asked})
+        assert fault.value.code == code
+    assert replay.facts("rollout.rolled_back") == []
+    assert call("rollout.rollback", {"endpoint": "late", "reason": "too soon"}).because.endswith("too soon")
+
+
+def test_nobody_inherits_the_policy_of_what_was_forced(replay: Replay) -> None:
+    number = replay.register(BLUNT, params={"until": ORIGIN})
+    usual = replay.start(number, steps=(2_000, 6_000)).policy
+    replay.run(1)
+    call = replay.platform.call
+    for more in ({"weight": 300}, {"policy": {"watch_days": 0, "alpha": 0.2}}):
+        forced = call("rollout.force", {"endpoint": "late", "number": replay.register(TRUE), "reason": "r", **more})
+        assert forced.policy != usual
+        call("rollout.rollback", {"endpoint": "late", "reason": "r"})
+    challenger = replay.register(TRUE, params={"until": replay.now})
+    assert call("rollout.start", {"endpoint": "late", "number": challenger}).policy == usual
 
 
 def test_a_promoted_version_can_be_taken_back(replay: Replay) -> None:

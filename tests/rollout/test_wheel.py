@@ -81,10 +81,11 @@ def test_a_version_that_goes_back_gives_the_name_back(replay: Replay) -> None:
     two = replay.register(HARMFUL)
     policy = {"strategy": "all", "gate_days": 0, "watch_tolerance": 0.002}
     replay.platform.call("rollout.force", {"endpoint": "late", "number": two, "reason": "the fair", "policy": policy})
+    replay.platform.call("model.move", {"model": "lateness", "alias": "champion", "number": two})
     days(replay, 12, rows=120)
     assert replay.rollout().state == "rolled_back" and champion(replay) == 1
     assert [arm.number for arm in replay.table().arms] == [1]
-    (moved,) = (fact for fact in replay.facts("model.moved") if fact.actor == "loop" and fact.data["from"] == 1)
+    (moved,) = (fact for fact in replay.facts("model.moved") if fact.actor == "loop" and fact.data["from"] == two)
     assert moved.data["to"] == 1
 
 
