@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from millrace.assemble import open_platform
-from tests.rollout.replay import BLUNT, TRUE, Replay
+from millrace.base.errors import MillraceError
+from tests.rollout.replay import BLUNT, HARMFUL, TRUE, Replay
 from tests.serving.server import Server
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
-SIZES = {"wide": (1360, 900), "narrow": (390, 844)}
+SIZES = {"wide": (1280, 900), "middle": (768, 1024), "narrow": (390, 844)}
+DEADLINE_MS = 30_000  # for machines that are busy; nothing waits longer than it takes
+expect.set_options(timeout=DEADLINE_MS)
 AXE = (Path(__file__).parent / "axe.min.js").read_text("utf-8")
 
 
@@ -54,6 +57,11 @@ class Visit:
         self.page.goto(self.url + path)
         self.page.wait_for_selector(".live-dot.live, .failure")
         return self.page
+
+    def module(self, path: str, body: str, *given: Any) -> Any:
+        """What `body` answers, given the module of the page at `path` as `m` and `given` as `a`."""
+        base = "document.querySelector('script[src$=\"/app.js\"]').src.replace('app.js', '')"
+        return self.page.evaluate(f"async (a) => {{ const m = await import({base} + '{path}'); {body} }}", list(given))
 
     def violations(self) -> list[str]:
         """What axe finds, in words."""
@@ -106,4 +114,41 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
 @pytest.fixture(scope="session")
 def turning(replay: Replay) -> Iterator[Server]:
     with Server(replay.platform.ground.folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An endpoint with eleven versions, most of them forced in turn, and incidents that overlap."""
+    folder = tmp_path_factory.mktemp("crowded")
+    platform = open_platform(folder)
+    replay = Replay(platform)
+    platform.call("monitor.watch", {"endpoint": "late"})
+    replay.start(replay.register(BLUNT))
+    replay.run(15)
+    with pytest.raises(MillraceError, match="worse than the champion"):
+        replay.start(replay.register(HARMFUL))
+    ask = {"endpoint": "late", "reason": "turn by turn"}
+    for turn in range(8):
+        platform.call("rollout.force", {**ask, "number": replay.register((-1.0, 1.1, 0.1 * turn)), "weight": 10_000})
+        replay.run(1)
+    platform.call("rollout.force", {**ask, "number": replay.register(TRUE), "weight": 1_000})
+    replay.run(1)
+    platform.call("rollout.rollback", {"endpoint": "late", "reason": "seen enough"})
+    replay.run(27)
+    replay.run(16, load_shift=1.5, shift=1.0)
+    platform.close()
+    with Server(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def unbegun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An endpoint whose first version is deployed, before any event time has passed."""
+    folder = tmp_path_factory.mktemp("unbegun")
+    platform = open_platform(folder)
+    replay = Replay(platform)
+    replay.start(replay.register(BLUNT))
+    platform.close()
+    with Server(folder) as server:
         yield server

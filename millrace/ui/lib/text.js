@@ -44,6 +44,13 @@ export function digits(value, count = 3) {
   return value.toLocaleString("en", { maximumFractionDigits: Math.min(after, 6) }).replace("-", "−");
 }
 
+/** With as many decimals as the `step` between neighbours needs. @param {number} value @param {number} step */
+export function stepped(value, step) {
+  let after = 0;
+  while (after < 12 && Math.abs(step * 10 ** after - Math.round(step * 10 ** after)) > 1e-6) after += 1;
+  return value.toLocaleString("en", { minimumFractionDigits: after, maximumFractionDigits: after }).replace("-", "−");
+}
+
 /** With a sign. @param {number | null | undefined} value */
 export const signed = (value, count = 3) => (value && value > 0 ? `+${digits(value, count)}` : digits(value, count));
 

@@ -10,6 +10,7 @@ import { Badge, VerdictCard } from "../parts/verdict.js";
 import { telling } from "./home-story.js";
 
 const PAGE = 12;
+const NAMES = { all: "All", rollouts: "Rollouts", monitoring: "Monitoring" };
 const KINDS = { all: () => true, rollouts: (kind) => /^(gate|rollout)\./.test(kind), monitoring: (kind) => /^(monitor|incident)\./.test(kind) };
 
 export function Decisions({ endpoint, decisions }) {
@@ -45,7 +46,7 @@ export function Decisions({ endpoint, decisions }) {
     <header class="decisions-head">
       <h2 id="decisions-title">Decisions <span class="count calm">${whole(newest.length)}</span></h2>
       <div class="span-buttons" role="group" aria-label="Which decisions">
-        ${Object.keys(KINDS).map((one) => html`<button class="button plain" aria-pressed=${one === kind ? "true" : "false"} onClick=${() => show({ decisions: one === "all" ? null : one })}>${one}</button>`)}
+        ${Object.keys(KINDS).map((one) => html`<button class="button plain" aria-pressed=${one === kind ? "true" : "false"} onClick=${() => show({ decisions: one === "all" ? null : one })}>${NAMES[one]}</button>`)}
       </div>
       <${CopyAs} op="rollout.decisions" ask=${{ endpoint }} />
     </header>

@@ -4,6 +4,9 @@ import { asCode } from "../parts/code.js";
 /** How the first version comes to serve. @param {{name: string}} endpoint */
 export const serving = ({ name }) => asCode("rollout.start", { endpoint: name, number: 1 });
 
+/** How event time moves on. */
+export const advancing = ({ name, block_s }) => asCode("endpoint.advance", { endpoint: name, until: Math.floor(Date.now() / 1e3 / block_s) * block_s * 1e6 });
+
 export const START = {
   all: {
     Demo: "millrace demo",

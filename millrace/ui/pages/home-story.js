@@ -1,94 +1,7 @@
 /**
  * What the numbers of an endpoint say: pure functions from answers of the API to what is drawn and written.
  */
-import { DAY, day, digits, many, percent, whole } from "../lib/text.js";
-
-const COLORS = ["--v1", "--v2", "--v3", "--v4", "--v5", "--v6"];
-const DASHES = [[9, 3], [6, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 4]];
-
-/** The colour and dash of a version; neighbours never share one. @param {number} version */
-export const look = (version) => ({ color: COLORS[(version - 1) % 6], dash: DASHES[(version - 1) % 6] });
-
-/** @param {any} watched @param {any[]} decisions @returns {[number, number]} from the first to the last moment known */
-export function span(watched, decisions) {
-  const { judgements, endpoint, shown } = watched;
-  const first = judgements[0]?.since ?? (endpoint.day_origin || shown?.sealed || decisions[0]?.data.at || 0);
-  const last = Math.max(first + 7 * DAY, judgements.at(-1)?.until ?? 0, shown?.sealed ?? 0);
-  return [first, last];
-}
-
-/**
- * Who served which share when, as bars by version: told by the rollouts' decisions, in event time.
- * @returns {{version: number, bars: import("../parts/timeline.js").Bar[]}[]}
- */
-export function served(watched, decisions) {
-  const [first, last] = span(watched, decisions);
-  const bars = new Map();
-  const add = (version, since, until, role) => {
-    if (!version || until <= since || until <= first) return;
-    const list = bars.get(version) || [];
-    bars.set(version, list);
-    const before = list.at(-1);
-    if (before && before.until === since && before.role === role) before.until = until;
-    else list.push({ since: Math.max(since, first), until, role });
-  };
-  let now = { champion: 0, canary: 0, weight: 0, shadows: [] };
-  let since = first;
-  const close = (until) => {
-    add(now.champion, since, until, now.canary ? 1 - now.weight / 10_000 : 1);
-    add(now.canary, since, until, now.weight / 10_000);
-    for (const version of now.shadows) if (version !== now.champion && version !== now.canary) add(version, since, until, 0);
-    since = Math.max(since, until);
-  };
-  for (const one of decisions) {
-    const next = after(now, one);
-    if (next === now) continue;
-    close(Math.min(last, Math.max(first, one.data.at)));
-    now = next;
-  }
-  if (!now.champion && !bars.size) for (const one of watched.judgements) add(one.champion, one.since, one.until, 1);
-  else close(last);
-  return [...bars].sort(([a], [b]) => a - b).map(([version, list]) => ({ version, bars: list.map((bar) => shape(version, bar)) }));
-}
-
-/** Who serves after a decision. */
-function after(now, { kind, data }) {
-  const { number, champion } = data;
-  const without = now.shadows.filter((version) => version !== number);
-  const canary = now.canary === number ? { canary: 0, weight: 0 } : {};
-  switch (kind) {
-    case "rollout.started":
-      return champion && data.strategy === "shadow" ? { ...now, shadows: [...without, number] } : now;
-    case "rollout.stepped":
-      return { ...now, canary: number, weight: data.weight, shadows: without };
-    case "rollout.promoted":
-      return promoted(now, data, without);
-    case "rollout.forced":
-      return data.weight ? now : promoted(now, data, without);
-    case "rollout.confirmed":
-      return { ...now, shadows: now.shadows.filter((version) => version !== champion) };
-    case "rollout.ended":
-      return { ...now, ...canary, shadows: without };
-    case "rollout.rolled_back": {
-      const back = data.replaced ? { champion: data.to } : {};
-      return { ...now, ...canary, ...back, shadows: without.filter((version) => version !== (back.champion || now.champion)) };
-    }
-    default:
-      return now;
-  }
-}
-
-function promoted(now, { number, champion }, without) {
-  const watching = champion ? [champion] : [];
-  return { champion: number, canary: 0, weight: 0, shadows: [...without.filter((version) => version !== champion), ...watching] };
-}
-
-function shape(version, { since, until, role }) {
-  const when = `${day(since)} to ${day(until)}`;
-  if (role === 1) return { since, until, height: 1, look: "solid", told: `v${version} served everything, ${when}` };
-  if (role === 0) return { since, until, height: 0, look: "thin", told: `v${version} answered as a shadow, ${when}` };
-  return { since, until, height: role, look: "part", told: `v${version} served ${percent(role)}, ${when}` };
-}
+import { day, digits, many, moment, percent, whole } from "../lib/text.js";
 
 const MARKS = {
   "gate.refused": ["bad", "refused by the gate"],
@@ -115,20 +28,23 @@ export function telling(decision) {
   const whom = data.number && !decision.kind.startsWith("incident.") ? `v${data.number}` : "";
   const share = decision.kind === "rollout.stepped" ? ` ${percent(data.weight / 10_000)}` : "";
   const cause = decision.kind.startsWith("incident.") || decision.kind === "monitor.breached" ? data.cause || "" : "";
-  return { tone, word: `${word}${share}`, whom: whom || cause, because: because(decision), at: moment(decision), verdicts: verdicts(decision) };
+  return { tone, word: `${word}${share}`, whom: whom || cause, because: because(decision), at: timed(decision), verdicts: verdicts(decision) };
 }
 
-function moment({ kind, data }) {
+function timed({ kind, data }) {
   if (kind === "incident.opened") return data.opened;
   if (kind === "incident.closed") return data.closed ?? data.opened;
   return data.at;
 }
 
+const STRATEGIES = { shadow: "as a shadow", canary: "as a canary", all: "for everybody at once" };
+
 function because({ kind, data }) {
   if (kind === "incident.closed") return data.outcome || data.because;
   if (kind === "rollout.started") {
     const trained = data.trained_until ? `, trained on data until ${day(data.trained_until)}` : "";
-    return data.challenger ? `challenger ${data.challenger} of the year, may spend α = ${digits(data.alpha)}${trained}` : `${data.strategy}${trained}`;
+    if (data.challenger) return `challenger ${data.challenger} of the year, may spend α = ${digits(data.alpha)}${trained}`;
+    return `${data.champion ? STRATEGIES[data.strategy] || data.strategy : "the first version: it serves everybody at once"}${trained}`;
   }
   if (kind.startsWith("monitor.")) return data.verdict?.because || `${data.cause} have passed since the last training`;
   return data.because || "";
@@ -141,8 +57,25 @@ function verdicts({ data }) {
   return all.sort((a, b) => weight(a) - weight(b));
 }
 
-/** The decisions worth a mark above the lanes. */
-export const marked = (decisions) => decisions.filter((one) => /promoted|forced|rolled_back|refused|breached/.test(one.kind));
+/** The decisions worth a mark above the lanes, each with a shape of its own. @type {Record<string, [string, string, string]>} */
+export const SHAPED = {
+  "rollout.promoted": ["up", "good", "promoted"],
+  "rollout.forced": ["diamond", "wait", "forced"],
+  "rollout.rolled_back": ["down", "bad", "rolled back"],
+  "gate.refused": ["cross", "bad", "refused by the gate"],
+  "monitor.breached": ["circle", "bad", "breach"],
+};
+
+export const marked = (decisions) => decisions.filter((one) => one.kind in SHAPED);
+
+/** How a block of event time is called, and how its beginning is written. */
+export const blocks = ({ block_s: seconds }) => {
+  if (seconds % 86_400 === 0) return { noun: seconds === 86_400 ? "day" : "block", at: day };
+  return { noun: seconds === 3_600 ? "hour" : "block", at: moment };
+};
+
+/** The rows whose block lies between two moments. @template {{at: number}} T @param {T[]} rows @param {[number, number]} span */
+export const within = (rows, [low, high], block) => rows.filter((row) => row.at + block > low && row.at < high);
 
 export const lossName = (plan) => (plan?.metric === "squared" ? "squared" : "brier");
 const LOSS = { brier: "Brier score", squared: "Squared error" };
@@ -166,7 +99,7 @@ export function losses(watched, plan) {
 const at = (curve, values) => new Map(curve.since.map((since, place) => [since, values[place]]));
 
 /** Where each champion begins, to be written on the chart. */
-export function reigns(rows) {
+export function reigns(rows, look) {
   return rows.filter((row, place) => row.champion && row.champion !== rows[place - 1]?.champion).map((row) => ({ at: row.at, text: `v${row.champion}`, color: look(row.champion).color }));
 }
 
@@ -201,39 +134,31 @@ export function coverages(watched) {
   }));
 }
 
-/** Sentences under the figures. */
-export function lossSummary(rows, plan) {
+/** Sentences under the figures: what is seen, between the two moments that are shown. */
+export function lossSummary(rows, plan, { noun, at: when }) {
   const known = rows.filter((row) => row.loss !== null);
-  if (!known.length) return "No day has outcomes yet: the loss appears when the first labels have arrived.";
+  if (!known.length) return `No ${noun} has outcomes: the loss appears when labels have arrived.`;
   const last = known.at(-1);
   const values = known.map((row) => row.loss);
-  const range = `between ${digits(Math.min(...values))} and ${digits(Math.max(...values))} over ${many(known.length, "day")}`;
+  const range = `between ${digits(Math.min(...values))} and ${digits(Math.max(...values))} over ${many(known.length, noun)}`;
   const limit = last.limit === null ? "its reference is being made" : `held to ${digits(last.limit)}`;
   const band = last.low === null ? "" : `, mean ${digits(last.mean)} with confidence ${digits(last.low)} to ${digits(last.high)}`;
-  return `${lossTitle(plan)} of v${last.champion} ${digits(last.loss)} on ${day(last.at)}; ${range}; ${limit}${band}.`;
+  return `${lossTitle(plan)} of v${last.champion} ${digits(last.loss)} on ${when(last.at)}; ${range}; ${limit}${band}.`;
 }
 
-export function driftSummary(rows) {
+export function driftSummary(rows, { noun, at: when }) {
   const known = rows.filter((row) => row.verdict);
-  if (!known.length) return "Not watched yet: the first days make the reference that later days are compared with.";
+  if (!known.length) return "Not watched here: the first days make the reference that later days are compared with.";
   const alarms = known.filter((row) => row.verdict.decision === "alarm");
-  if (!alarms.length) return `No drift in ${many(known.length, "day")}.`;
+  if (!alarms.length) return `No drift in ${many(known.length, noun)}.`;
   const names = [...new Set(alarms.slice(-28).flatMap((row) => row.columns))].slice(0, 4).join(", ");
-  return `Alarm on ${whole(alarms.length)} of ${many(known.length, "day")}, last on ${day(alarms.at(-1).at)}${names ? `: ${names}` : ""}.`;
+  return `Alarm on ${whole(alarms.length)} of ${many(known.length, noun)}, last on ${when(alarms.at(-1).at)}${names ? `: ${names}` : ""}.`;
 }
 
-export function coverageSummary(rows) {
-  if (!rows.length) return "No answers yet.";
-  const asked = rows.reduce((sum, row) => sum + row.rows, 0);
+export function coverageSummary(rows, { noun, at: when }) {
+  if (!rows.length) return "No answers.";
   const last = rows.at(-1);
-  return `${percent(last.value)} of the answers of ${day(last.at)} have a known outcome; ${whole(asked)} answers in ${many(rows.length, "day")}.`;
+  return `${percent(last.value)} of the answers of ${when(last.at)} have a known outcome; ${whole(asked(rows))} answers in ${many(rows.length, noun)}.`;
 }
 
-export function servedSummary(lanes) {
-  if (!lanes.length) return "No version serves yet.";
-  const now = lanes.map(({ version, bars }) => ({ version, bar: bars.at(-1) })).sort((a, b) => b.bar.until - a.bar.until || b.bar.height - a.bar.height);
-  const end = now[0].bar.until;
-  const live = now.filter((one) => one.bar.until === end);
-  const told = live.map(({ version, bar }) => (bar.look === "thin" ? `v${version} in shadow` : `v${version} ${percent(bar.height)}`));
-  return `${many(lanes.length, "version")} so far. Now ${told.join(", ")}.`;
-}
+export const asked = (rows) => rows.reduce((sum, row) => sum + row.rows, 0);

@@ -1,7 +1,7 @@
 /**
  * One axis of event time that several pictures share: what of it is shown, and where its cursor stands. Both are in the
  * URL (`since`, `until`, `at`), a hovering pointer alone is not.
- * @typedef {{whole: any, span: any, at: any, hover: (micros: number | null) => void, pin: (micros: number | null) => void,
+ * @typedef {{whole: any, block: number, span: any, at: any, hover: (micros: number | null) => void, pin: (micros: number | null) => void,
  *   zoom: (span: [number, number] | null) => void}} Axis
  */
 import { computed, signal } from "@preact/signals";
@@ -13,18 +13,23 @@ const micros = (text) => {
   return Number.isFinite(at) ? at * 1_000 : null;
 };
 
-/** @param {import("@preact/signals").ReadonlySignal<[number, number]>} whole  From the first to the last moment. @returns {Axis} */
-export function makeAxis(whole) {
+/** The shortest span that is shown. */
+const LEAST = 3_600_000_000;
+
+/** @param {import("@preact/signals").ReadonlySignal<[number, number]>} whole  From the first to the last moment. @param {number} block  Micros of one block. @returns {Axis} */
+export function makeAxis(whole, block) {
   const hovered = signal(null);
   const pinned = computed(() => micros(param("at")));
   const span = computed(() => {
     const [first, last] = whole.value;
     const since = micros(param("since")) ?? first;
     const until = micros(param("until")) ?? last;
-    return since < until ? [since, until] : [first, last];
+    const [low, high] = [Math.max(first, since), Math.min(last, until)];
+    return high - low >= LEAST ? [low, high] : [first, last];
   });
   return {
     whole,
+    block,
     span,
     at: computed(() => hovered.value ?? pinned.value),
     hover: (at) => {

@@ -8,7 +8,7 @@ import { html } from "../lib/html.js";
 import { useEffect, useRef } from "preact/hooks";
 import { signal, useSignalEffect } from "@preact/signals";
 import Plot from "uplot";
-import { day } from "../lib/text.js";
+import { rowed, ticks, wide } from "../lib/ticks.js";
 import { GUTTER } from "./figure.js";
 
 /** Whether the ground is dark; charts are painted anew when that changes. */
@@ -20,9 +20,9 @@ const UTC = (seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC");
 
 /**
  * @param {{x: number[], lines: Line[], bands?: [number, number, string][], notes?: {at: number, text: string, color: string}[], axis: import("./axis.js").Axis, height: number,
- *   times?: boolean, range?: (low: number, high: number) => [number, number], format: (value: number) => string}} props
- * `x` is micros, rising; `bands` are (upper line, lower line, token); `notes` stand at the top, each from its moment on;
- * `times` shows the dates below.
+ *   times?: boolean, range?: (low: number, high: number) => [number, number], format: (value: number, step: number) => string}} props
+ * `x` is micros, rising; `bands` are (upper line, lower line, token); `notes` stand above, each from its moment on to the
+ * next; `times` shows the dates below; `format` writes a value, given also the step between the values that are marked.
  */
 export function Chart({ x, lines, bands = [], notes = [], axis, height, times = false, range, format }) {
   const box = useRef(null);
@@ -91,17 +91,17 @@ function options({ lines, bands, height, times, format, held, width }) {
     width,
     height,
     tzDate: UTC,
-    padding: [8, GUTTER.right, times ? 0 : 6, 0],
+    padding: [(plot) => 8 + LINE * noted(held, plot.width).rows, GUTTER.right, times ? 0 : 6, 0],
     legend: { show: false },
     cursor: { x: false, y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
     scales: { x: { time: true, auto: false }, y: { range: (_plot, low, high) => limits(held.range, low, high) } },
     axes: [
-      times ? { ...stamp, size: 26, gap: 6, space: 64, values: (_plot, ticks) => ticks.map((tick) => day(tick * 1e6, false)) } : { ...stamp, size: 0, values: () => [], space: 64 },
-      { ...stamp, size: GUTTER.left, gap: 8, space: 34, values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))) },
+      { ...stamp, size: times ? 26 : 0, gap: 6, splits: (plot, _axis, low, high) => dates(plot, low, high).map((one) => one.at / 1e6), values: (plot) => (times ? dates(plot).map((one) => one.text) : []) },
+      { ...stamp, size: GUTTER.left, gap: 8, space: 34, values: (_plot, marked, _axis, _space, step) => marked.map((one) => (one === null ? "" : format(one, step))) },
     ],
     series: [{}, ...lines.map(series)],
     bands: bands.map(([high, low, color]) => ({ series: [high + 1, low + 1], fill: fade(token(color), 0.17) })),
-    hooks: { draw: [(plot) => annotate(plot, held.notes)], ready: [(plot) => listen(plot, held)], setSelect: [(plot) => selected(plot, held)] },
+    hooks: { draw: [(plot) => annotate(plot, held)], ready: [(plot) => listen(plot, held)], setSelect: [(plot) => selected(plot, held)] },
   };
 }
 
@@ -114,15 +114,23 @@ function limits(range, low, high) {
 
 function series(line) {
   const color = token(line.color);
+  if (line.hidden) return { stroke: "transparent", width: 0, points: { show: false }, spanGaps: false };
   return {
-    stroke: line.hidden ? "transparent" : line.faint ? fade(color, 0.45) : color,
-    width: line.hidden ? 0 : line.width ?? 2,
+    stroke: line.faint ? fade(color, 0.75) : color,
+    width: line.width ?? 2,
     dash: line.dash,
     fill: line.fill ? fade(color, 0.14) : undefined,
-    points: line.points ? { show: true, size: 5, fill: color, stroke: color, width: 0 } : { show: false },
+    points: { show: true, size: line.points ? 5 : 2 * (line.width ?? 2), fill: color, stroke: color, width: 0, filter: line.points ? undefined : alone },
     paths: line.step ? Plot.paths.stepped({ align: 1 }) : line.points && line.width === 0 ? () => null : undefined,
     spanGaps: false,
   };
+}
+
+/** The points that no line reaches: they have no neighbour. @returns {number[]} */
+export function alone(plot, series) {
+  const values = plot.data[series];
+  const gone = (place) => (values[place] ?? null) === null;
+  return values.flatMap((_value, place) => (!gone(place) && gone(place - 1) && gone(place + 1) ? [place] : []));
 }
 
 function fade(color, share) {
@@ -132,23 +140,44 @@ function fade(color, share) {
   return `rgb(${red} ${green} ${blue} / ${share})`;
 }
 
-/** Writes the notes: a tick from the top, and its text beside it. */
-function annotate(plot, notes) {
-  const { ctx } = plot;
-  const dots = devicePixelRatio;
-  const { left, top, width } = plot.bbox;
-  ctx.save();
-  ctx.font = `600 ${11 * dots}px ${token("--face")}`;
-  ctx.textBaseline = "top";
-  ctx.textAlign = "left";
-  for (const { at, text, color } of notes) {
-    const x = Math.max(left, plot.valToPos(at / 1e6, "x", true));
-    if (x > left + width - 20 * dots) continue;
-    ctx.fillStyle = token(color);
-    ctx.fillRect(x, top, 1.5 * dots, 14 * dots);
-    ctx.fillText(text, x + 5 * dots, top + dots);
+const LINE = 14;
+const inside = (width) => Math.max(1, width - GUTTER.left - GUTTER.right);
+
+/** The dates of an axis. Seconds, of uPlot. */
+function dates(plot, low = plot.scales.x.min, high = plot.scales.x.max) {
+  return ticks(low * 1e6, high * 1e6, inside(plot.width), GUTTER);
+}
+
+/** The notes that are seen, each at its place and in a row of its own where two would lie over another. */
+function noted({ notes, axis }, width) {
+  const [low, high] = axis.span.peek();
+  const seen = notes.filter(({ at }, place) => at < high && (notes[place + 1]?.at ?? Infinity) > low);
+  const placed = seen.map((note) => {
+    const x = Math.max(0, (inside(width) * (note.at - low)) / (high - low));
+    const size = wide(note.text) + 10;
+    return { ...note, x, size, left: Math.min(x, inside(width) + GUTTER.right - size) };
+  });
+  for (;;) {
+    const found = rowed(placed.map(({ left, size }) => ({ x: left, size })), 3);
+    if (!found.includes(-1)) return { notes: placed.map((note, place) => ({ ...note, row: found[place] })), rows: Math.max(0, ...found.map((row) => row + 1)) };
+    const lasts = placed.map(({ x }, place) => (placed[place + 1]?.x ?? inside(width)) - x);
+    placed.splice(lasts.indexOf(Math.min(...lasts)), 1); // what is seen for the shortest time goes without a name
   }
-  ctx.restore();
+}
+
+/** Writes the notes above the picture: a line from the note down to the picture, and its text beside it. */
+function annotate(plot, held) {
+  const { notes, rows } = noted(held, plot.width);
+  const drawn = notes.map(({ x, left, row, text, color }) => {
+    const note = document.createElement("span");
+    note.className = "chart-note";
+    note.textContent = text;
+    const up = LINE * (rows - row);
+    Object.assign(note.style, { color: `var(${color})`, left: `${left}px`, top: `${-up}px`, height: `${x === left ? up + 4 : LINE}px` });
+    return note;
+  });
+  plot.over.querySelectorAll(".chart-note").forEach((note) => note.remove());
+  plot.over.append(...drawn);
 }
 
 /** The nearest of rising times. @param {number[]} times @param {number} at */

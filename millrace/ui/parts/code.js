@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 /** What the command line takes without a flag, of the verbs that pages offer: the fields that must be given, in order. */
 export const GIVEN = {
+  "endpoint.advance": ["endpoint", "until"],
   "incident.close": ["endpoint", "number", "reason"],
   "model.approve": ["model"],
   "rollout.decisions": [],

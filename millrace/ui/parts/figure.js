@@ -4,7 +4,6 @@
  */
 import { html } from "../lib/html.js";
 import { useId } from "preact/hooks";
-import { DAY } from "../lib/text.js";
 import { param, show } from "../lib/view.js";
 import { Table } from "./table.js";
 
@@ -26,13 +25,13 @@ export function Figure({ title, summary, reading, spoken, legend, table, steps =
     <figcaption>
       <div class="figure-head">
         <h3 id=${`${id}-title`}>${title}</h3>
-        <div class="figure-legend">${legend}</div>
         ${table && html`<button class="button plain" aria-pressed=${asTable ? "true" : "false"} onClick=${() => setAsTable(!asTable)}>Table<span class="unseen"> of ${title}</span></button>`}
       </div>
       <p class="figure-summary" id=${`${id}-summary`}>${reading || summary}</p>
+      ${legend && !asTable && html`<div class="figure-legend">${legend}</div>`}
     </figcaption>
     ${asTable
-      ? html`<${Table} caption=${`${title}, by day`} columns=${table.columns} rows=${table.rows} />`
+      ? html`<${Table} caption=${title} columns=${table.columns} rows=${table.rows} />`
       : html`<div class="picture" tabindex="0" role="group" aria-roledescription="chart" aria-label=${title}
           aria-describedby=${`${id}-summary`} aria-keyshortcuts="ArrowLeft ArrowRight Home End + - 0 t"
           onKeyDown=${(event) => axisKeys(event, axis, steps, () => setAsTable(true), onEnter)}>${children}</div>`}
@@ -75,7 +74,7 @@ function step(at, steps, by) {
 function zoom(axis, factor) {
   const [low, high] = axis.span.value;
   const middle = axis.at.value ?? (low + high) / 2;
-  const half = Math.max(2 * DAY, ((high - low) * factor) / 2);
+  const half = Math.max(2 * axis.block, ((high - low) * factor) / 2);
   const [first, last] = axis.whole.value;
   if (middle - half <= first && middle + half >= last) axis.zoom(null);
   else axis.zoom([Math.max(first, middle - half), Math.min(last, middle + half)]);

@@ -1,0 +1,251 @@
+"""The pictures of an endpoint: each mark and line is told, what is written is what is seen, nothing covers another."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from millrace.base.clock import DAY, HOUR
+from tests.serving.server import Server
+from tests.ui.conftest import SIZES, Visit
+
+pytestmark = pytest.mark.slow
+LOOKS = list(product(SIZES, ("light", "dark")))
+FEBRUARY = 1_359_676_800_000_000
+ROOM = {"left": 68, "right": 14}
+
+# What stands over something else of its kind, or beyond an edge of what holds it.
+COLLIDING = """() => {
+  const kinds = [
+    '.timeline .lane-name, .timeline .lane-date, .timeline .mark-hit', '.chart-note', '.figure-legend .key',
+    '.tiles dd, .tiles dt', '.station', '.decision-head > *', '.news p > *', '.traffic-arm', '.endpoint-head > *',
+    '.span > *, .span-buttons > *',
+  ];
+  const inked = (one) => {  // a note is its words and the line that hangs down from them
+    if (!one.matches('.chart-note')) return [one.getBoundingClientRect()];
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const { left, top, bottom } = one.getBoundingClientRect();
+    return [words.getBoundingClientRect(), { left, right: left + 2, top, bottom }];
+  };
+  const boxes = (one) => inked(one).map(({ left, right, top, bottom }) => {
+    return { left, right, top, bottom, one, text: one.textContent.trim() || one.className };
+  });
+  const before = (end, start) => end < start + 0.5;
+  const apart = (a, b) =>
+    before(a.right, b.left) || before(b.right, a.left) || before(a.bottom, b.top) || before(b.bottom, a.top);
+  const found = [];
+  for (const kind of kinds) {
+    const all = [...document.querySelectorAll(kind)].flatMap(boxes).filter(({ left, right }) => right > left);
+    for (const [place, a] of all.entries()) {
+      const held = a.one.closest('.card, .page').getBoundingClientRect();
+      if (a.left < held.left || a.right > held.right) found.push(`${kind}: ${a.text} goes too far`);
+      const cuts = getComputedStyle(a.one).overflowX !== 'visible';
+      if (cuts && a.one.scrollWidth > a.one.clientWidth + 1) found.push(`${kind}: ${a.text} is cut`);
+      for (const b of all.slice(place + 1)) {
+        if (!a.one.contains(b.one) && !apart(a, b)) found.push(`${kind}: ${a.text} over ${b.text}`);
+      }
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize(("size", "scheme"), LOOKS)
+def test_nothing_lies_over_another_or_is_cut(browser: Browser, crowded: Server, size: str, scheme: str) -> None:
+    visit = Visit(browser, crowded.url, size, scheme)
+    page = visit.open()
+    expect(page.locator("figure")).to_have_count(4)
+    expect(page.locator(".chart-note").first).to_be_visible()
+    assert page.evaluate(COLLIDING) == []
+    page.get_by_role("button", name="Last 4 weeks").click()
+    expect(page).to_have_url(re.compile("since="))
+    assert page.evaluate(COLLIDING) == []
+    assert visit.violations() == []
+    assert visit.overflow() == 0 and visit.errors == []
+
+
+MARKS = """all => all.map((one) => [
+  one.querySelector('title').textContent.split(/ v[0-9]| [a-z]+, /)[0],
+  one.querySelector('.mark-shape').getAttribute('d'),
+])"""
+BOXES = "all => all.map((one) => one.getBoundingClientRect()).map(({ left, right, top }) => [top, left, right])"
+
+
+def test_each_mark_has_one_meaning_and_stands_in_the_legend(browser: Browser, crowded: Server) -> None:
+    page = Visit(browser, crowded.url).open()
+    figure = page.locator("figure").filter(has=page.get_by_role("heading", name="Versions"))
+    expect(figure.locator(".mark-shape").first).to_be_visible()
+    drawn = figure.locator(".timeline .mark-at").evaluate_all(MARKS)
+    told = figure.locator(".figure-legend .key:has(.mark-at)").evaluate_all(
+        "all => all.map((one) => [one.textContent.trim(), one.querySelector('path').getAttribute('d')])"
+    )
+    assert {tuple(one) for one in drawn} == {tuple(one) for one in told}
+    words = {word for word, _ in told}
+    assert words >= {"promoted", "forced", "rolled back", "refused by the gate"}
+    assert len({shape for _, shape in told}) == len(words) == len(told)
+
+
+def test_figures_and_sentences_are_of_what_is_shown(browser: Browser, crowded: Server) -> None:
+    page = Visit(browser, crowded.url).open("/?since=2012-12-28&until=2013-01-04")
+    figures = page.locator("figure")
+    expect(figures).to_have_count(4)
+    expect(page.locator(".span p")).to_contain_text(re.compile(r"28 Dec 2012 – 4 Jan 2013\s*7 days of \d+ days"))
+    expect(figures.nth(0)).to_contain_text("1 version. On 3 Jan 2013 v1 100 %.")
+    expect(figures.nth(1)).to_contain_text(re.compile(r"Brier score of v1 0\.\d+ on 3 Jan 2013; .* over 7 days"))
+    expect(figures.nth(3)).to_contain_text("1,680 answers in 7 days")
+    tiles = page.locator(".tiles")
+    expect(tiles).to_contain_text("Championv1")
+    expect(tiles).to_contain_text("on 3 Jan 2013")
+    expect(tiles).to_contain_text("of 1,680 answers in 7 days")
+    assert figures.nth(0).locator(".timeline .lane-name").all_text_contents() == ["v1"]
+    page.get_by_role("button", name="All", exact=True).first.click()
+    expect(tiles).to_contain_text("Championv10")
+    expect(figures.nth(0)).to_contain_text(re.compile(r"10 versions so far\. Now v10 100 %"))
+
+
+def test_before_event_time_nothing_is_drawn(browser: Browser, unbegun: Server) -> None:
+    visit = Visit(browser, unbegun.url)
+    page = visit.open()
+    expect(page.get_by_role("heading", name="Event time has not begun")).to_be_visible()
+    expect(page.locator(".endpoint .code pre")).to_contain_text("endpoint.advance")
+    expect(page.locator(".traffic")).to_contain_text("v1 100 %")
+    assert page.locator("figure, .tiles, .span").count() == 0
+    started = page.locator(".decision").filter(has_text="rollout started")
+    expect(started).to_contain_text("the first version: it serves everybody at once")
+    expect(started).not_to_contain_text("shadow")
+    assert visit.violations() == [] and visit.errors == []
+
+
+def test_a_bar_ends_where_event_time_does(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    watched = {
+        "endpoint": {"day_origin": 10 * DAY, "block_s": 86_400},
+        "judgements": [],
+        "shown": {"sealed": 12 * DAY},
+        "curves": [],
+    }
+    promoted = {"kind": "rollout.promoted", "data": {"number": 1, "champion": 0, "at": 10 * DAY}}
+    (lane,) = visit.module("pages/home-lanes.js", "return m.served(a[0], a[1])", watched, [promoted])
+    assert [(bar["since"], bar["until"]) for bar in lane["bars"]] == [(10 * DAY, 12 * DAY)]
+    assert visit.module("pages/home-lanes.js", "return m.span(a[0])", {**watched, "shown": {"sealed": None}}) is None
+
+
+@pytest.mark.parametrize("width", [308, 690, 1_180])
+def test_dates_are_told_apart_at_any_span(browser: Browser, crowded: Server, width: int) -> None:
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    spans = [
+        HOUR,
+        5 * HOUR,
+        30 * HOUR,
+        4 * DAY,
+        9 * DAY,
+        40 * DAY,
+        130 * DAY,
+        299 * DAY,
+        306 * DAY,
+        366 * DAY,
+        900 * DAY,
+        9_000 * DAY,
+    ]
+    for span, shift in product(spans, (0, 5 * HOUR, 11 * DAY + 7 * HOUR)):
+        low = FEBRUARY + shift
+        found = visit.module("lib/ticks.js", "return m.ticks(...a)", low, low + span, width, ROOM)
+        told = [one for one in found if one["text"]]
+        assert told and len({one["text"] for one in told}) == len(told), (span, told)
+        place = {one["text"]: width * (one["at"] - low) / span for one in told}
+        half = {text: visit.page.evaluate(MEASURED, text) / 2 for text in place}
+        for one, other in pairwise(place):
+            assert place[one] + half[one] + 4 < place[other] - half[other], (span, one, other)
+        assert all(place[one] + half[one] <= width + ROOM["right"] for one in place)
+
+
+MEASURED = """(text) => {
+  const canvas = document.createElement('canvas').getContext('2d');
+  canvas.font = '11px ' + getComputedStyle(document.documentElement).getPropertyValue('--face');
+  return canvas.measureText(text).width;
+}"""
+
+
+def test_values_are_told_apart_at_any_step(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    for step, told in ((0.025, "0.175"), (0.1, "0.2"), (2.0, "4"), (0.0005, "0.1245")):
+        assert visit.module("lib/text.js", "return m.stepped(...a)", float(told), step) == told
+
+
+def test_each_incident_is_a_bar_of_its_own(browser: Browser, crowded: Server) -> None:
+    page = Visit(browser, crowded.url).open()
+    versions = page.locator("figure").nth(0)
+    expect(versions.locator(".lane-bar.alarm").first).to_be_visible()
+    bars = versions.locator(".lane-bar.alarm rect").evaluate_all(BOXES)
+    rows: dict[float, list[Any]] = {}
+    for top, left, right in bars:
+        rows.setdefault(top, []).append((left, right))
+    assert len(bars) == 3 and len(rows) == 2
+    assert all(one[1] < other[0] for row in rows.values() for one, other in pairwise(sorted(row)))
+    assert versions.locator(".lane-name").all_text_contents()[-2:] == ["drift", "residual"]
+    drift = {"cause": "drift", "because": "x", "closed": None}
+    same = [{**drift, "opened": DAY, "number": 1}, {**drift, "opened": 2 * DAY, "number": 2}]
+    lanes = Visit(browser, crowded.url)
+    lanes.open()
+    found = lanes.module("pages/home-lanes.js", "return m.troubled(a[0], a[1])", same, 5 * DAY)
+    assert [[lane["name"], len(lane["bars"])] for lane in found] == [["drift", 1], ["drift", 1]]
+
+
+def test_every_line_of_the_loss_is_told(browser: Browser, crowded: Server) -> None:
+    page = Visit(browser, crowded.url).open("/?since=2013-01-18&until=2013-01-28")
+    loss = page.locator("figure").nth(1)
+    told = loss.locator(".figure-legend .key").all_inner_texts()
+    assert told[0] == "champion, named above" and told[-3:] == [
+        "bound: reference + tolerance",
+        "mean",
+        "its confidence",
+    ]
+    assert {"v9 beside it", "v11 beside it"} <= set(told[1:-3])
+    page.goto(crowded.url)
+    expect(loss.locator(".figure-legend")).to_contain_text("versions beside it, each with a dash and colour of its own")
+    assert {"v1", "v10"} <= set(loss.locator(".chart-note").all_inner_texts())
+    alone = "return m.alone({data: [[0, 1, 2, 3, 4], a[0]]}, 1)"
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    assert visit.module("parts/chart.js", alone, [1, None, 1, 1, None]) == [0]
+    assert visit.module("parts/chart.js", alone, [None, 1, None, None, 1]) == [1, 4]
+
+
+def test_versions_that_are_seen_together_look_different(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    for seed in range(20):
+        found = visit.module(
+            "pages/home-lanes.js", TURNS + "return [lanes, lanes.map((one) => look(one.version))]", seed
+        )
+        looks = {lane["version"]: look for lane, look in zip(*found, strict=True)}
+        for one, other in pairwise(found[0]):
+            assert looks[one["version"]]["color"] != looks[other["version"]]["color"]
+        for one, other in product(found[0], repeat=2):
+            mine, its = looks[one["version"]], looks[other["version"]]
+            together = (
+                one["bars"][0]["since"] < other["bars"][0]["until"]
+                and other["bars"][0]["since"] < one["bars"][0]["until"]
+            )
+            if one is not other:
+                assert mine != its and (not together or mine["color"] != its["color"])
+
+
+# Thirty versions, each for a while beside one to three others.
+TURNS = """
+  let state = a[0] * 7919 + 1;
+  const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
+  const lanes = Array.from({ length: 30 }, (_, place) => {
+    const since = place * 10;
+    return { version: place + 1, bars: [{ since, until: since + 11 + 20 * random() }] };
+  });
+  const look = m.looks(lanes);
+"""
