@@ -214,7 +214,7 @@ class Year:
     def scores(self, number: int) -> NDArray[np.float64]:
         """What a version answers to the whole pool, (n,)."""
         blobs = self.client.home.platform.ground.blobs  # type: ignore[attr-defined]  # it is embedded
-        versions = {one["number"]: one for one in self.client.call("model.versions", model=NAME)}
+        versions = {one["number"]: one for one in self.client.pages("model.versions", model=NAME)}
         scorer = models.load(blobs, versions[number]["tree"])
         found = scorer.score(signature.encode(scorer.signature.inputs, self.pool.rows))
         return np.asarray(found if found.ndim == 1 else found[:, 1])
@@ -263,7 +263,7 @@ def told(year: Year, seed: int, began: float) -> Told:
     opened = [(_day_of(f["data"]["opened"]), f["data"]["cause"]) for f in facts if f["kind"] == "incident.opened"]
     moved = [f["data"] for f in facts if f["kind"] == "rollout.promoted" and f["data"]["champion"]]
     promoted = [(_day_of(m["at"]), m["number"], _truth(year, m["number"], m["champion"])) for m in moved]
-    rollouts = year.client.call("rollout.list", endpoint=NAME)
+    rollouts = list(year.client.pages("rollout.list", endpoint=NAME))
     entered = [one for one in rollouts if one["challenger"]]
     usual = [_usual(year.client, one["number"]) for one in entered]
     last = year.client.call("endpoint.get", endpoint=NAME)["table"]["arms"][0]["number"]

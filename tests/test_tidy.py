@@ -52,6 +52,10 @@ def test_verbs_use_the_glossary() -> None:
     holds(whole.glossary(TABLE))
 
 
+def test_what_grows_is_listed_in_pages() -> None:
+    holds(whole.unpaged(TABLE.values()))
+
+
 def test_every_listed_code_is_raised() -> None:
     holds(whole.unused_codes(CODES, PACKAGE))
 

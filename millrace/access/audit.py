@@ -7,9 +7,9 @@ from msgspec import Struct
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError
 from millrace.base.op import Nothing, op, record_of
+from millrace.base.page import page_size
 from millrace.catalog import journal, tables
 from millrace.catalog.journal import Fact, Head
-from millrace.catalog.tx import page_size
 from millrace.store.collect import NAMED
 
 

@@ -14,7 +14,8 @@ from millrace.access.records import Actor, ActorKind, Caller, Grant, Role, Token
 from millrace.base.clock import DAY, Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import Name, check_name
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.catalog.tx import Tx
 
 _MOST_DAYS = 36_500
@@ -76,9 +77,12 @@ def make_workspace(ask: MakeWorkspace, cx: Context) -> Workspace:
 
 
 @op("workspace.list", permission="workspace:read", kind="read")
-def list_workspaces(ask: Nothing, cx: Context) -> list[Workspace]:
-    """List the workspaces."""
-    return tables.workspaces(cx.tx)
+def list_workspaces(ask: Paged, cx: Context) -> Page[Workspace]:
+    """List the workspaces.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.workspaces(cx.tx), ask, lambda one: one.name)
 
 
 @op("actor.add", permission="actor:admin")
@@ -97,9 +101,12 @@ def add_actor(ask: AddActor, cx: Context) -> Actor:
 
 
 @op("actor.list", permission="actor:read", kind="read")
-def list_actors(ask: Nothing, cx: Context) -> list[Actor]:
-    """List the actors."""
-    return tables.actors(cx.tx)
+def list_actors(ask: Paged, cx: Context) -> Page[Actor]:
+    """List the actors.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.actors(cx.tx), ask, lambda one: one.name)
 
 
 @op("actor.grant", permission="actor:admin")
@@ -133,9 +140,12 @@ def withdraw(ask: GrantRole, cx: Context) -> Grant:
 
 
 @op("actor.grants", permission="actor:read", kind="read")
-def list_grants(ask: Nothing, cx: Context) -> list[Grant]:
-    """List who has which role where."""
-    return tables.grants(cx.tx)
+def list_grants(ask: Paged, cx: Context) -> Page[Grant]:
+    """List who has which role where.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.grants(cx.tx), ask, lambda one: f"{one.actor}/{one.workspace}/{one.role}")
 
 
 @op("token.make", permission="token:admin", kept=Shown.kept)
@@ -172,9 +182,12 @@ def make_token(ask: MakeToken, cx: Context) -> Shown:
 
 
 @op("token.list", permission="token:admin", kind="read")
-def list_tokens(ask: Nothing, cx: Context) -> list[Token]:
-    """List the tokens, without their secrets."""
-    return tables.tokens(cx.tx)
+def list_tokens(ask: Paged, cx: Context) -> Page[Token]:
+    """List the tokens, without their secrets.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.tokens(cx.tx), ask, lambda one: one.id)
 
 
 @op("token.revoke", permission="token:admin")

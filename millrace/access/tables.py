@@ -35,7 +35,8 @@ _one_workspace = _all_workspaces.where(_workspace.c.name == bindparam("which"))
 _roles = select(_grant.c.role).where(
     _grant.c.actor == bindparam("who"), or_(_grant.c.workspace == bindparam("place"), _grant.c.workspace == "*")
 )
-_grants = select(_grant.c.actor, _grant.c.workspace, _grant.c.role).order_by(_grant.c.actor, _grant.c.workspace)
+_whole_grant = _grant.c.actor, _grant.c.workspace, _grant.c.role
+_grants = select(*_whole_grant).order_by(*_whole_grant)
 _grants_of = _grants.where(_grant.c.actor == bindparam("who"))
 _drop_grant = _grant.delete().where(
     _grant.c.actor == bindparam("who"), _grant.c.workspace == bindparam("place"), _grant.c.role == bindparam("what")

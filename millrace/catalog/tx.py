@@ -9,7 +9,6 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.sql import ClauseElement
 
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError
 from millrace.catalog import journal, schema
 from millrace.catalog.statements import Statements
 
@@ -106,10 +105,3 @@ class Tx:
         if not link:
             raise journal.broken(workspace, number, "the newest")
         return number, link
-
-
-def page_size(limit: int) -> int:
-    """`limit` if a page may be that long. Errors: `page.invalid`."""
-    if not 1 <= limit <= 10_000:
-        raise MillraceError("page.invalid", f"a page of {limit} rows is not possible", "ask for 1 to 10000")
-    return limit

@@ -57,11 +57,16 @@ class Noun(click.Group):
 @click.option("--token", metavar="TOKEN", help="Token shown to the server; better set MILLRACE_TOKEN.")
 @click.option("--workspace", metavar="NAME", help="Workspace that names are looked up in.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@click.option("--wide", is_flag=True, help="Tables with every column, whole, however wide the terminal is.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @click.pass_context
-def cli(ctx: click.Context, dir_: str, url: str, token: str, workspace: str, as_json: bool, quiet: bool) -> None:
+def cli(
+    ctx: click.Context, dir_: str, url: str, token: str, workspace: str, as_json: bool, wide: bool, quiet: bool
+) -> None:  # fmt: skip
     """Data, features, training, registry, gated rollout, serving, monitoring, retraining: the whole wheel."""
-    ctx.obj = {"dir": dir_, "url": url, "token": token, "workspace": workspace, "json": as_json, "quiet": quiet}
+    ctx.obj = {
+        "dir": dir_, "url": url, "token": token, "workspace": workspace, "json": as_json, "wide": wide, "quiet": quiet,
+    }  # fmt: skip
 
 
 def noun(name: str) -> click.Group | None:
@@ -85,18 +90,21 @@ def command(verb: Verb) -> click.Command:
         else:
             flag = f"--{field.name.replace('_', '-')}"
             parameters.append(click.Option([flag, field.name], type=kind, default=None, help=_default(field)))
-    if verb.kind != "read":
+    if verb.pages:
+        parameters.append(click.Option(["--all", "every"], is_flag=True, help="All pages, as one list."))
+    if verb.changes:
         parameters.append(click.Option(["--dry-run", "dry"], is_flag=True, help="Show the call, and make none."))
+    parameters.append(click.Option(["--wide"], is_flag=True, help="Tables with every column, whole."))
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON."))
 
     @click.pass_context
     def run(ctx: click.Context, /, **given: Any) -> None:
         settings = dict(ctx.obj)
-        in_json = given.pop("as_json") or settings["json"]
-        dry = given.pop("dry", False)
+        in_json, wide = given.pop("as_json") or settings["json"], given.pop("wide") or settings["wide"]
+        dry, every = given.pop("dry", False), given.pop("every", False)
         request = {f.name: _value(f, given[f.name]) for f in verb.fields if given.get(f.name) is not None}
-        answer = files.shown(verb.name, request, settings) if dry else _call(settings, verb.name, request)
-        click.echo(show.as_json(answer) if in_json else show.as_text(answer))
+        answer = files.shown(verb.name, request, settings) if dry else _call(settings, verb.name, request, every)
+        click.echo(show.as_json(answer) if in_json else show.as_text(answer, wide))
         if not dry and verb.name in _BAD and _BAD[verb.name](answer):
             sys.exit(1)
 
@@ -126,12 +134,12 @@ def time_of(value: Any) -> Any:
     return int(value) if value.removeprefix("-").isdigit() else from_iso(value)
 
 
-def _call(settings: dict[str, Any], op: str, request: dict[str, Any]) -> Any:
+def _call(settings: dict[str, Any], op: str, request: dict[str, Any], every: bool) -> Any:
     from millrace.sdk.client import connect
 
     client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
     try:
-        return client.call(op, **request)
+        return list(client.pages(op, **request)) if every else client.call(op, **request)
     finally:
         client.close()
 
@@ -226,7 +234,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
             }
             for look in found
         ]
-        click.echo(show.table(rows))
+        click.echo(show.table(rows, ctx.obj["wide"]))
     sys.exit(1 if any(look.good is False for look in found) else 0)
 
 
@@ -271,7 +279,7 @@ def spool_list(ctx: click.Context, as_json: bool) -> None:
     from millrace.sdk.spool import listed
 
     rows = [one._asdict() for one in listed(spool_of(load()))]
-    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows))
+    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows, ctx.obj["wide"]))
 
 
 @spool.command("send")
@@ -306,7 +314,7 @@ def config_show(ctx: click.Context, as_json: bool) -> None:
 
     flags = {name: ctx.obj[name] for name in ("dir", "url", "token", "workspace")}
     rows = [dict(zip(("setting", "value", "origin", "meaning"), row, strict=True)) for row in load(flags).rows()]
-    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows))
+    click.echo(show.as_json(rows) if as_json or ctx.obj["json"] else show.table(rows, ctx.obj["wide"]))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _TIME = "micros"
+_LOOKS = frozenset({"store.verify"})  # which takes an admin, and changes nothing
 _FILE = Path(__file__).parent / "ops.json"
 
 
@@ -29,12 +30,17 @@ class Field(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """One verb of the table."""
+    """One verb of the table. After one that `changes` something may be otherwise; one that `pages` lists in pages."""
 
     name: str
     kind: str
     doc: str
     fields: tuple[Field, ...]
+    changes: bool = False
+
+    @property
+    def pages(self) -> bool:
+        return {"after", "limit"} <= {field.name for field in self.fields}
 
 
 def verbs() -> dict[str, Verb]:
@@ -46,6 +52,7 @@ def verbs() -> dict[str, Verb]:
             row["kind"],
             row["doc"],
             tuple(Field(f[0], f[1], f[2], f[3], tuple(f[4]), len(f) > 5) for f in row["fields"]),
+            row["changes"],
         )
         for name, row in table.items()
     }
@@ -76,7 +83,8 @@ def _row(op: Any) -> dict[str, Any]:
         plain = _plain(told, components)
         shown = [name, plain.get("type", "object"), name in required, told.get("default"), plain.get("enum", [])]
         fields.append([*shown, True] if _is_time(told, components) else shown)
-    return {"kind": op.kind, "doc": op.doc, "fields": fields, "times": _times(op)}
+    looks = op.kind == "read" or op.permission.endswith(":read") or op.name in _LOOKS
+    return {"kind": op.kind, "doc": op.doc, "fields": fields, "times": _times(op), "changes": not looks}
 
 
 def _times(op: Any) -> list[str]:

@@ -1,7 +1,8 @@
 """How answers look on standard output: text that a person can read, JSON for a program.
 
 A list of records is a table, and so are columns of one length; a record is ``name  value`` lines, what is nested in it
-indented below its name. Times are ISO 8601 in UTC; in JSON they stay micros.
+indented below its name. A table fits the terminal: long texts are shortened, the longest is wrapped in the last column,
+and columns that find no room are named below it. Times are ISO 8601 in UTC; in JSON they stay micros.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from millrace.base.clock import to_iso
@@ -22,40 +24,131 @@ _PAGE = {"items", "next", "total"}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIMES = range(10**14, 253_402_300_800_000_000)  # micros from 1973 to 9999: what users call `at` may be small numbers
 _LINE = 200  # where it is not known how wide the terminal is
+_ENDLESS = 1 << 30  # a line that holds everything
+_LEAST = 10  # a shortened text keeps as much
+_PROSE = 24  # and the one that is wrapped has as much room, if there is
+_FIRST = frozenset({"id", "name", "number", "version", "state"})  # what gives way last
 
 
 def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def as_text(value: Any) -> str:
-    """A table for a list of records or for columns, lines for a record, the value itself otherwise."""
+def as_text(value: Any, wide: bool = False) -> str:
+    """A table for a list of records or for columns, lines for a record, the value itself otherwise; whole if `wide`."""
+    return _text(value, _ENDLESS if wide else _terminal())
+
+
+def _terminal() -> int:
+    return shutil.get_terminal_size((_LINE, 24)).columns
+
+
+def _text(value: Any, most: int) -> str:
     if isinstance(value, dict) and {"items"} < set(value) <= _PAGE and isinstance(value["items"], list):
-        shown = as_text(value["items"])
+        shown = _text(value["items"], most)
         return shown if value["next"] is None else f"{shown}\n{_more(value)}"
     if isinstance(value, list):
         rows = value and all(isinstance(item, dict) for item in value)
-        return table(value) if rows else "\n".join(cell(item) for item in value)
+        return "\n".join(_table(value, most)) if rows else "\n".join(cell(item) for item in value)
     if isinstance(value, dict):
-        return table(_rows(value)) if _columnar(value) else "\n".join(_lines(_dated(value)))
+        return "\n".join(_table(_rows(value), most) if _columnar(value) else _lines(_dated(value), most))
     return "" if value is None else str(value)
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Aligned columns. Where they are wider than the terminal, nested ones and empty ones are left out, and named."""
+def table(rows: Sequence[dict[str, Any]], wide: bool = False) -> str:
+    """Aligned columns that fit the terminal, or whole if `wide`."""
+    return "\n".join(_table(rows, _ENDLESS if wide else _terminal()))
+
+
+def _table(rows: Sequence[dict[str, Any]], most: int) -> list[str]:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = {name: [name, *(_narrow(row.get(name), name) for row in rows)] for name in names}
+    cells = {name: [name, *(_narrow(row.get(name), name, most) for row in rows)] for name in names}
     widths = {name: max(map(len, texts)) for name, texts in cells.items()}
-    most, dropped = shutil.get_terminal_size((_LINE, 24)).columns, []
+    kept, prose = _kept(names, widths, rows, most)
+    sizes = _sizes(kept, prose, widths, rows, most)
+    lines, shortened = [], False
+    for place in range(len(rows) + 1):
+        row = {name: cells[name][place] for name in kept}
+        wrapped: list[str] = []
+        if prose is not None and len(row[prose]) > sizes[prose]:
+            wrapped = textwrap.wrap(row[prose], sizes[prose]) or [""]
+            row[prose] = wrapped[0]
+        shortened = shortened or any(len(text) > sizes[name] for name, text in row.items())
+        lines.append("  ".join(f"{_cut(text, sizes[name]):<{sizes[name]}}" for name, text in row.items()).rstrip())
+        before = _across(sizes[name] for name in kept[:-1]) + 2 * (len(kept) > 1)
+        lines += [" " * before + rest for rest in wrapped[1:]]
+    dropped = [name for name in names if name not in kept]
+    if dropped or shortened:
+        told = f"not shown: {', '.join(dropped)}" if dropped else "shortened"
+        lines += textwrap.wrap(f"({told}; --wide or --json shows all)", max(most, _PROSE))
+    return lines
+
+
+def _across(widths: Iterable[int]) -> int:
+    found = list(widths)
+    return sum(found) + 2 * max(0, len(found) - 1)
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else text[: max(0, size - 1)] + "…"
+
+
+def _kept(
+    names: list[str], widths: dict[str, int], rows: Sequence[dict[str, Any]], most: int
+) -> tuple[list[str], str | None]:
+    """The columns that find room, and the one among them that is wrapped, last: None where all of them fit.
+
+    Nested and empty columns go first, then those that say the same in every row, then the last ones.
+    """
+    kept = list(names)
     for name in sorted(names, key=lambda name: _worth(name, rows)):
-        kept = [one for one in names if one not in dropped]
-        if sum(widths[one] + 2 for one in kept) - 2 <= most or not _worth(name, rows)[0] < _PLAIN:
+        if _across(widths[one] for one in kept) <= most or not _worth(name, rows)[0] < _PLAIN:
             break
-        dropped.append(name)
-    kept = [name for name in names if name not in dropped]
-    lines = ["  ".join(f"{cells[name][i]:<{widths[name]}}" for name in kept).rstrip() for i in range(len(rows) + 1)]
-    told = [f"(not shown: {', '.join(name for name in names if name in dropped)}; --json shows all)"] if dropped else []
-    return "\n".join(lines + told)
+        kept.remove(name)
+    if _across(widths[one] for one in kept) <= most:
+        return kept, None
+    texts = [name for name in kept if any(" " in row[name] for row in rows if isinstance(row.get(name), str))]
+    prose = max(texts, key=lambda name: widths[name], default=None)
+    if prose is not None:
+        kept = [*(name for name in kept if name != prose), prose]
+    least = {name: _least(name, prose, widths, rows) for name in kept}
+
+    def stays(name: str) -> tuple[bool, bool, int]:
+        same = len(rows) > 1 and len({str(row.get(name)) for row in rows}) == 1
+        return name in _FIRST, not same, -names.index(name)
+
+    for name in sorted((name for name in kept[1:] if name != prose), key=stays):
+        if _across(least[one] for one in kept) <= most:
+            break
+        kept.remove(name)
+    return kept, prose
+
+
+def _least(name: str, prose: str | None, widths: dict[str, int], rows: Sequence[dict[str, Any]]) -> int:
+    """How narrow a column may become: a number or a time that was cut would be another one."""
+    if name == prose:
+        return min(widths[name], _PROSE)
+    values = [row.get(name) for row in rows]
+    text = any(isinstance(value, str | dict | list) for value in values)
+    return min(widths[name], max(_LEAST, len(name))) if text else widths[name]
+
+
+def _sizes(
+    kept: list[str], prose: str | None, widths: dict[str, int], rows: Sequence[dict[str, Any]], most: int
+) -> dict[str, int]:
+    """How wide each column is drawn: texts give way together, the longest first."""
+    others = [name for name in kept if name != prose]
+    least = {name: _least(name, prose, widths, rows) for name in kept}
+    room = most - 2 * (len(kept) - 1)
+    cap = max((widths[name] for name in others), default=0)
+    while cap > _LEAST and sum(max(least[n], min(widths[n], cap)) for n in others) > room - (
+        least[prose] if prose is not None else 0
+    ):
+        cap -= 1
+    sizes = {name: max(least[name], min(widths[name], cap)) for name in others}
+    if prose is not None:
+        sizes[prose] = min(widths[prose], max(4, room - sum(sizes.values())))
+    return sizes
 
 
 def cell(value: Any, name: str = "") -> str:
@@ -99,9 +192,11 @@ def _inner(value: Any, name: str) -> str:
     return f"({text})" if isinstance(value, dict | list) and value else text
 
 
-def _narrow(value: Any, name: str) -> str:
+def _narrow(value: Any, name: str, most: int) -> str:
     """A cell of a table; of long nested values the beginning, because a line of a table is read whole."""
     text = " ".join(cell(value, name).split("\n"))
+    if most > _ENDLESS // 2:
+        return text
     if isinstance(value, int) and text.endswith("Z"):
         return text.partition(".")[0].removesuffix("Z") + "Z"
     if isinstance(value, str) and _DIGEST.fullmatch(value):
@@ -109,12 +204,12 @@ def _narrow(value: Any, name: str) -> str:
     return text if len(text) <= _WIDEST or not isinstance(value, dict | list) else text[: _WIDEST - 1] + "…"
 
 
-def _lines(record: dict[str, Any]) -> list[str]:
+def _lines(record: dict[str, Any], most: int) -> list[str]:
     """``name  value``, aligned; what does not fit on one line is indented below its name."""
     width = max(map(len, record), default=0)
     lines: list[str] = []
     for name, value in record.items():
-        block = _block(value)
+        block = _block(value, most - len(_INDENT))
         if block is None:
             lines.append(f"{name:<{width}}  {cell(value, name)}".rstrip())
         else:
@@ -122,16 +217,16 @@ def _lines(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _block(value: Any) -> list[str] | None:
+def _block(value: Any, most: int) -> list[str] | None:
     """The lines of a value that needs more than one, or None."""
     if isinstance(value, str) and "\n" in value:
         return value.splitlines()
     if not isinstance(value, dict | list) or not value:
         return None
     if isinstance(value, dict):
-        return table(_rows(value)).splitlines() if _columnar(value) else _lines(value)
+        return _table(_rows(value), most) if _columnar(value) else _lines(value, most)
     if all(isinstance(item, dict) for item in value):
-        return table(value).splitlines()
+        return _table(value, most)
     return [cell(item) for item in value] if any(isinstance(item, dict | list) for item in value) else None
 
 
@@ -169,4 +264,4 @@ def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 def _more(page: dict[str, Any]) -> str:
     of = f" of {page['total']}" if "total" in page else ""
-    return f"({len(page['items'])}{of} shown; more: --after {page['next']})"
+    return f"({len(page['items'])}{of} shown; more: --after {page['next']}, or --all)"

@@ -11,8 +11,9 @@ from msgspec import Struct, field
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
-from millrace.base.op import Nothing, op, record_of
-from millrace.catalog.tx import Tx, page_size
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of, page_size
+from millrace.catalog.tx import Tx
 from millrace.data import ingest, life, parquet, read, rules, tables
 from millrace.data.parquet import listed
 from millrace.data.records import KINDS, Column, Dataset, Kind, Version
@@ -59,6 +60,14 @@ class Pushed(Struct, frozen=True):
 
 
 class WhichDataset(Struct, frozen=True):
+    dataset: str
+
+
+class Versions(Page[Version], frozen=True):
+    """A page of versions, oldest first."""
+
+
+class ListVersions(Paged, frozen=True, kw_only=True):
     dataset: str
 
 
@@ -215,19 +224,23 @@ def get(ask: WhichDataset, cx: Context) -> Dataset:
 
 
 @op("dataset.list", permission="dataset:read", kind="read")
-def list_all(ask: Nothing, cx: Context) -> list[Dataset]:
-    """List the datasets."""
-    return tables.datasets(cx.tx, cx.workspace)
+def list_all(ask: Paged, cx: Context) -> Page[Dataset]:
+    """List the datasets.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.datasets(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("dataset.versions", permission="dataset:read", kind="read")
-def versions(ask: WhichDataset, cx: Context) -> list[Version]:
+def versions(ask: ListVersions, cx: Context) -> Versions:
     """List the versions of a dataset, oldest first.
 
-    Errors: dataset.unknown.
+    Errors: dataset.unknown, page.invalid.
     """
     life.find(cx.tx, cx.workspace, ask.dataset)
-    return tables.versions(cx.tx, cx.workspace, ask.dataset)
+    page = page_of(tables.versions(cx.tx, cx.workspace, ask.dataset), ask, lambda one: str(one.number))
+    return Versions(page.items, page.next, page.total)
 
 
 @op("dataset.preview", permission="dataset:read", kind="read")

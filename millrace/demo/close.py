@@ -73,9 +73,9 @@ def fates(client: Client, say: Say) -> None:
     """The challengers and what became of them."""
     say("")
     say("version  asked for by   trained until  fate")
-    versions = {version["number"]: version for version in client.call("model.versions", model=ENDPOINT)}
+    versions = {version["number"]: version for version in client.pages("model.versions", model=ENDPOINT)}
     decisions = client.call("rollout.decisions", endpoint=ENDPOINT)["items"]
-    for rollout in sorted(client.call("rollout.list", endpoint=ENDPOINT), key=lambda one: one["number"]):
+    for rollout in sorted(client.pages("rollout.list", endpoint=ENDPOINT), key=lambda one: one["number"]):
         made = versions[rollout["version"]]
         asked = (made.get("purpose") or {}).get("because", "a person")
         trained = day(rollout["trained_until"]) if rollout["trained_until"] else "–"

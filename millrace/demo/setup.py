@@ -25,7 +25,7 @@ POLICY: dict[str, Any] = {
 
 def ingest(client: Client, until: Micros) -> dict[str, Any]:
     """Datasets with what was known by `until`, and the views over them; the versions by name."""
-    there = {dataset["name"] for dataset in client.call("dataset.list")}
+    there = {dataset["name"] for dataset in client.pages("dataset.list")}
     versions = {}
     for name, keys in DATASETS.items():
         if name not in there:
@@ -66,7 +66,7 @@ def approve(client: Client, secrets: dict[str, str], connect: Callable[[str], Cl
 def people(client: Client) -> dict[str, str]:
     """An approver and an operator, each with a token; their secrets."""
     secrets = {}
-    known = {actor["name"] for actor in client.call("actor.list")}
+    known = {actor["name"] for actor in client.pages("actor.list")}
     for name, role in ((APPROVER, "approver"), (OPERATOR, "operator")):
         if name not in known:
             client.call("actor.add", name=name)

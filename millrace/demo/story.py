@@ -41,14 +41,14 @@ class Story:
         self.end()
 
     def set_up(self) -> None:
-        if any(endpoint["name"] == ENDPOINT for endpoint in self.client.call("endpoint.list")):
+        if any(endpoint["name"] == ENDPOINT for endpoint in self.client.pages("endpoint.list")):
             self.say(f"{self.folder} holds this story already; it goes on from the last sealed day")
             return
         self.heading("January and February: ingest, train, register, approve, deploy")
         versions = setup.ingest(self.client, START)
         for name, version in versions.items():
             self.say(f"{name}@{version['number']}: {version['rows']:,} rows, {len(version['columns'])} columns")
-        if not any(model["name"] == ENDPOINT for model in self.client.call("model.list")):
+        if not any(model["name"] == ENDPOINT for model in self.client.pages("model.list")):
             self.client.call("model.make", name=ENDPOINT, approvals=1)
         run = setup.train(self.client, START, self.say, self._search, self._seed)
         setup.approve(self.client, setup.people(self.client), self._connect)

@@ -11,7 +11,8 @@ from msgspec import Struct
 from millrace.access.context import Context
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, unknown
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.data import life
 from millrace.data.parquet import listed
 from millrace.features import online, rules, tables
@@ -75,9 +76,12 @@ def get(ask: WhichView, cx: Context) -> View:
 
 
 @op("view.list", permission="view:read", kind="read")
-def list_all(ask: Nothing, cx: Context) -> list[View]:
-    """List the feature views."""
-    return tables.views(cx.tx, cx.workspace)
+def list_all(ask: Paged, cx: Context) -> Page[View]:
+    """List the feature views.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.views(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("view.read", permission="view:read", kind="work")

@@ -92,7 +92,7 @@ def _prepare(config: Config) -> None:
 
     platform = Platform(config)
     try:
-        if not is_loopback(config["host"]) and not platform.call("token.list"):
+        if not is_loopback(config["host"]) and not platform.call("token.list").total:
             raise MillraceError(
                 "server.unsafe",
                 f"binding to {config['host']} without authentication would let anybody in",

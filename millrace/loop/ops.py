@@ -11,6 +11,7 @@ from millrace.access.context import Context, Ground
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
 from millrace.base.op import Nothing, op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import rules, tables
@@ -46,9 +47,12 @@ class Settle(Struct, frozen=True):
 
 
 @op("rule.list", permission="rule:read", kind="read")
-def list_rules(ask: Nothing, cx: Context) -> list[Rule]:
-    """List the loop's rules: which fact leads to which call."""
-    return rules.merged(tables.changed(cx.tx, cx.workspace))
+def list_rules(ask: Paged, cx: Context) -> Page[Rule]:
+    """List the loop's rules: which fact leads to which call.
+
+    Errors: page.invalid.
+    """
+    return page_of(rules.merged(tables.changed(cx.tx, cx.workspace)), ask, lambda one: one.name)
 
 
 @op("rule.set", permission="rule:admin")

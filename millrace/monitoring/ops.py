@@ -9,7 +9,8 @@ from msgspec import Struct, field, structs, to_builtins
 from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.monitoring import judge as judging
 from millrace.monitoring import rules, tables
 from millrace.monitoring.records import SERVED, Block, Incident, Judged, Judgement, Metric, Plan
@@ -57,6 +58,15 @@ class ReadSpan(Struct, frozen=True):
     version: int | None = None
 
 
+class ListWindows(Paged, frozen=True, kw_only=True):
+    """Blocks that begin in ``[since, until)``, event time in micros. `version` 0 is what was served."""
+
+    endpoint: str
+    since: Micros = 0
+    until: Micros = _EVER
+    version: int | None = None
+
+
 class Curve(Struct, frozen=True):
     """One version over event time; every list has one entry a block, None where it is not known."""
 
@@ -80,7 +90,7 @@ class Curves(Struct, frozen=True):
     judgements: list[Judgement]
 
 
-class ListIncidents(Struct, frozen=True):
+class ListIncidents(Paged, frozen=True):
     """Those of one endpoint, or of all; the open ones alone, or all."""
 
     endpoint: str = ""
@@ -123,9 +133,12 @@ def get(ask: WhichMonitor, cx: Context) -> Plan:
 
 
 @op("monitor.list", permission="monitor:read", kind="read")
-def list_plans(ask: Nothing, cx: Context) -> list[Plan]:
-    """List what is watched."""
-    return tables.plans(cx.tx, cx.workspace)
+def list_plans(ask: Paged, cx: Context) -> Page[Plan]:
+    """List what is watched.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.plans(cx.tx, cx.workspace), ask, lambda one: one.endpoint)
 
 
 @op("monitor.judge", permission="monitor:run", kind="work")
@@ -138,13 +151,14 @@ def judge(ask: JudgeEndpoint, cx: Context) -> Judged:
 
 
 @op("monitor.windows", permission="monitor:read", kind="read")
-def windows(ask: ReadSpan, cx: Context) -> list[Block]:
+def windows(ask: ListWindows, cx: Context) -> Page[Block]:
     """List the measured blocks of an endpoint, by version.
 
-    Errors: endpoint.unknown.
+    Errors: endpoint.unknown, page.invalid.
     """
     find(cx.tx, cx.workspace, ask.endpoint)
-    return tables.blocks(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until, ask.version)
+    found = tables.blocks(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until, ask.version)
+    return page_of(found, ask, lambda one: f"{one.since}-{one.version}")
 
 
 @op("monitor.series", permission="monitor:read", kind="read")
@@ -162,13 +176,17 @@ def series(ask: ReadSpan, cx: Context) -> Curves:
 
 
 @op("incident.list", permission="incident:read", kind="read")
-def list_incidents(ask: ListIncidents, cx: Context) -> list[Incident]:
-    """List incidents, newest first."""
-    return [
+def list_incidents(ask: ListIncidents, cx: Context) -> Page[Incident]:
+    """List incidents, newest first.
+
+    Errors: page.invalid.
+    """
+    found = [
         incident
         for incident in tables.incidents(cx.tx, cx.workspace)
         if ask.endpoint in ("", incident.endpoint) and not (ask.open and incident.closed is not None)
     ]
+    return page_of(found, ask, lambda one: f"{one.endpoint}-{one.number}")
 
 
 @op("incident.close", permission="incident:operate")

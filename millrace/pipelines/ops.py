@@ -10,7 +10,8 @@ from msgspec import Struct, field
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.pipelines import environment, key, runner, tables, values
 from millrace.pipelines.definition import check_params
 from millrace.pipelines.environment import Environment
@@ -175,9 +176,12 @@ def get(ask: WhichPipeline, cx: Context) -> Pipeline:
 
 
 @op("pipeline.list", permission="pipeline:read", kind="read")
-def list_pipelines(ask: Nothing, cx: Context) -> list[Pipeline]:
-    """List the newest version of each pipeline."""
-    return tables.pipelines(cx.tx, cx.workspace)
+def list_pipelines(ask: Paged, cx: Context) -> Page[Pipeline]:
+    """List the newest version of each pipeline.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.pipelines(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("pipeline.explain", permission="pipeline:read", kind="read")

@@ -8,7 +8,8 @@ from millrace.access import tables as access_tables
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.names import check_name
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.pipelines import models
 from millrace.registry import rules, tables, versions
 from millrace.registry.records import Alias, Approval, Lineage, Model, Version
@@ -59,7 +60,11 @@ class WhichVersion(Struct, frozen=True):
     number: int
 
 
-class WhichContent(Struct, frozen=True):
+class ListVersions(Paged, frozen=True, kw_only=True):
+    model: str
+
+
+class WhichContent(Paged, frozen=True, kw_only=True):
     digest: Digest
 
 
@@ -190,19 +195,22 @@ def get(ask: WhichModel, cx: Context) -> Shown:
 
 
 @op("model.list", permission="model:read", kind="read")
-def list_models(ask: Nothing, cx: Context) -> list[Model]:
-    """List the models."""
-    return tables.models(cx.tx, cx.workspace)
+def list_models(ask: Paged, cx: Context) -> Page[Model]:
+    """List the models.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.models(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("model.versions", permission="model:read", kind="read")
-def list_versions(ask: WhichModel, cx: Context) -> list[Version]:
+def list_versions(ask: ListVersions, cx: Context) -> Page[Version]:
     """List a model's versions, oldest first.
 
-    Errors: model.unknown.
+    Errors: model.unknown, page.invalid.
     """
     versions.find_model(cx.tx, cx.workspace, ask.model)
-    return tables.versions(cx.tx, cx.workspace, ask.model)
+    return page_of(tables.versions(cx.tx, cx.workspace, ask.model), ask, lambda one: str(one.number))
 
 
 @op("model.lineage", permission="model:read", kind="read")
@@ -215,9 +223,12 @@ def show_lineage(ask: WhichVersion, cx: Context) -> Lineage:
 
 
 @op("model.uses", permission="model:read", kind="read")
-def uses(ask: WhichContent, cx: Context) -> list[Version]:
-    """List the versions that were made from a content: a dataset version, a feature view, code or an environment."""
-    return tables.made_from(cx.tx, cx.workspace, ask.digest)
+def uses(ask: WhichContent, cx: Context) -> Page[Version]:
+    """List the versions that were made from a content: a dataset version, a feature view, code or an environment.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.made_from(cx.tx, cx.workspace, ask.digest), ask, lambda one: one.title)
 
 
 def _output(cx: Context, run: Run, name: str) -> str:

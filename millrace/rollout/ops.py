@@ -10,6 +10,7 @@ from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.op import Nothing, op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.journal import Fact
 from millrace.catalog.tx import Tx
@@ -56,7 +57,11 @@ class WhichRollout(Struct, frozen=True):
     number: int = 0
 
 
-class ListRollouts(Struct, frozen=True):
+class ListRollouts(Paged, frozen=True):
+    endpoint: str = ""
+
+
+class ListDecisions(Struct, frozen=True):
     endpoint: str = ""
 
 
@@ -132,10 +137,13 @@ def get(ask: WhichRollout, cx: Context) -> Shown:
 
 
 @op("rollout.list", permission="rollout:read", kind="read")
-def list_rollouts(ask: ListRollouts, cx: Context) -> list[Rollout]:
-    """List rollouts, newest first."""
+def list_rollouts(ask: ListRollouts, cx: Context) -> Page[Rollout]:
+    """List rollouts, newest first.
+
+    Errors: page.invalid.
+    """
     found = tables.rollouts(cx.tx, cx.workspace, ask.endpoint)
-    return found[::-1] if ask.endpoint else found
+    return page_of(found[::-1] if ask.endpoint else found, ask, lambda one: one.id)
 
 
 @op("rollout.pause", permission="rollout:operate")
@@ -177,7 +185,7 @@ def rollback(ask: TakeBackRollout, cx: Context) -> Rollout:
 
 
 @op("rollout.decisions", permission="rollout:read", kind="read")
-def list_decisions(ask: ListRollouts, cx: Context) -> Decisions:
+def list_decisions(ask: ListDecisions, cx: Context) -> Decisions:
     """List what was decided about an endpoint, with a digest that the same events always lead to."""
     return decisions.of(_facts(cx.tx, cx.workspace), ask.endpoint)
 

@@ -120,7 +120,7 @@ class DatasetHandle(Shown, Dataset):
     @property
     def versions(self) -> list[Record]:
         """Every version, oldest first: number, rows, columns, since, until, summary. Errors: `dataset.unknown`."""
-        return list(self._client.call("dataset.versions", dataset=self.name))
+        return list(self._client.pages("dataset.versions", dataset=self.name))
 
     def preview(self, rows: int = 5, version: int = 0) -> dict[str, list[Any]]:
         """The first rows of a version, the newest by default, as columns."""
@@ -173,7 +173,7 @@ def dataset(
 def datasets(client: Client | None = None) -> list[DatasetHandle]:
     """Every dataset of the workspace."""
     used = client or current()
-    return [DatasetHandle(found["name"], client=client) for found in used.call("dataset.list")]
+    return [DatasetHandle(found["name"], client=client) for found in used.pages("dataset.list")]
 
 
 def _each(source: Any) -> list[Any]:

@@ -152,7 +152,7 @@ class EndpointHandle(Named):
     @property
     def rollouts(self) -> list[Record]:
         """Every rollout, newest first."""
-        return list(self._call("rollout.list"))
+        return list(self._client.pages("rollout.list", endpoint=self.name))
 
     @property
     def decisions(self) -> list[Record]:
@@ -162,7 +162,7 @@ class EndpointHandle(Named):
     @property
     def incidents(self) -> list[Record]:
         """Every incident, newest first; an open one has no `closed`."""
-        return list(self._call("incident.list"))
+        return list(self._client.pages("incident.list", endpoint=self.name))
 
     def prediction(self, which: str | Prediction) -> Record:
         """One prediction told whole: what served it, why, trained on what, approved by whom, what came true."""
@@ -234,7 +234,7 @@ def endpoint(name: str, *, client: Client | None = None) -> EndpointHandle:
 def endpoints(client: Client | None = None) -> list[EndpointHandle]:
     """Every endpoint of the workspace."""
     used = client or current()
-    return [EndpointHandle(found["name"], client) for found in used.call("endpoint.list")]
+    return [EndpointHandle(found["name"], client) for found in used.pages("endpoint.list")]
 
 
 def deploy(
@@ -266,7 +266,7 @@ def deploy(
     client = version.model._given
     used = client or current()
     live = EndpointHandle(name or version.model.name, client)
-    if live.name not in {found["name"] for found in used.call("endpoint.list")}:
+    if live.name not in {found["name"] for found in used.pages("endpoint.list")}:
         used.call(
             "endpoint.make", name=live.name, model=version.model.name, key=key, event=event,
             day_origin=micros(day_origin), block_s=block_s, maturity_s=maturity_s,

@@ -83,7 +83,7 @@ class ModelHandle(Named):
 
     def make(self) -> ModelHandle:
         """Make the model unless it is there; itself. Errors: `name.invalid`, `request.invalid`."""
-        if self.name not in {found["name"] for found in self._client.call("model.list")}:
+        if self.name not in {found["name"] for found in self._client.pages("model.list")}:
             self._client.call("model.make", name=self.name, approvals=self._approvals, about=self._about)
         return self
 
@@ -125,7 +125,7 @@ class ModelHandle(Named):
     def versions(self) -> list[ModelVersion]:
         """Every version, oldest first; none while the model is not there."""
         try:
-            return [ModelVersion(self, found) for found in self._call("model.versions")]
+            return [ModelVersion(self, found) for found in self._client.pages("model.versions", model=self.name)]
         except MillraceError as fault:
             if fault.code != "model.unknown":
                 raise
@@ -199,7 +199,7 @@ def model(name: str, *, approvals: int = 0, about: str = "", client: Client | No
 def models(client: Client | None = None) -> list[ModelHandle]:
     """Every model of the workspace."""
     used = client or current()
-    return [ModelHandle(found["name"], client=client) for found in used.call("model.list")]
+    return [ModelHandle(found["name"], client=client) for found in used.pages("model.list")]
 
 
 def _packed(client: Client, estimator: Any, sample: Any) -> str:

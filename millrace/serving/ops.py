@@ -12,8 +12,8 @@ from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
 from millrace.base.names import check_name
-from millrace.base.op import Nothing, op, record_of
-from millrace.catalog.tx import page_size
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of, page_size, wrong_cursor
 from millrace.registry import versions
 from millrace.serving import answering, export, labels, log, predictions, resident, routes, rules, sealing, tables
 from millrace.serving.export import Exported
@@ -76,7 +76,7 @@ class WhichPrediction(Struct, frozen=True):
     endpoint: str = ""
 
 
-class SearchPredictions(Struct, frozen=True):
+class SearchPredictions(Paged, frozen=True, kw_only=True):
     """Of event times ``since <= event < until``; of one `version` or `key` when given, of shadows when `role` asks."""
 
     endpoint: str
@@ -86,7 +86,6 @@ class SearchPredictions(Struct, frozen=True):
     key: str = ""
     role: str = "arm"
     failed: bool = False
-    limit: int = 100
 
 
 class ExportPredictions(Struct, frozen=True):
@@ -220,9 +219,12 @@ def get(ask: WhichEndpoint, cx: Context) -> Shown:
 
 
 @op("endpoint.list", permission="endpoint:read", kind="read")
-def list_endpoints(ask: Nothing, cx: Context) -> list[Endpoint]:
-    """List the endpoints."""
-    return tables.endpoints(cx.tx, cx.workspace)
+def list_endpoints(ask: Paged, cx: Context) -> Page[Endpoint]:
+    """List the endpoints.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.endpoints(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("endpoint.advance", permission="endpoint:operate", kind="work")
@@ -267,8 +269,8 @@ def tell(ask: WhichPrediction, cx: Context) -> Told:
 
 
 @op("prediction.search", permission="prediction:read", kind="work")
-def search(ask: SearchPredictions, cx: Context) -> list[Prediction]:
-    """List the predictions of a window of event time, in its order.
+def search(ask: SearchPredictions, cx: Context) -> Page[Prediction]:
+    """List the predictions of a window of event time, in its order. `next` names the last one and its version.
 
     Errors: endpoint.unknown, page.invalid.
     """
@@ -283,7 +285,16 @@ def search(ask: SearchPredictions, cx: Context) -> list[Prediction]:
         chosen &= rows.key == ask.key
     if ask.failed:
         chosen &= rows.failed
-    return [predictions.one(endpoint, rows, int(place)) for place in np.flatnonzero(chosen)[:limit]]
+    places, start = np.flatnonzero(chosen), 0
+    if ask.after:
+        id, _, number = ask.after.rpartition("@")
+        last = np.flatnonzero((rows.id[places] == id) & (rows.version[places].astype(str) == number))
+        if not len(last):
+            raise wrong_cursor(ask.after)
+        start = int(last[0]) + 1
+    page = places[start : start + limit]
+    more = f"{rows.id[page[-1]]}@{rows.version[page[-1]]}" if start + limit < len(places) else None
+    return Page([predictions.one(endpoint, rows, int(place)) for place in page], more, len(places))
 
 
 @op("prediction.export", permission="prediction:read", kind="work")

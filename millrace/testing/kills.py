@@ -170,7 +170,7 @@ def prepared(folder: Path) -> Path:
         setup.approve(client, setup.people(client), lambda secret: connect(url=server.url, token=secret))
         setup.deploy(client, run, lambda said: None)
         client.call("monitor.watch", endpoint=ENDPOINT, **PLAN)
-        rule = next(one for one in client.call("rule.list") if one["name"] == "start-rollout")
+        rule = next(one for one in client.pages("rule.list") if one["name"] == "start-rollout")
         kept = {name: rule[name] for name in ("name", "on", "call", "where", "about")}
         client.call("rule.set", **kept, request={**rule["request"], "policy": POLICY})
         client.close()
@@ -248,10 +248,10 @@ def visible(client: Client) -> list[str]:
         found += [f"corrupt blob {digest}" for digest in stored["corrupt"]]
         found += [f"lost blob {digest}" for digest in stored["lost"]]
         client.call("audit.verify")
-        for dataset in client.call("dataset.list"):
-            for version in client.call("dataset.versions", dataset=dataset["name"]):
+        for dataset in client.pages("dataset.list"):
+            for version in client.pages("dataset.versions", dataset=dataset["name"]):
                 client.home.get(version["tree"])
-        for version in client.call("model.versions", model=ENDPOINT):
+        for version in client.pages("model.versions", model=ENDPOINT):
             client.home.get(version["tree"])
     except MillraceError as fault:
         found.append(f"{fault.code}: {fault.message}")

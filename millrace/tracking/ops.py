@@ -10,8 +10,8 @@ from msgspec import Struct, field
 from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, nearest
-from millrace.base.op import Nothing, op, record_of
-from millrace.catalog.tx import page_size
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of, page_size
 from millrace.store import tree
 from millrace.tracking import life, rules, search, series, tables
 from millrace.tracking.records import Experiment, Fault, Input, Origin, Point, Run, Series
@@ -116,9 +116,12 @@ def make_experiment(ask: MakeExperiment, cx: Context) -> Experiment:
 
 
 @op("experiment.list", permission="experiment:read", kind="read")
-def list_experiments(ask: Nothing, cx: Context) -> list[Experiment]:
-    """List the experiments."""
-    return tables.experiments(cx.tx, cx.workspace)
+def list_experiments(ask: Paged, cx: Context) -> Page[Experiment]:
+    """List the experiments.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.experiments(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 @op("run.start", permission="run:write")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from millrace.base.errors import MillraceError
+from millrace.base.page import wrong_cursor
 from millrace.catalog.engine import Catalog
 from millrace.catalog.tx import Tx
 from millrace.tracking import tables
@@ -47,7 +47,7 @@ def find(
         refresh(columns, tx, workspace)
         found = columns.find(tree, orders, after, limit)
     if found is None:
-        raise MillraceError("page.invalid", f"{after!r} is not the last run of a page", "start again without `after`")
+        raise wrong_cursor(after)
     return found
 
 

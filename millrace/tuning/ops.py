@@ -11,7 +11,8 @@ from msgspec import Struct, field
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
-from millrace.base.op import Nothing, op, record_of
+from millrace.base.op import op, record_of
+from millrace.base.page import Page, Paged, page_of
 from millrace.catalog.tx import Tx
 from millrace.pipelines import ops as pipelines
 from millrace.pipelines import runner
@@ -155,9 +156,12 @@ def get(ask: WhichStudy, cx: Context) -> Searched:
 
 
 @op("study.list", permission="study:read", kind="read")
-def list_studies(ask: Nothing, cx: Context) -> list[Study]:
-    """List the studies."""
-    return tables.studies(cx.tx, cx.workspace)
+def list_studies(ask: Paged, cx: Context) -> Page[Study]:
+    """List the studies.
+
+    Errors: page.invalid.
+    """
+    return page_of(tables.studies(cx.tx, cx.workspace), ask, lambda one: one.name)
 
 
 def _study(tx: Tx, workspace: str, name: str) -> Study:

@@ -19,7 +19,7 @@ def join(home: Platform) -> Join:
     """`join("ann", role, workspace)`: somebody with that role; the caller that they are."""
 
     def add(name: str, role: str = "", workspace: str = "main", scopes: tuple[str, ...] = ("*:*",)) -> Caller:
-        if name not in {actor.name for actor in home.call("actor.list")}:
+        if name not in {actor.name for actor in home.call("actor.list").items}:
             home.call("actor.add", {"name": name})
         if role:
             home.call("actor.grant", {"actor": name, "role": role, "workspace": workspace})

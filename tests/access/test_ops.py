@@ -27,12 +27,12 @@ def seen(platform: Platform, secret: str) -> Caller:
 
 
 def test_the_first_day(home: Platform) -> None:
-    assert [w.name for w in home.call("workspace.list")] == ["main"]
-    assert [(a.name, a.kind, a.owner) for a in home.call("actor.list")] == [
+    assert [w.name for w in home.call("workspace.list").items] == ["main"]
+    assert [(a.name, a.kind, a.owner) for a in home.call("actor.list").items] == [
         ("local", "person", None),
         ("loop", "service", "local"),
     ]
-    assert {(g.actor, g.workspace, g.role) for g in home.call("actor.grants")} == {
+    assert {(g.actor, g.workspace, g.role) for g in home.call("actor.grants").items} == {
         ("local", "*", "admin"),
         ("loop", "*", "admin"),
     }
@@ -86,7 +86,7 @@ def test_a_secret_is_shown_once_and_kept_as_a_hash(home: Platform) -> None:
     assert len(secret) == 43, "32 random bytes"
     again = home.call("token.make", ask, key="once")
     assert (again.token, again.secret) == (shown.token, "")
-    assert [token.id for token in home.call("token.list")] == [shown.token.id]
+    assert [token.id for token in home.call("token.list").items] == [shown.token.id]
     home.close()
     with sqlite3.connect(home.ground.folder / "catalog.db") as catalog:
         stored = b"\0".join(
@@ -168,4 +168,4 @@ def test_another_admin_lets_the_last_one_go(home: Platform, join: Join) -> None:
     ann = join("ann", "admin", "*")
     home.call("actor.withdraw", {"actor": "local", "role": "admin", "workspace": "*"}, ann)
     assert code_of(lambda: home.call("actor.list")) == "access.denied"
-    assert len(home.call("actor.list", {}, ann)) == 3
+    assert len(home.call("actor.list", {}, ann).items) == 3

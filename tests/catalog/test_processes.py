@@ -54,7 +54,7 @@ def test_processes_share_one_chain_and_one_is_killed(tmp_path: Path) -> None:
     told += [int(line) for line in victim.stdout.read().splitlines()]
     victim.wait()
     assert [process.wait(60) for process in writers] == [0, 0]
-    names = [e.name for e in platform.call("experiment.list")]
+    names = [e.name for e in platform.call("experiment.list").items]
     facts = platform.call("audit.verify").facts
     platform.close()
     assert facts == 1 + len(names)
@@ -85,7 +85,7 @@ def test_two_servers_on_one_postgres(tmp_path: Path, postgres_url: str) -> None:
         answers = list(pool.map(make, range(80)))
         assert len({answers[i] for i in range(80)}) == 20, "the same key answers the same, whoever is asked"
         for server in both:
-            assert len(server.call("experiment.list")) == 20
+            assert len(server.call("experiment.list")["items"]) == 20
             assert server.call("audit.verify")["facts"] == 21
         secret = one.call("token.make", actor="local")["secret"]
         mine = {"Authorization": f"Bearer {secret}"}

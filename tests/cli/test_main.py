@@ -34,18 +34,18 @@ def test_the_help_of_a_noun_and_a_verb(millrace: Any) -> None:
 @pytest.mark.slow
 def test_answers_for_a_person_and_for_a_program(millrace: Any) -> None:
     assert millrace("experiment", "list") == (0, "\n", "")
-    assert millrace("experiment", "list", "--json").out == "[]\n"
+    assert millrace("experiment", "list", "--all", "--json").out == "[]\n"
     made = millrace("experiment", "make", "flights", "--about", "late or not?")
     assert (made.code, made.err) == (0, "")
     assert [line.split()[0] for line in made.out.splitlines()] == ["name", "made", "about"]
-    found = json.loads(millrace("--json", "experiment", "list").out)
+    found = json.loads(millrace("--json", "experiment", "list").out)["items"]
     assert [(e["name"], e["about"]) for e in found] == [("flights", "late or not?")]
     table = millrace("experiment", "list").out.splitlines()
     assert table[0].split() == ["name", "made", "about"]
     assert table[1].startswith("flights  ")
     facts = json.loads(millrace("audit", "facts", "--limit", "1", "--json").out)
     assert (len(facts["items"]), facts["next"]) == (1, 1)
-    assert millrace("audit", "facts", "--limit", "1").out.splitlines()[-1] == "(1 shown; more: --after 1)"
+    assert millrace("audit", "facts", "--limit", "1").out.splitlines()[-1] == "(1 shown; more: --after 1, or --all)"
 
 
 ERRORS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -132,7 +132,7 @@ def test_lists_and_mappings_as_words_or_json(millrace: Any) -> None:
     token = json.loads(millrace("token", "make", "local", "--scopes", "model:*,run:read", "--json").out)["token"]
     assert token["scopes"] == ["model:*", "run:read"]
     millrace("rule", "set", "r", "run.finished", "run.log", "--request", '{"run": "$subject"}')
-    rules = json.loads(millrace("rule", "list", "--json").out)
+    rules = json.loads(millrace("rule", "list", "--limit", "2", "--all", "--json").out)
     assert next(rule for rule in rules if rule["name"] == "r")["request"] == {"run": "$subject"}
 
 
@@ -230,7 +230,6 @@ def test_what_is_corrupt_or_lost_has_an_exit_code(millrace: Any, tmp_path: Path)
     place = tmp_path / "other" / "blobs" / digest[:2] / digest
     place.chmod(0o644)
     place.write_bytes(b"weighty")
-    assert millrace("store", "verify", "--dry-run", where=where).code == 0
     done = millrace("store", "verify", where=where)
     assert (done.code, f"corrupt  {digest}" in done.out) == (1, True)
     place.unlink()

@@ -22,9 +22,9 @@ def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
     one, two = str(tmp_path / "one.csv"), str(tmp_path / "two.csv")
     dry = millrace("dataset", "add", "rides", one, two, "--dry-run", "--json")
     assert [row["bytes"] for row in json.loads(dry.out)] == [27, 20]
-    assert json.loads(millrace("dataset", "list", "--json").out) == []
+    assert json.loads(millrace("dataset", "list", "--all", "--json").out) == []
     assert "no column 'nokey'" in millrace("dataset", "add", "rides", one, "--key", "nokey").err
-    assert json.loads(millrace("dataset", "list", "--json").out) == []
+    assert json.loads(millrace("dataset", "list", "--all", "--json").out) == []
     done = millrace("dataset", "add", "rides", one, "--key", "id", "--event", "at")
     assert (done.code, done.err) == (0, f"storing {one} (0.0 MB)\n")
     assert done.out == "dataset  rides\nnumber   1\nrows     2\nadded    2\n"
@@ -39,8 +39,11 @@ def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
 def test_a_dry_run_shows_the_call_and_makes_none(millrace: Any) -> None:
     told = json.loads(millrace("experiment", "make", "flights", "--dry-run", "--json").out)
     assert (told["verb"], told["request"], told["workspace"]) == ("experiment.make", {"name": "flights"}, "main")
-    assert millrace("experiment", "list", "--json").out == "[]\n"
-    assert "--dry-run" not in millrace("experiment", "list", "--help").out
+    assert millrace("experiment", "list", "--all", "--json").out == "[]\n"
+    for looks in ("experiment list", "prediction get", "view read", "label coverage", "store verify", "loop settle"):
+        assert "--dry-run" not in millrace(*looks.split(), "--help").out
+    for changes in ("store collect", "endpoint predict", "rollout pause", "model register"):
+        assert "--dry-run" in millrace(*changes.split(), "--help").out
 
 
 def test_the_page_is_opened(millrace: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +93,4 @@ def test_a_refused_gate_has_an_exit_code_of_its_own(millrace: Any, tmp_path: Pat
         "hint: make a better version, or take the blame: millrace rollout force e 1 REASON\n"
     )
     told = json.loads(millrace("rollout", "list", "--json", where=where).out)
-    assert [rollout["state"] for rollout in told] == ["refused"]
+    assert [rollout["state"] for rollout in told["items"]] == ["refused"]

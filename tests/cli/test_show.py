@@ -34,8 +34,8 @@ EXAMPLES: list[tuple[Any, str]] = [
     ([{"x": 0.123456789, "y": [1, 2]}], "x         y\n0.123457  1, 2"),
     ([1, {"a": 1}], "1\na=1"),
     ({"items": [{"a": 1}], "next": None}, "a\n1"),
-    ({"items": [{"a": 1}], "next": 5}, "a\n1\n(1 shown; more: --after 5)"),
-    ({"items": [{"a": 1}], "next": "x", "total": 9}, "a\n1\n(1 of 9 shown; more: --after x)"),
+    ({"items": [{"a": 1}], "next": 5}, "a\n1\n(1 shown; more: --after 5, or --all)"),
+    ({"items": [{"a": 1}], "next": "x", "total": 9}, "a\n1\n(1 of 9 shown; more: --after x, or --all)"),
     ({"items": [{"a": 1}]}, "items\n  a\n  1"),
     ({"a": [1, 2], "b": ["x", None]}, "a  b\n1  x\n2  –"),
     ({"a": [], "b": []}, "a  –\nb  –"),
@@ -71,12 +71,48 @@ def test_a_table_that_is_too_wide_leaves_out_what_is_nested_and_says_so(monkeypa
     assert show.table([row]).splitlines() == [
         "id  params   about",
         f"1   depth=3  {'a' * 30}",
-        "(not shown: none, origin; --json shows all)",
+        "(not shown: none, origin; --wide or --json shows all)",
     ]
-    monkeypatch.setenv("COLUMNS", "10")
-    assert show.table([row]).splitlines()[0].split() == ["id", "about"], "what is plain is always shown"
     monkeypatch.setenv("COLUMNS", "1000")
     assert show.table([row]).splitlines()[0].split() == list(row)
+
+
+ROLLOUT = {
+    "id": "late-1", "endpoint": "late", "number": 1, "champion": 0, "policy": {"steps": [1]}, "state": "promoted",
+    "since": MARCH, "actor": "local", "because": "the block means lie below 0: shown after 13 of 13 blocks",
+    "reason": "a-reason-without-a-single-space", "alpha": 0.05, "weight": 10_000,
+}  # fmt: skip
+
+
+def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [ROLLOUT, {**ROLLOUT, "id": "late-2", "number": 2, "because": "the first one"}]
+    monkeypatch.setenv("COLUMNS", "80")
+    assert show.as_text(rows).splitlines() == [
+        "id      endpoint  number  champion  state     because",
+        "late-1  late      1       0         promoted  the block means lie below 0: shown",
+        f"{' ' * 46}after 13 of 13 blocks",
+        "late-2  late      2       0         promoted  the first one",
+        "(not shown: policy, since, actor, reason, alpha, weight; --wide or --json shows",
+        "all)",
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 160])
+def test_every_line_of_a_table_fits(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for rows in ([ROLLOUT], [ROLLOUT, {**ROLLOUT, "id": "late-2", "because": "x " * 200}]):
+        lines = show.as_text({"items": rows, "next": None}).splitlines()
+        assert max(map(len, lines)) <= columns
+        assert {"id", "state", "because"} <= set(lines[0].split())
+        assert "".join(line[lines[0].index("because") :] for line in lines[1:]).count("x") in (0, 200)
+
+
+def test_a_wide_table_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    long = {**ROLLOUT, "digest": "ab" * 32, "deep": {"text": "y" * 90}}
+    head, line = show.as_text([long], wide=True).splitlines()
+    assert head.split() == list(long)
+    assert "ab" * 32 in line and "y" * 90 in line and str(long["because"]) in line
 
 
 def test_no_field_is_a_time_here_and_a_number_there() -> None:

@@ -200,7 +200,7 @@ def test_rows_for_a_dataset_of_another_key_are_refused(platform: Platform) -> No
         ) as caught:
             made_with(platform, table(id=[7, 8, 9]), **said)
         assert caught.value.code == "dataset.schema"
-    assert len(platform.call("dataset.versions", {"dataset": "rides"})) == 1
+    assert len(platform.call("dataset.versions", {"dataset": "rides"}).items) == 1
 
 
 def test_a_dataset_that_never_had_a_row_is_made_otherwise_by_its_first_version(platform: Platform) -> None:

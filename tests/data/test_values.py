@@ -205,7 +205,7 @@ def test_a_late_value_of_another_kind_is_told_with_its_line(platform: Platform, 
 
 def test_a_late_fraction_rounds_nothing(platform: Platform) -> None:
     add(platform, long_csv(1.5))
-    version = platform.call("dataset.versions", {"dataset": "rides"})[-1]
+    version = platform.call("dataset.versions", {"dataset": "rides"}).items[-1]
     columns = read.columns(platform.ground.blobs, version)
     assert columns["line"][24_900] == 1.5
     assert columns["line"][24_901] == 24_901
@@ -228,7 +228,7 @@ def test_a_late_stamp_may_be_written_otherwise(platform: Platform) -> None:
     rows = [f"{row},2013-01-01 00:00:00" for row in range(25_000)]
     rows[24_900] = "24900,2013-01-01T00:00Z"
     add(platform, "\n".join(["id,at", *rows, ""]).encode())
-    assert platform.call("dataset.versions", {"dataset": "rides"})[-1].rows == 25_000
+    assert platform.call("dataset.versions", {"dataset": "rides"}).items[-1].rows == 25_000
 
 
 @pytest.mark.parametrize("odd", ["never", "it's late", "1356998400000000"])

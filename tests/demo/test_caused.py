@@ -66,7 +66,7 @@ def ending(one: Story) -> Ending:
             fates.setdefault(data["number"], []).append((fact["kind"], day, data["because"]))
     table = one.client.call("endpoint.get", endpoint=ENDPOINT)["table"]
     search = {"endpoint": ENDPOINT, "since": START, "until": one.until, "failed": True, "limit": 10_000}
-    failed = len(one.client.call("prediction.search", **search))
+    failed = len(one.client.call("prediction.search", **search)["items"])
     digest = one.client.call("rollout.decisions", endpoint=ENDPOINT)["digest"]
     return Ending(fates, table["arms"][0]["number"], failed, digest)
 

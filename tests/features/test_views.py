@@ -25,7 +25,7 @@ def test_the_same_definition_is_no_new_version(world: World) -> None:
     assert world.platform.call("view.get", {"view": "v"}).number == 1
     world.view(columns=["word"])
     assert world.platform.call("view.get", {"view": "v"}).number == 2
-    assert [view.number for view in world.platform.call("view.list")] == [2]
+    assert [view.number for view in world.platform.call("view.list").items] == [2]
 
 
 def test_a_changed_definition_is_what_is_read(world: World) -> None:

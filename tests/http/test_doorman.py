@@ -90,7 +90,7 @@ def test_beyond_loopback_a_token_is_asked_for(tmp_path: Path, home: Platform) ->
         assert server.ask("GET", "/api/v1/facts").json["code"] == "access.required"
         assert server.ask("POST", "/api/v1/blobs", b"x").json["code"] == "access.required"
         mine = {"Authorization": f"Bearer {secret}"}
-        assert server.post("experiment.list", {}, **mine).json == []
+        assert server.post("experiment.list", {}, **mine).json["items"] == []
         denied = server.post("experiment.make", {"name": "e"}, **mine)
         assert (denied.status, denied.json["code"]) == (403, "access.denied")
         assert server.ask("POST", "/api/v1/blobs", b"x", mine).json["code"] == "access.denied"

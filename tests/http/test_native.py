@@ -177,7 +177,7 @@ def test_many_listeners_keep_nobody_waiting(server: Server) -> None:
     opened = [stream.__enter__() for stream in streams]
     try:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: server.call("experiment.list"), range(20)))
+            list(pool.map(lambda _: server.call("experiment.list")["items"], range(20)))
         server.post("experiment.make", {"name": "e"}, Millrace_Workspace=workspace)
         assert {next(facts)["subject"] for facts in opened} == {"e"}
     finally:

@@ -103,7 +103,7 @@ def test_servers_that_share_catalog_blobs_and_predictions(tmp_path: Path, postgr
         answers = [infer(server, ask) for server, ask in zip((first, second), asked, strict=True)]
         assert answers == [infer(server, ask) for server, ask in zip((second, first), asked, strict=True)]
         first.call("endpoint.advance", endpoint="delays", until=2 * 3_600_000_000)
-        found = second.call("prediction.search", endpoint="delays", since=0, until=3_600_000_000)
+        found = second.call("prediction.search", endpoint="delays", since=0, until=3_600_000_000)["items"]
         assert {one["id"].partition(":")[0] for one in found} == {"first", "second"}
 
 

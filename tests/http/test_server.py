@@ -132,7 +132,7 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
     server.call("experiment.make", name="kept")
     assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     with serving(tmp_path / "home") as server:
-        assert [e["name"] for e in server.call("experiment.list")] == ["kept"]
+        assert [e["name"] for e in server.call("experiment.list")["items"]] == ["kept"]
         assert server.call("audit.verify")["facts"] == 2
 
 

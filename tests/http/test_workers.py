@@ -23,7 +23,7 @@ def test_workers_share_one_catalog_and_one_store(tmp_path: Path) -> None:
         assert len(until(lambda: len(children(server)) == 3 and children(server), "all are there")) == 3
         for number in range(30):
             server.call("experiment.make", name=f"e{number}")
-        assert len(server.call("experiment.list")) == 30
+        assert len(server.call("experiment.list")["items"]) == 30
         assert server.call("audit.verify")["facts"] == 31
         digest = server.ask("POST", "/api/v1/blobs", b"shared").json["digest"]
         assert {server.ask("GET", f"/api/v1/blobs/{digest}").body for _ in range(10)} == {b"shared"}
@@ -36,7 +36,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         before = until(lambda: len(children(server)) == 2 and children(server), "both are there")
         os.kill(before[0], signal.SIGKILL)
         until(lambda: len(children(server)) == 2 and before[0] not in children(server), "another one is there")
-        assert server.call("experiment.list") == []
+        assert server.call("experiment.list")["items"] == []
     assert "ended with status -9; starting another" in server.log
 
 
@@ -47,7 +47,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     server.stop(signal.SIGKILL)
     until(lambda: not any(psutil.pid_exists(pid) for pid in orphans), "the workers have ended")
     with serving(tmp_path / "home") as again:
-        assert again.call("experiment.list") == []
+        assert again.call("experiment.list")["items"] == []
 
 
 def test_workers_that_die_at_once_end_the_server(capfd: pytest.CaptureFixture[str]) -> None:

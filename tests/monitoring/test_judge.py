@@ -16,7 +16,7 @@ def test_a_day_is_measured_by_version(days: Days) -> None:
     judged = days.judge(2)
     (told,) = judged.blocks
     assert told.rows == ROWS and told.champion == 1
-    served, one, two = days.platform.call("monitor.windows", {"endpoint": "late"})
+    served, one, two = days.platform.call("monitor.windows", {"endpoint": "late"}).items
     assert (served.version, one.version, two.version) == (0, 1, 2)
     assert served.measures == one.measures
     assert one.rows == two.rows == ROWS and one.labelled + one.states["cancelled"] < ROWS
@@ -46,7 +46,7 @@ def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -
     late = {"ids": ["d0r0:0"], "event": [ORIGIN], "arrived": [ORIGIN + 3 * DAY], "values": [1.0]}
     days.platform.call("label.add", {"endpoint": "late", **late})
     days.judge(2)
-    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"})
+    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"}).items
     assert served.labelled + sum(served.states.values()) == 39
 
 
@@ -60,7 +60,7 @@ def test_an_outcome_that_nothing_can_be_measured_on_is_left_out_and_counted(
         late = {"ids": ["d0r0:0"], "event": [ORIGIN], "arrived": [ORIGIN + 2 * DAY], "values": [1e308]}
         days.platform.call("label.add", {"endpoint": "late", **late})
     days.judge(2)
-    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"})
+    (served, _) = days.platform.call("monitor.windows", {"endpoint": "late"}).items
     assert served.states["unfit"] == 1 and served.labelled + sum(served.states.values()) == 40
 
 
@@ -139,7 +139,7 @@ def test_a_mistyped_pipeline_is_refused_before_it_is_needed(days: Days) -> None:
         with pytest.raises(MillraceError) as caught:
             days.platform.call("monitor.watch", {"endpoint": "late", "pipeline": "nightyl"})
         assert (caught.value.code, caught.value.hint) == ("pipeline.unknown", hint)
-    assert days.platform.call("monitor.list") == []
+    assert days.platform.call("monitor.list").items == []
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_incidents_are_listed_and_closed_by_hand(days: Days) -> None:
         days.write(day, {1: bad}, rows=120)
         days.judge(day + 2)
     call = days.platform.call
-    found = call("incident.list", {"endpoint": "late", "open": True})
+    found = call("incident.list", {"endpoint": "late", "open": True}).items
     assert found and all(incident.closed is None for incident in found)
     one = {"endpoint": "late", "number": found[0].number, "reason": "known"}
     assert call("incident.close", one).outcome == "known"

@@ -43,8 +43,8 @@ def test_a_version_keeps_what_it_was_made_from(platform: Platform) -> None:
     assert [item.number for item in lineage.data] == [3] and [item.name for item in lineage.features] == ["hourly"]
     assert lineage.code == "c" * 64 and lineage.environment == "d" * 64
     for content in (digest, "b" * 64, "c" * 64, "d" * 64):
-        assert platform.call("model.uses", {"digest": content}) == [version]
-    assert platform.call("model.uses", {"digest": "e" * 64}) == []
+        assert platform.call("model.uses", {"digest": content}).items == [version]
+    assert platform.call("model.uses", {"digest": "e" * 64}).items == []
 
 
 def test_the_same_tree_of_a_run_is_one_version(platform: Platform) -> None:
@@ -54,7 +54,7 @@ def test_the_same_tree_of_a_run_is_one_version(platform: Platform) -> None:
     assert platform.call("model.register", {"model": "late", "run": made.run}) == first
     assert platform.call("model.register", {"model": "late", "run": make(platform).run}).number == 2
     assert platform.call("model.register", {"model": "late", "tree": made.tree}).run == ""
-    assert [version.number for version in platform.call("model.versions", {"model": "late"})] == [1, 2, 3]
+    assert [version.number for version in platform.call("model.versions", {"model": "late"}).items] == [1, 2, 3]
     assert platform.call("model.get", {"model": "late"}).newest == 3
 
 

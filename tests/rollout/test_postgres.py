@@ -26,7 +26,7 @@ def test_the_rooms_work_on_postgresql(postgres_url: str, tmp_path: Path) -> None
         platform.call("rollout.force", {"endpoint": "late", "number": three, "reason": "the fair"})
         platform.call("rollout.guard")
         replay.run(2, rows=60)
-        assert [one.state for one in platform.call("rollout.list")] == ["watching", "shadow", "promoted"]
+        assert [one.state for one in platform.call("rollout.list").items] == ["watching", "shadow", "promoted"]
         assert len(platform.call("monitor.series", {"endpoint": "late"}).judgements) == 8
         assert platform.call("card.make", {"model": "lateness", "number": one}).card.edition == 1
         assert platform.call("incident.list", {"endpoint": "late", "open": True}) is not None

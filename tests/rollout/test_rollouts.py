@@ -40,11 +40,11 @@ def test_the_first_version_serves_everybody(replay: Replay) -> None:
 
 def test_a_first_version_worse_than_the_base_rate_is_refused(replay: Replay) -> None:
     number = replay.register(HARMFUL)
-    run = replay.platform.call("model.versions", {"model": "lateness"})[0].run
+    run = replay.platform.call("model.versions", {"model": "lateness"}).items[0].run
     started = replay.platform.call("run.start", {"experiment": "late"})
     assert run and started
     replay.platform.call("run.log", {"run": started.id, "metrics": {"test_brier": 0.4, "base_rate": 0.3}})
-    tree = replay.platform.call("model.versions", {"model": "lateness"})[0].tree
+    tree = replay.platform.call("model.versions", {"model": "lateness"}).items[0].tree
     replay.platform.call("run.finish", {"run": started.id, "outputs": {"model": tree}})
     worse = replay.platform.call("model.register", {"model": "lateness", "run": started.id})
     assert worse.number == number + 1

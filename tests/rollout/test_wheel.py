@@ -35,7 +35,7 @@ def trained(replay: Replay, formula: Formula) -> int:
     tree = trees.make(replay.platform.ground.blobs, files(formula))
     replay.platform.call("run.finish", {"run": run.id, "outputs": {"model": tree}})
     turn(replay)
-    assert replay.platform.call("model.versions", {"model": "lateness"})[-1].number == number
+    assert replay.platform.call("model.versions", {"model": "lateness"}).items[-1].number == number
     return number
 
 

@@ -99,7 +99,7 @@ def test_a_held_directory_is_reached_through_its_server(server: Server) -> None:
     assert client.home.url == server.url
     name = fresh("e")
     client.call("experiment.make", name=name)
-    assert name in {e["name"] for e in server.call("experiment.list")}
+    assert name in {e["name"] for e in server.call("experiment.list")["items"]}
     client.close()
 
 
@@ -241,7 +241,7 @@ def test_the_programs_own_client(server: Server) -> None:
     try:
         mine = current.connect(url=server.url)
         assert current.current() is mine
-        assert "main" in {w.name for w in mine.call("workspace.list")}
+        assert "main" in {w.name for w in mine.call("workspace.list")["items"]}
     finally:
         current.close()
 

@@ -50,5 +50,5 @@ def test_on_a_server_it_prints_the_same_and_again(tmp_path: Path) -> None:
     with serving(tmp_path / "home") as server:
         assert ran(tmp_path / "place", MILLRACE_URL=server.url) == SHOWN
         assert ran(tmp_path / "place", MILLRACE_URL=server.url) == SHOWN
-        assert [version["number"] for version in server.call("model.versions", model="late")] == [1]
+        assert [version["number"] for version in server.call("model.versions", model="late")["items"]] == [1]
     assert not (tmp_path / "place" / ".millrace").exists()

@@ -61,7 +61,7 @@ def test_an_endpoint_is_made_once(platform: Platform, delays: Endpoint) -> None:
     with pytest.raises(MillraceError) as fault:
         platform.call("endpoint.make", {"name": "delays", "model": "late"}, LOCAL)
     assert fault.value.code == "endpoint.exists"
-    assert [found.name for found in platform.call("endpoint.list")] == ["delays"]
+    assert [found.name for found in platform.call("endpoint.list").items] == ["delays"]
     with pytest.raises(MillraceError) as odd:
         platform.call("endpoint.make", {"name": "odd", "model": "late", "block_s": 50_000})
     assert odd.value.code == "request.invalid"

@@ -289,7 +289,7 @@ def asked_of(application: Application, method: str, path: str) -> Any:
 def test_a_shadow_that_does_not_load_is_left_out_and_named(tmp_path: Path) -> None:
     prepare(tmp_path / "home")
     platform = open_platform(tmp_path / "home")
-    one, two = platform.call("model.versions", {"model": "late"})
+    one, two = platform.call("model.versions", {"model": "late"}).items
     blobs = platform.ground.blobs
     shared = {entry.digest for entry in trees.read(blobs, one.tree)}
     paths = [blobs.path(entry.digest) for entry in trees.read(blobs, two.tree) if entry.digest not in shared]

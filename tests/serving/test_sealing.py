@@ -86,7 +86,7 @@ def test_what_another_process_sealed_is_found_there(platform: Platform, delays: 
 def test_sealed_rows_can_be_searched(platform: Platform, delays: Endpoint) -> None:
     write(platform, delays, "a", [0.5, 1.5])
     advance(platform, 2)
-    told = platform.call("prediction.search", {"endpoint": "delays", "since": 0, "until": HOUR})
+    told = platform.call("prediction.search", {"endpoint": "delays", "since": 0, "until": HOUR}).items
     assert [prediction.id for prediction in told] == ["a:0"]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from millrace.base.op import Nothing, Op
+from millrace.base.page import Page, Paged
 from tests.tidy import rules, whole
 from tests.tidy.rules import Rule
 from tests.tidy.source import imports, parse
@@ -161,6 +165,22 @@ def test_a_noun_that_is_not_ours_is_found() -> None:
     assert list(whole.glossary(["deployment.make", "endpoint.make"])) == [
         "deployment.make: the glossary's word for 'deployment' is endpoint"
     ]
+
+
+def test_a_list_without_a_cursor_is_found() -> None:
+    class Named(Paged, frozen=True):
+        name: str = ""
+
+    def of(name: str, request: Any, answer: Any, kind: Any = "read") -> Op:
+        return Op(name, "a:read", kind, request, answer, print, "", print)
+
+    fine = [of("a.list", Named, Page[int]), of("a.judge", Nothing, list[int], "work"), of("a.get", Nothing, Op)]
+    assert not list(whole.unpaged(fine))
+    wrong = [
+        of("b.names", Nothing, list[str]), of("b.list", Nothing, Page[int]), of("b.search", Named, list[int], "work"),
+        of("b.find", Nothing, Page[int]),
+    ]  # fmt: skip
+    assert [found.partition(":")[0] for found in whole.unpaged([*fine, *wrong])] == [op.name for op in wrong]
 
 
 def test_an_unused_code_is_found() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import get_origin
 
+from millrace.base.op import Op
 from tests.tidy.source import Source, imports, strings
 
 # Words that the glossary gives another name; no verb may be about them.
@@ -97,6 +99,20 @@ def glossary(verbs: Iterable[str]) -> Iterator[str]:
         noun = name.partition(".")[0]
         if noun in NOT_OUR_NOUNS:
             yield f"{name}: the glossary's word for {noun!r} is {NOT_OUR_NOUNS[noun]}"
+
+
+LISTS = ("list", "search", "versions", "facts")
+
+
+def unpaged(ops: Iterable[Op]) -> Iterator[str]:
+    """What grows without end is listed in pages."""
+    for op in ops:
+        fields = set(getattr(op.request, "__struct_fields__", ()))
+        told = set(getattr(get_origin(op.answer) or op.answer, "__struct_fields__", ()))
+        bare = op.kind == "read" and get_origin(op.answer) in (list, tuple)
+        pages = {"after", "limit"} <= fields and {"items", "next"} <= told
+        if (bare or op.verb in LISTS or {"items", "next"} <= told) and not pages:
+            yield f"{op.name}: it lists without a cursor; take a Paged and answer a Page (millrace/base/page.py)"
 
 
 def unused_codes(codes: Iterable[str], sources: Iterable[Source]) -> Iterator[str]:

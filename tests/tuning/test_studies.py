@@ -92,7 +92,7 @@ def test_a_study_s_refusals(platform: Platform) -> None:
     searched = platform.call("study.get", {"study": "s"})
     assert [t.state for t in searched.trials] == ["failed"] and searched.best is None
     assert platform.call("study.make", {**made, "trials": 3}).trials == 3
-    assert [study.name for study in platform.call("study.list")] == ["s"]
+    assert [study.name for study in platform.call("study.list").items] == ["s"]
 
 
 @pytest.mark.slow

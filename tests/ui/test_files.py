@@ -122,7 +122,7 @@ def test_reads_are_answered_in_order_each_by_itself(platform: Platform) -> None:
         {"op": "dataset.lost"},
     ]
     found = reads.answer(platform, json.dumps(asked).encode(), LOCAL, "main")
-    assert found[0] == {"answer": []}
+    assert found[0]["answer"].items == []
     assert found[1]["problem"]["code"] == "dataset.unknown"
     assert found[2]["answer"].number >= 0
     assert found[3]["problem"]["code"] == "request.invalid" and "more than read" in found[3]["problem"]["detail"]

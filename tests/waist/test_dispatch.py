@@ -108,7 +108,7 @@ def test_a_mistyped_field_is_never_left_unread(home: Platform, request_: Any) ->
         "experiment.make has no field 'abuot'",
         "did you mean 'about'?",
     )
-    assert home.call("experiment.list") == []
+    assert home.call("experiment.list").items == []
 
 
 def test_a_verb_that_takes_nothing_says_so(home: Platform) -> None:
@@ -206,7 +206,7 @@ def test_a_heavy_verb_with_a_key_commits_once(home: Platform) -> None:
     ask = {"dataset": "d", "files": [digest]}
     answers = [home.call("dataset.add", ask, key="k") for _ in range(2)]
     assert answers[0] == answers[1]
-    assert [v.number for v in home.call("dataset.versions", {"dataset": "d"})] == [1]
+    assert [v.number for v in home.call("dataset.versions", {"dataset": "d"}).items] == [1]
 
 
 @pytest.mark.parametrize("op", waist.OPS, ids=lambda op: op.name)

@@ -197,8 +197,13 @@ class OpenInference:
 
     def _index(self, who: Who, workspace: str) -> bytes:
         self._permit("GET", who, workspace, "endpoint:read")
-        listed = self._platform.call("endpoint.list", workspace=workspace)
-        return _encode([self._state(workspace, endpoint.name) for endpoint in listed])
+        found: list[dict[str, str]] = []
+        after: str | None = ""
+        while after is not None:
+            page = self._platform.call("endpoint.list", {"after": after, "limit": 1_000}, workspace=workspace)
+            found += [self._state(workspace, endpoint.name) for endpoint in page.items]
+            after = page.next
+        return _encode(found)
 
     def _state(self, workspace: str, name: str) -> dict[str, str]:
         try:

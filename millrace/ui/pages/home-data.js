@@ -20,15 +20,17 @@ const STATIONS = [
   ["retraining", /^monitor\.(breached|due)/],
 ];
 
+/** Home counts and looks among all of them. */
+const ALL = { limit: 10_000 };
 const COUNTS = [
-  { op: "dataset.list" },
-  { op: "view.list" },
-  { op: "pipeline.list" },
+  { op: "dataset.list", ask: ALL },
+  { op: "view.list", ask: ALL },
+  { op: "pipeline.list", ask: ALL },
   { op: "run.search", ask: { order: "queued desc", limit: 50 } },
   { op: "run.search", ask: { where: "state = 'failed'", order: "queued desc", limit: 20 } },
-  { op: "model.list" },
-  { op: "endpoint.list" },
-  { op: "monitor.list" },
+  { op: "model.list", ask: ALL },
+  { op: "endpoint.list", ask: ALL },
+  { op: "monitor.list", ask: ALL },
   { op: "loop.standing" },
 ];
 
@@ -68,15 +70,15 @@ async function open() {
   const [head, decisions, incidents, rollouts, ...counts] = await reads([
     { op: "audit.head" },
     { op: "rollout.decisions" },
-    { op: "incident.list" },
-    { op: "rollout.list" },
+    { op: "incident.list", ask: ALL },
+    { op: "rollout.list", ask: ALL },
     ...COUNTS,
   ]);
   batch(() => {
     home.problem.value = null;
     home.decisions.value = decisions?.items || [];
-    home.incidents.value = incidents || [];
-    home.rollouts.value = rollouts || [];
+    home.incidents.value = incidents?.items || [];
+    home.rollouts.value = rollouts?.items || [];
     home.counts.value = named(counts);
     home.state.value = "live";
   });
@@ -86,7 +88,11 @@ async function open() {
 
 /** @param {any[]} answers to COUNTS */
 function named([datasets, views, pipelines, runs, failed, models, endpoints, plans, loop]) {
-  return { datasets, views, pipelines, runs: runs?.items, ran: runs?.total || 0, failed: failed?.items || [], fell: failed?.total || 0, models, endpoints: endpoints || [], plans: plans || [], refused: loop?.refused || [] };
+  return {
+    datasets: datasets?.items, views: views?.items, pipelines: pipelines?.items, models: models?.items,
+    runs: runs?.items, ran: runs?.total || 0, failed: failed?.items || [], fell: failed?.total || 0,
+    endpoints: endpoints?.items || [], plans: plans?.items || [], refused: loop?.refused || [],
+  };
 }
 
 /** Loads what is looked at: the endpoint's history, once. */
@@ -158,7 +164,7 @@ async function refresh({ blocks, counts, past }) {
   const span = { ...about, ...(last === undefined ? {} : { since: last + 1 }) };
   const fresh = blocks && watched ? [{ op: "monitor.series", ask: span }, { op: "endpoint.get", ask: about }] : [];
   const models = counts ? Object.keys(home.models.value).map((model) => ({ op: "model.get", ask: { model } })) : [];
-  const known = counts ? [{ op: "rollout.list" }, ...COUNTS] : [];
+  const known = counts ? [{ op: "rollout.list", ask: ALL }, ...COUNTS] : [];
   const found = await reads([...fresh, ...models, ...known]);
   batch(() => {
     if (fresh.length && home.watched.value === watched) {
@@ -168,7 +174,7 @@ async function refresh({ blocks, counts, past }) {
     const told = found.slice(fresh.length, fresh.length + models.length).filter(Boolean);
     home.models.value = Object.fromEntries(told.map((one) => [one.model.name, one]));
     const [rollouts, ...rest] = found.slice(fresh.length + models.length);
-    home.rollouts.value = rollouts || [];
+    home.rollouts.value = rollouts?.items || [];
     home.counts.value = named(rest);
   });
   const { counts: now, watched: held, models: kept } = home;
