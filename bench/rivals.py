@@ -1,6 +1,7 @@
 """The same windows and the same question to Evidently and NannyML, each in an environment that this builds and removes.
 
     python bench/rivals.py --rivals [--data FOLDER] [--keep FOLDER] [--only evidently,nannyml]
+                           [--cases series,500,5000] [--draws 3]
 
 Needs the package index, or its cache; nothing of it is among Millrace's requirements. The pins are the newest releases
 and the newest NumPy and pandas with which they start. The question: does this window differ from what came before?
@@ -11,9 +12,11 @@ and the newest NumPy and pandas with which they start. The question: does this w
   is the same rule.
 - Millrace: `drift_update`, which saw the reference as its history.
 
-The reference's rows are the first two months (real series) or the newest 40 hours (worlds). "clean": windows in which
-nothing was changed; "detected": of the cases with a fault, those with an alarm, and the median delay in windows; who
-alarms on clean windows as well "detects" everything at once, so read the two together. CPU a window without imports.
+The reference's rows are the first two months (real series) or the newest 40 hours (worlds). Each world's reference,
+history and windows have seeds of their own, so none moves when another gets longer; what a rival says of one reference
+may differ from what it says of the next, so there are several draws, told together. "clean": windows in which nothing
+was changed; "detected": of the cases with a fault, those with an alarm, and the median delay in windows; who alarms on
+clean windows as well "detects" everything at once, so read the two together. CPU a window without imports.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +62,16 @@ class Case(NamedTuple):
     cells: Layout
 
 
-def cases(data: Path | None) -> Iterator[Case]:
+def cases(data: Path | None, chosen: Sequence[str], draws: int) -> Iterator[Case]:
+    if "series" in chosen:
+        yield from _series(data)
+    for rows_an_hour in (500, 5_000):
+        if str(rows_an_hour) in chosen:
+            for draw in range(draws):
+                yield from _worlds(rows_an_hour, draw)
+
+
+def _series(data: Path | None) -> Iterator[Case]:
     chosen = [(flights(), None)]
     if data:
         electric = electricity(data)
@@ -84,30 +96,28 @@ def cases(data: Path | None) -> Iterator[Case]:
                 change(window, random)
             starts = series.starts[begin : begin + 7].tolist()
             yield Case(f"flights: {name}", BROKEN, reference, rows, starts, watch, series.cells)
-    for rows_an_hour in (500, 5_000):
-        yield from _worlds(rows_an_hour)
 
 
-def _worlds(n: int) -> Iterator[Case]:
-    random = np.random.default_rng(n)
+def _worlds(n: int, draw: int) -> Iterator[Case]:
+    seeds = [np.random.default_rng([n, draw, part]) for part in range(4)]  # reference, history, clean, broken
 
-    def hours(many: int, shift: float = 0.0) -> list[Columns]:
+    def hours(random: np.random.Generator, many: int, shift: float = 0.0) -> list[Columns]:
         moved = np.where(np.arange(30) < 3, shift, 0.0)
         return [dict(zip(names, (random.normal(size=(n, 30)) + moved).T, strict=True)) for _ in range(many)]
 
     names = [f"x{i}" for i in range(30)]
     weeks = 24 * 7 * 5  # from three weeks on there is a reference, a week later a past
-    past = hours(40)
+    past = hours(seeds[0], 40)
     reference = {k: np.concatenate([w[k] for w in past]) for k in names}
     cells = layout(reference)
-    history = [(i * HOUR_US, profile(hours(1)[0] if i < weeks - 40 else past[i - weeks + 40], cells))
+    history = [(i * HOUR_US, profile(hours(seeds[1], 1)[0] if i < weeks - 40 else past[i - weeks + 40], cells))
                for i in range(weeks)]  # fmt: skip
     watch = drift_start(cells, window_us=HOUR_US, history=history)
     start = weeks * HOUR_US
-    for kind, shift, many in ((CLEAN, 0.0, 100), (BROKEN, 0.2, 20)):
+    for kind, shift, many, random in ((CLEAN, 0.0, 100, seeds[2]), (BROKEN, 0.2, 20, seeds[3])):
         starts = [start + i * HOUR_US for i in range(many)]
         name = f"30 normal columns, {n:,} rows" + (", 3 of them + 0.2 sd" if shift else "")
-        yield Case(name, kind, reference, hours(many, shift), starts, watch, cells)
+        yield Case(name, kind, reference, hours(random, many, shift), starts, watch, cells)
 
 
 def _trained(series: Series, until: int) -> tuple[Drift, int, Columns]:
@@ -179,18 +189,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--keep", type=Path, default=None, help="keep the environments there, and use them again")
     parser.add_argument("--only", default="evidently,nannyml")
+    parser.add_argument("--cases", default="series,500,5000", help="the real series, and worlds by rows an hour")
+    parser.add_argument("--draws", type=int, default=3, help="of each world")
     given = parser.parse_args()
     results: dict[tuple[str, str, str], list[tuple[list[bool], float]]] = {}
 
     def note(who: str, case: Case, alarms: list[bool], cpu: float) -> None:
         results.setdefault((case.kind, case.name, who), []).append((alarms, cpu))
 
-    every = list(cases(given.data))
-    for case in every:
+    def every() -> Iterator[Case]:  # drawn again for each, so that the worlds' rows need not all be kept
+        return cases(given.data, given.cases.split(","), given.draws)
+
+    for case in every():
         note("Millrace", case, *ours(case))
     for name in given.only.split(",") if given.rivals else ():
         with environment(name, given.keep) as python, tempfile.TemporaryDirectory() as place:
-            for case in every:
+            for case in every():
                 some, own, cpu = ask(python, name, case, Path(place))
                 note(f"{name}, any column", case, some, cpu)
                 if name == "evidently" and case.kind == CLEAN:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from millrace import stats
 from millrace.stats import betting
+from millrace.stats.blocks import STRICT
 from millrace.stats.guard import RATIOS, advance
 
 Floats = NDArray[np.float64]
@@ -306,22 +307,26 @@ def blocks(paths: int, rng: np.random.Generator) -> None:
     """Rows that share their days: row-wise rules against the block test, 120 days of 200 rows, nothing to be found."""
     paths = min(paths, 200)
     print(f"\nfalse in 120 days of 200 rows, α = 5 %, {paths} series, a look a day")
-    print(f"{'day sd over row sd, memory':34}{'blocks':>10}{'rows, sequence':>16}{'rows, t-test':>14}")
+    print(f"{'day sd over row sd, memory':34}{'blocks':>10}{'strict':>10}{'rows, sequence':>16}{'rows, t-test':>14}")
     for sd, memory in ((0.0, 0.0), (0.2, 0.0), (0.2, 0.2), (0.2, 0.4)):
-        found = np.zeros(3)
+        found = np.zeros(4)
         for _ in range(paths):
             day = rng.standard_normal(120)
             for k in range(1, 120):
                 day[k] = memory * day[k - 1] + math.sqrt(1 - memory**2) * day[k]
             means = sd * day + rng.standard_normal(120) / math.sqrt(200)
             found[0] += stats.block_evidence(means).max() >= math.log(20)
+            found[1] += stats.block_evidence(means, memory=STRICT).max() >= math.log(20)
             rows = 200.0 * np.arange(1, 121)
             centre = np.cumsum(means) / np.arange(1, 121)
             row_sd = math.sqrt(1 + sd * sd)
-            found[1] += bool((np.abs(centre) > stats.asymptotic_margin(rows, row_sd, 0.05)).any())
-            found[2] += bool((np.abs(centre) > 1.96 * row_sd / np.sqrt(rows)).any())
+            found[2] += bool((np.abs(centre) > stats.asymptotic_margin(rows, row_sd, 0.05)).any())
+            found[3] += bool((np.abs(centre) > 1.96 * row_sd / np.sqrt(rows)).any())
         shares = found / paths
-        print(f"{f'{sd:.1f}, {memory:.1f}':34}{shares[0]:>10.1%}{shares[1]:>16.1%}{shares[2]:>14.1%}")
+        print(
+            f"{f'{sd:.1f}, {memory:.1f}':34}"
+            + "".join(f"{s:>{w}.1%}" for s, w in zip(shares, (10, 10, 16, 14), strict=True))
+        )
 
 
 def cost() -> None:

@@ -47,6 +47,8 @@ def check_policy(policy: Policy) -> Policy:
     days = policy.shadow_days, policy.step_days, policy.canary_days, policy.watch_days, policy.gate_days
     if min(days) < 0 or policy.step_rows < 0:
         raise MillraceError("policy.invalid", "a number of days or rows below 0", "use 0 or more")
+    if not all(0 <= tolerance <= 1 for tolerance in (policy.watch_tolerance, policy.gate_tolerance)):
+        raise MillraceError("policy.invalid", "a tolerance of loss outside 0 … 1", "use 0, or a little more")
     if not 0 < policy.error_margin < MOST_ERRORS or not 0 < policy.error_rate < 1:
         raise MillraceError("policy.invalid", "an impossible tolerance of errors", "such as 1.0 and 0.05")
     return policy

@@ -14,10 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, Ints, check_ids, check_whole, column, numbers, plain, same_length
+from millrace.stats.student import normal_quantile
+from millrace.stats.verdict import (
+    Floats,
+    Ints,
+    check_alpha,
+    check_ids,
+    check_whole,
+    column,
+    numbers,
+    plain,
+    same_length,
+)
 
 DAY_US = 86_400_000_000
 LARGEST_CORRELATION = 0.95
+ESTIMATED, STRICT = 0.5, 0.3  # how sure one is of memory: its estimate, or a limit that is too low three times in ten
 
 
 class Blocks(NamedTuple):
@@ -105,13 +117,16 @@ def design_effect(blocks: Blocks) -> float | None:
     return between / (total / n)
 
 
-def inflation(means: ArrayLike) -> Floats:
+def inflation(means: ArrayLike, memory: float = ESTIMATED) -> Floats:
     """By how much the memory of blocks widens the variance of their mean: (1+ρ)/(1−ρ) ≥ 1, for every prefix.
 
     `means`: (k,) in the order of event time; the answer is (k,), and entry j uses the first j+1 blocks only.
-    ρ is the lag-one autocorrelation, corrected for its bias (Kendall 1954: −(1+3ρ)/k), cut to [0, 0.95]. What breaks
-    it: memory beyond one block that lag one does not show (a week's rhythm: take weeks as blocks).
+    ρ is the lag-one autocorrelation, corrected for its bias (Kendall 1954: −(1+3ρ)/k), cut to [0, 0.95]; with `memory`
+    below ½ its upper confidence limit instead, which is too low with about that probability, at the standard error
+    √((1−ρ²)/k) (Bartlett 1946). What breaks it: memory beyond one block that lag one does not show (a week's rhythm:
+    take weeks as blocks). Errors: stats.data, stats.shape, stats.alpha for `memory` outside (0, ½].
     """
+    over = memory_quantile(memory)
     x = column(means, "block means")
     k = np.arange(1, len(x) + 1)
     centred = x - x[0] if len(x) else x  # the same ρ, less rounding
@@ -124,5 +139,14 @@ def inflation(means: ArrayLike) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         rho = np.where(spread > 1e-12 * np.maximum(square, 1e-300), lagged / spread, 0.0)
     rho = np.where(k > 1, rho + (1 + 3 * rho) / k, 0.0)
+    if over:
+        rho = np.where(k > 1, rho + over * np.sqrt(np.maximum(1 - rho * rho, 0.0) / k), 0.0)
     rho = np.clip(rho, 0, LARGEST_CORRELATION)
     return np.asarray((1 + rho) / (1 - rho))
+
+
+def memory_quantile(memory: float) -> float:
+    """How many standard errors lie between ρ and its upper confidence limit; 0 at ½. Errors: stats.alpha."""
+    if check_alpha(memory) > ESTIMATED:
+        raise MillraceError("stats.alpha", f"memory is {memory!r}", "give at most 0.5 (the estimate), such as 0.3")
+    return normal_quantile(2 * memory) if memory < ESTIMATED else 0.0

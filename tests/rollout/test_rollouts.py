@@ -244,6 +244,8 @@ def test_a_policy_that_cannot_be_is_refused(replay: Replay) -> None:
         {"step_days": -1},
         {"error_rate": 1.0},
         {"error_margin": 1e3},
+        {"gate_tolerance": -0.01},
+        {"watch_tolerance": -0.01},
     ):
         with pytest.raises(MillraceError) as fault:
             replay.start(number, **wrong)

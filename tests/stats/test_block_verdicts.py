@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from millrace.base.errors import MillraceError
 from millrace.stats import block_verdicts as t
-from millrace.stats.blocks import Blocks, blocks_by_entity
+from millrace.stats.blocks import STRICT, Blocks, blocks_by_entity
 
 days = st.lists(st.floats(-5, 5).map(lambda v: round(v, 3)), min_size=3, max_size=12)
 
@@ -84,6 +84,9 @@ def test_bad_input():
         (lambda: t.block_evidence([np.nan]), "stats.data"),
         (lambda: t.better_by_blocks(blocks([1.0]), 1.5), "stats.alpha"),
         (lambda: t.block_interval([1.0, 2.0], 0), "stats.alpha"),
+        (lambda: t.block_interval([1.0, 2.0], 0.05, 0.7), "stats.alpha"),
+        (lambda: t.worse_by_blocks(blocks([1.0]), 0.2, -0.01, 0.05), "stats.margin"),
+        (lambda: t.worse_by_blocks(blocks([1.0]), 0.2, np.nan, 0.05), "stats.margin"),
     ]:
         with pytest.raises(MillraceError) as caught:
             call()
@@ -101,6 +104,48 @@ def test_false_alarms_in_sixty_days(rho, most):
         x[:, day] = rho * x[:, day - 1] + math.sqrt(1 - rho * rho) * noise[:, day]
     false = np.mean([t.block_evidence(row, 0, "above").max() >= math.log(20) for row in x])
     assert false <= most
+
+
+def test_taking_memory_off_makes_no_alarm():
+    """Blocks are independent, yet the test takes them for fewer: what then alarms would have done so at full size.
+
+    So the promise of the likelihood ratio, P(ever) ≤ α, stands with the widening. Computed over fits and sizes.
+    """
+    sizes = np.unique(np.concatenate([np.linspace(3, 12, 10), np.geomspace(12, 500, 15)]))
+    for ratio in (*np.linspace(-2, 2, 11), 6.0, 20.0):  # mean over standard deviation of the blocks
+        fit = np.sqrt(sizes) * ratio / np.sqrt(sizes * ratio**2 + sizes - 1)
+        for side in ("above", "either"):
+            path = t._mixed(fit, sizes, side)
+            before = np.maximum.accumulate(path)
+            assert (
+                before[before > path + 1e-9].max(initial=0.0) < 1e-9
+            )  # what falls as blocks are added never was above 1
+
+
+@pytest.mark.slow
+def test_strict_memory_holds_what_the_estimate_does_not():
+    """400 series of 60 days, lag-one autocorrelation .4, α = .05; ± .022 at two binomial sd."""
+    rng = np.random.default_rng(7)
+    noise = rng.normal(size=(400, 60))
+    x = noise.copy()
+    for day in range(1, 60):
+        x[:, day] = 0.4 * x[:, day - 1] + math.sqrt(1 - 0.16) * noise[:, day]
+    strict = np.mean([t.block_evidence(row, 0, "above", STRICT).max() >= math.log(20) for row in x])
+    loose = np.mean([t.block_evidence(row, 0, "above").max() >= math.log(20) for row in x])
+    assert strict <= 0.05 < loose
+
+
+def test_every_verdict_takes_memory_s_limit():
+    told = blocks(1.5 + np.sin(np.arange(30.0)) + 0.2 * np.random.default_rng(9).normal(size=30))
+    for plain, strict in (
+        (t.better_by_blocks(told, 0.05), t.better_by_blocks(told, 0.05, memory=STRICT)),
+        (t.worse_by_blocks(told, 0.0, 0.1, 0.05), t.worse_by_blocks(told, 0.0, 0.1, 0.05, memory=STRICT)),
+        (t.biased_by_blocks(told, 0.05), t.biased_by_blocks(told, 0.05, memory=STRICT)),
+        (t.biased_by_blocks(told, 0.05, starts_every=7), t.biased_by_blocks(told, 0.05, starts_every=7, memory=STRICT)),
+    ):
+        assert strict.statistic < plain.statistic or plain.statistic == 1
+        assert strict.interval[0] < plain.interval[0] and strict.interval[1] > plain.interval[1]
+        assert strict.effect == plain.effect
 
 
 def test_starts_are_mixed_as_defined():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from statsmodels.regression.linear_model import OLS
 
 from millrace.base.errors import MillraceError
@@ -76,6 +77,17 @@ def test_inflation_equals_its_definition():
     assert b.inflation(x)[-1] == pytest.approx((1 + rho) / (1 - rho), rel=1e-9)
 
 
+def test_memory_s_upper_limit_is_the_estimate_and_its_standard_errors():
+    x = np.random.default_rng(1).normal(size=60)
+    estimate, strict = b.inflation(x), b.inflation(x, b.STRICT)
+    assert b.inflation(x, 0.5).tolist() == estimate.tolist() and (strict >= estimate).all()
+    c = x - x.mean()
+    rho = (c[1:] @ c[:-1]) / (c @ c)
+    rho += (1 + 3 * rho) / 60
+    rho = max(rho + norm.isf(0.3) * np.sqrt((1 - rho**2) / 60), 0)
+    assert strict[-1] == pytest.approx((1 + rho) / (1 - rho), rel=1e-9)
+
+
 def test_pairs_keep_common_blocks():
     pair = b.pairwise(of([(1, 2.0), (2, 4.0), (2, 6.0)]), of([(2, 1.0), (3, 9.0)]))
     assert (pair.keys.tolist(), pair.rows.tolist(), pair.means.tolist()) == ([2], [1], [4.0])
@@ -89,6 +101,8 @@ def test_pairs_keep_common_blocks():
         (lambda: b.blocks_by_time([1.0], [1, 2]), "stats.shape"),
         (lambda: b.blocks_by_time([np.nan], [1]), "stats.data"),
         (lambda: b.blocks_by_entity([1.0], [0.5]), "stats.data"),
+        (lambda: b.inflation([1.0], 0.6), "stats.alpha"),
+        (lambda: b.inflation([1.0], 0.0), "stats.alpha"),
     ],
 )
 def test_bad_input(call, code):
