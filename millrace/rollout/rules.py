@@ -288,6 +288,8 @@ def first_gate(policy: Policy, metrics: Mapping[str, float | None]) -> Gate:
     else:
         return Gate(True, "nothing to compare with: no champion, and its run logged neither auc nor brier")
     because = f"{name} {value:.4g} against {bound:.4g}, " + (f"on {n} held-out rows" if n else "as its run logged them")
+    if good and shown != PROVEN:
+        because += "; the figure is better, and nothing is proven"
     verdict = Verdict(
         claim=f"the {name} on held-out rows is better than the base rate's", unit="row", n=n, statistic=finite(value),
         bound=finite(bound), alpha=policy.alpha, decision=shown, because=because,

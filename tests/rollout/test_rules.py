@@ -193,6 +193,8 @@ def test_the_first_gate_proves_what_counts_bear_out() -> None:
     assert found[0.6].bound == pytest.approx(0.5 + scipy.stats.norm.ppf(1 - POLICY.alpha) * spread)
     assert (found[0.53].decision, found[0.6].decision, found[0.6].n) == ("undecided", "proven", 400)
     assert rules.first_gate(POLICY, {"auc": 0.7}).verdicts["base_rate"].decision == "undecided"
+    for auc, counts, unproven in ((0.53, counted, True), (0.7, {}, True), (0.6, counted, False), (0.4, counted, False)):
+        assert rules.first_gate(POLICY, {"auc": auc, **counts}).because.endswith("nothing is proven") == unproven
 
 
 def test_the_row_wise_verdict_claims_what_days_do_not() -> None:

@@ -51,4 +51,6 @@ def test_on_a_server_it_prints_the_same_and_again(tmp_path: Path) -> None:
         assert ran(tmp_path / "place", MILLRACE_URL=server.url) == SHOWN
         assert ran(tmp_path / "place", MILLRACE_URL=server.url) == SHOWN
         assert [version["number"] for version in server.call("model.versions", model="late")["items"]] == [1]
+        first = server.call("rollout.get", endpoint="late")["rollout"]
+        assert first["verdicts"]["base_rate"]["decision"] == "proven", "the page says so"
     assert not (tmp_path / "place" / ".millrace").exists()
