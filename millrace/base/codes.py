@@ -158,6 +158,7 @@ CODES: dict[str, Code] = {
     "pipeline.pending": _bad("a pipeline looked into an answer that is not known yet"),
     "pipeline.unknown": _unknown("pipeline"),
     # tuning
+    "study.failed": _bad("every trial of a study failed"),
     "study.over": _conflict("the study has ended"),
     "study.space": _bad("a search space that cannot be searched"),
     "study.trial": _bad("a trial that is not there, or that failed"),

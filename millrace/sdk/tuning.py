@@ -50,11 +50,26 @@ class StudyHandle:
 
     @property
     def best(self) -> RunHandle:
-        """The run of the best trial. Errors: `study.trial` while no trial has a value."""
-        best = self._client.call("study.get", study=self.name)["best"]
-        if best is None:
-            raise MillraceError("study.trial", f"no trial of {self.name!r} has a value", "look at its runs: why?")
-        return RunHandle(self._client, best["run"])
+        """The run of the best trial. Errors: `study.trial` while no trial has a value, `study.failed` if all failed."""
+        found = self._client.call("study.get", study=self.name)
+        if found["best"] is None:
+            self._check(found)
+            raise MillraceError("study.trial", f"no trial of {self.name!r} has a value yet", "wait for its runs")
+        return RunHandle(self._client, found["best"]["run"])
+
+    def _check(self, found: Record) -> None:
+        """Errors: `study.failed` where there are trials, and all of them failed."""
+        trials = found["trials"]
+        if not trials or any(trial["state"] not in ("failed", "cancelled") for trial in trials):
+            return
+        run = self._client.call("run.get", run=trials[-1]["run"])
+        metric = found["study"]["metric"]
+        why = run["fault"]["message"] if run["fault"] else f"it logged no finite {metric!r}"
+        count = f"all {len(trials)} trials" if len(trials) > 1 else "the only trial"
+        raise MillraceError(
+            "study.failed", f"{count} of {self.name!r} failed; the last one: {why}",
+            f"see what it printed: millrace run logs {run['id']}",
+        )  # fmt: skip
 
     def _repr_html_(self) -> str:
         from millrace.sdk.show import table
@@ -84,9 +99,10 @@ def tune(
     """Search for the parameters that make a metric small or large; the study when all `trials` are over.
 
     `params` that are ranges are searched, the others are given to every trial. The pipeline's defaults are tried
-    first. A search of the same name and kind goes on where it was, so it may be interrupted and called again.
+    first. A search of the same name and kind goes on where it was, so it may be interrupted and called again. A trial
+    that raises, or whose metric is no finite number, has failed, and the others go on.
 
-    Errors: `study.space`, `pipeline.params`, and those of registering.
+    Errors: `study.space`, `pipeline.params`, `study.failed` if every trial failed, and those of registering.
     """
     client = client or current()
     if bool(minimize) == bool(maximize):
@@ -107,6 +123,7 @@ def tune(
             going.append(RunHandle(client, client.call("study.ask", study=handle.name)["run"]))
             left -= 1
         _settle(going.pop(0))
+    handle._check(client.call("study.get", study=handle.name))
     return handle
 
 

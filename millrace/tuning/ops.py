@@ -20,7 +20,7 @@ from millrace.pipelines import tables as pipeline_tables
 from millrace.pipelines.definition import check_params
 from millrace.tracking import life
 from millrace.tracking import tables as run_tables
-from millrace.tracking.records import OVER, Fault, Point
+from millrace.tracking.records import Fault, Point
 from millrace.tuning import rules, tables, work
 from millrace.tuning.records import Range, Sampler, Study, Trial
 
@@ -52,7 +52,7 @@ class WhichStudy(Struct, frozen=True):
 
 
 class TellStudy(Struct, frozen=True):
-    """The value of a trial that somebody's own program tried; None if it failed."""
+    """The value of a trial that somebody's own program tried; None, or what is no finite number, if it failed."""
 
     study: str
     number: int
@@ -136,8 +136,9 @@ def tell(ask: TellStudy, cx: Context) -> Trial:
             "run.managed", f"trial {ask.number} is run by the platform", "its value is the run's metric"
         )
     run = life.find(cx.tx, cx.workspace, trial.run)
-    if ask.value is None:
-        life.end(cx, run, "failed", fault=Fault("study.trial", "the trial failed"))
+    if not rules.counts(ask.value):
+        told = "the trial failed" if ask.value is None else f"{study.metric} = {ask.value} is no finite number"
+        life.end(cx, run, "failed", fault=Fault("study.trial", told))
         return msgspec.structs.replace(trial, state="failed")
     life.log(cx, run.id, [Point(study.metric, ask.value)])
     life.end(cx, run, "finished")
@@ -172,17 +173,10 @@ def _study(tx: Tx, workspace: str, name: str) -> Study:
 
 
 def _trials(tx: Tx, workspace: str, study: Study) -> list[Trial]:
-    """The trials with what their runs say."""
+    """The trials with what their runs say; one that ended without a value has failed, however well its run ended."""
     bare = tables.trials(tx, workspace, study.name)
     runs = {run.id: run for run in run_tables.runs(tx, workspace, [trial.run for trial in bare])}
-    return [
-        msgspec.structs.replace(
-            trial,
-            state=runs[trial.run].state,
-            value=runs[trial.run].metrics.get(study.metric) if runs[trial.run].state in OVER else None,
-        )
-        for trial in bare
-    ]
+    return [rules.told(study, trial, runs[trial.run].state, runs[trial.run].metrics) for trial in bare]
 
 
 def _next(cx: Context, study: Study, trials: list[Trial]) -> dict[str, Any]:

@@ -59,7 +59,10 @@ class Study(Struct, frozen=True):
 
 
 class Trial(Struct, frozen=True):
-    """A configuration and the run that tried it; `value` is None while it is not known."""
+    """A configuration and the run that tried it; `value` is None while it is not known, and where it failed.
+
+    A trial fails with its run, and also where the run ended without a finite value of the metric.
+    """
 
     study: Name
     number: int

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from millrace.base.errors import MillraceError
+from millrace.tracking.records import OVER, State
 from millrace.tuning.records import Choice, Range, Study, Trial
 
 
@@ -36,6 +40,18 @@ def holds(within: Range, value: Any) -> bool:
     if isinstance(within, Choice):
         return any(type(value) is type(option) and value == option for option in within.options)
     return isinstance(value, int | float) and not isinstance(value, bool) and within.low <= value <= within.high
+
+
+def counts(value: float | None) -> bool:
+    """Whether this is the value of a trial: nothing is better or worse than what is no finite number."""
+    return value is not None and math.isfinite(value)
+
+
+def told(study: Study, trial: Trial, state: State, metrics: Mapping[str, float | None]) -> Trial:
+    """The trial by its run's state and metrics."""
+    value = metrics.get(study.metric) if state in OVER else None
+    kept = value if counts(value) else None
+    return structs.replace(trial, state="failed" if state == "finished" and kept is None else state, value=kept)
 
 
 def best(study: Study, trials: Sequence[Trial]) -> Trial | None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace.base.errors import MillraceError
+from millrace.tracking.records import State
 from millrace.tuning import rules
 from millrace.tuning.records import Choice, Floats, Ints, Range, Study, Trial
 
@@ -53,3 +54,24 @@ def test_the_best_is_the_first_of_the_best_values(values: list[float | None], ma
 def test_a_trial_that_did_not_finish_is_never_best() -> None:
     trials = [Trial("s", 0, {}, "r", "failed", 0.1), Trial("s", 1, {}, "q", "running", 0.0)]
     assert rules.best(Study("s", {}, "loss"), trials) is None
+
+
+@pytest.mark.parametrize(
+    ("run", "metrics", "told"),
+    [
+        ("finished", {"loss": 2.0}, ("finished", 2.0)),
+        ("finished", {}, ("failed", None)),
+        ("finished", {"loss": None}, ("failed", None)),
+        ("finished", {"loss": float("nan")}, ("failed", None)),
+        ("finished", {"loss": float("inf")}, ("failed", None)),
+        ("failed", {"loss": 2.0}, ("failed", 2.0)),
+        ("cancelled", {}, ("cancelled", None)),
+        ("running", {"loss": 2.0}, ("running", None)),
+    ],
+)
+def test_a_trial_that_ended_without_a_value_has_failed(
+    run: State, metrics: dict[str, float | None], told: tuple[State, float | None]
+) -> None:
+    study, trial = Study("s", {"n": Ints(1, 2)}, "loss"), Trial("s", 0, {"n": 1}, "r")
+    found = rules.told(study, trial, run, metrics)
+    assert (found.state, found.value) == told

@@ -20,7 +20,7 @@ SAMPLE = """
     def score(depth: int, rate: float, kind: str):
         if kind == "bad":
             raise ValueError("no good")
-        mr.log(loss=(depth - 7) ** 2 + rate)
+        mr.log(loss=float("nan") if kind == "none" else (depth - 7) ** 2 + rate)
         return depth
 
     @mr.pipeline
@@ -93,6 +93,34 @@ def test_a_study_s_refusals(platform: Platform) -> None:
     assert [t.state for t in searched.trials] == ["failed"] and searched.best is None
     assert platform.call("study.make", {**made, "trials": 3}).trials == 3
     assert [study.name for study in platform.call("study.list").items] == ["s"]
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_trial_without_a_finite_value_has_failed(platform: Platform, value: float | None) -> None:
+    first = {"depth": 3, "rate": 0.5}
+    platform.call("study.make", {"name": "s", "space": SPACE, "metric": "loss", "trials": 1, "first": first})
+    platform.call("study.ask", {"study": "s"})
+    told = platform.call("study.tell", {"study": "s", "number": 0, "value": value})
+    found = platform.call("study.get", {"study": "s"})
+    assert [(trial.state, trial.value) for trial in (told, *found.trials)] == [("failed", None)] * 2
+    assert platform.call("run.get", {"run": told.run}).state == "failed" and found.best is None
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_past_what_fails_and_tells_when_all_did(client: Client, module: Any) -> None:
+    searched = module(SAMPLE).searched
+
+    def tuned(**more: Any) -> tuning.StudyHandle:
+        return tuning.tune(searched, minimize="loss", sampler="random", seed=3, trials=3, client=client, **more)
+
+    study = tuned(kind=tuning.choice("none", "bad", "good"), name="some")
+    assert len(study.trials) == 3 and study.best.metrics["loss"] is not None
+    for kind, why in (("none", "it logged no finite 'loss'"), ("bad", "no good")):
+        with pytest.raises(MillraceError, match=f"all 3 trials of '{kind}' failed; the last one: .*{why}") as caught:
+            tuned(depth=tuning.ints(1, 10), kind=kind, name=kind)
+        assert caught.value.code == "study.failed" and "millrace run logs " in caught.value.hint
+        with pytest.raises(MillraceError, match=why):
+            assert tuning.StudyHandle(client, kind).best
 
 
 @pytest.mark.slow
