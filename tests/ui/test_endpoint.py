@@ -249,3 +249,45 @@ TURNS = """
   });
   const look = m.looks(lanes);
 """
+
+
+def test_a_table_holds_what_is_shown_and_ends_with_a_full_page(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url, "narrow")
+    page = visit.open("/?tables=brier-score-by-day+versions")
+    loss = page.locator("figure").nth(1)
+    expect(loss.locator("tbody tr")).to_have_count(14)
+    days = int(re.findall(r"(\d+)–(\d+) of (\d+)", loss.locator(".table-pages").inner_text())[0][2])
+    expect(loss.locator(".table-pages")).to_contain_text(f"{days - 13}–{days} of {days}")
+    numbers = loss.locator("tbody td").all_inner_texts()
+    assert all(re.fullmatch(r"v\d+|–|0|0\.0*[1-9]\d\d|1\.\d\d", number) for number in numbers), numbers
+    for _ in range((days - 1) // 14):
+        loss.get_by_role("button", name="Earlier").click()
+    expect(loss.get_by_role("button", name="Earlier")).to_be_disabled()
+    expect(loss.locator(".table-pages")).to_contain_text(re.compile(r"^Earlier\s*1–"))
+    page.goto(crowded.url + "/?tables=brier-score-by-day+versions&since=2012-12-28&until=2013-01-04")
+    expect(loss.locator("tbody tr")).to_have_count(7)
+    assert page.locator("figure").nth(0).locator("tbody th + td + td").all_inner_texts() == ["v1"]
+
+
+def test_the_newest_decisions_lead_to_their_verdicts(browser: Browser, crowded: Server) -> None:
+    page = Visit(browser, crowded.url, "narrow").open()
+    assert page.evaluate("document.querySelector('.needs').getBoundingClientRect().top") < 100
+    link = page.locator(".news-whom").first
+    link.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".decision-head:focus")).to_have_attribute("aria-expanded", "true")
+    expect(page.locator(".decision-head:focus")).to_contain_text("incident opened")
+
+
+def test_the_picture_does_not_move_under_the_pointer(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    page = visit.open()
+    picture = page.locator("figure").nth(0).locator(".timeline")
+    expect(picture.locator(".lane-bar").first).to_be_visible()
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box
+    for share in (0.2, 0.35, 0.5, 0.65, 0.9):
+        page.mouse.move(box["x"] + 68 + share * (box["width"] - 90), box["y"] + 60)
+        expect(page.locator("figure").nth(0).locator(".figure-summary strong")).to_be_visible()
+        assert picture.bounding_box() == box

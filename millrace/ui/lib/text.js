@@ -31,8 +31,8 @@ export function ago(micros, now = Date.now() * 1_000) {
   return "just now";
 }
 
-/** A number with `digits` significant digits; "–" for none. @param {number | null | undefined} value */
-export function digits(value, count = 3) {
+/** A number with `count` significant digits, in columns all of them (`even`); "–" for none. @param {number | null | undefined} value */
+export function digits(value, count = 3, even = false) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -41,8 +41,12 @@ export function digits(value, count = 3) {
     return `${head.replace("-", "−")} · 10${raised(Number(power))}`;
   }
   const after = Math.max(0, count - 1 - Math.floor(Math.log10(size)));
-  return value.toLocaleString("en", { maximumFractionDigits: Math.min(after, 6) }).replace("-", "−");
+  const most = Math.min(after, 6);
+  return value.toLocaleString("en", { minimumFractionDigits: even ? most : 0, maximumFractionDigits: most }).replace("-", "−");
 }
+
+/** In a column of numbers. @param {number | null | undefined} value */
+export const column = (value) => digits(value, 3, true);
 
 /** With as many decimals as the `step` between neighbours needs. @param {number} value @param {number} step */
 export function stepped(value, step) {

@@ -2,7 +2,7 @@
 import { html } from "../lib/html.js";
 import { useMemo } from "preact/hooks";
 import { useComputed } from "@preact/signals";
-import { day, digits, many, percent, stepped, whole } from "../lib/text.js";
+import { column, day, digits, many, percent, stepped, whole } from "../lib/text.js";
 import { Chart, nearest } from "../parts/chart.js";
 import { Figure } from "../parts/figure.js";
 import { MarkKey, Timeline } from "../parts/timeline.js";
@@ -37,13 +37,13 @@ export function Served({ axis, watched, lanes, decisions, incidents, look }) {
     ...troubled(incidents, now(watched)).map((lane) => ({ ...lane, color: "--bad" })),
   ];
   const shown = rows.map((lane) => ({ ...lane, bars: lane.bars.filter((bar) => bar.until > low && bar.since < high) })).filter((lane) => lane.bars.length);
-  const there = at === null ? [] : rows.flatMap((lane) => lane.bars.filter((bar) => bar.since <= at && at < bar.until).map((bar) => bar.told));
+  const there = at === null ? [] : rows.flatMap((lane) => lane.bars.filter((bar) => bar.since <= at && at < bar.until).map((bar) => bar.short));
   const table = {
     columns: [
       { label: "from", cell: (row) => day(row.since), text: true }, { label: "to", cell: (row) => day(row.until), text: true },
       { label: "who", cell: (row) => row.name, text: true }, { label: "what", cell: (row) => row.told, text: true },
     ],
-    rows: rows.flatMap((lane) => lane.bars.map((bar) => ({ ...bar, name: lane.name }))).sort((a, b) => a.since - b.since),
+    rows: shown.flatMap((lane) => lane.bars.map((bar) => ({ ...bar, name: lane.name }))).sort((a, b) => a.since - b.since),
   };
   const kinds = Object.keys(story.SHAPED).filter((kind) => marks.some((mark) => mark.kind === kind && mark.at >= low && mark.at <= high));
   const drawn = Object.keys(SWATCHES).filter((name) => shown.some((lane) => lane.bars.some((bar) => bar.look === name)));
@@ -91,11 +91,11 @@ export function Loss({ axis, rows, seen, plan, watched, look, blocks }) {
   const table = {
     columns: [
       { label: blocks.noun, cell: (one) => blocks.at(one.at), text: true }, { label: "champion", cell: (one) => `v${one.champion}`, text: true },
-      { label: "loss", cell: (one) => digits(one.loss) }, { label: "bound", cell: (one) => digits(one.limit) }, { label: "mean", cell: (one) => digits(one.mean) },
-      { label: "from", cell: (one) => digits(one.low) }, { label: "to", cell: (one) => digits(one.high) }, { label: "AUC", cell: (one) => digits(one.auc) },
-      ...versions.map((version) => ({ label: `v${version}`, cell: (one) => digits(one.versions[version]) })),
+      { label: "loss", cell: (one) => column(one.loss) }, { label: "bound", cell: (one) => column(one.limit) }, { label: "mean", cell: (one) => column(one.mean) },
+      { label: "from", cell: (one) => column(one.low) }, { label: "to", cell: (one) => column(one.high) }, { label: "AUC", cell: (one) => column(one.auc) },
+      ...beside.map((version) => ({ label: `v${version}`, cell: (one) => column(one.versions[version]) })),
     ],
-    rows,
+    rows: seen,
   };
   return html`<${Figure} title=${`${story.lossTitle(plan)} by ${blocks.noun}`} summary=${story.lossSummary(seen, plan, blocks)} reading=${reading} spoken=${spoken} legend=${legend} table=${table} steps=${x} axis=${axis}>
     <${Chart} x=${x} lines=${lines} bands=${bands} notes=${notes} axis=${axis} height=${230} times=${true} range=${range} format=${stepped} /><//>`;
@@ -114,11 +114,11 @@ export function Drift({ axis, rows, seen, blocks }) {
     : "not watched yet"}`;
   const table = {
     columns: [
-      { label: blocks.noun, cell: (one) => blocks.at(one.at), text: true }, { label: "statistic", cell: (one) => digits(one.verdict?.statistic) },
-      { label: "bound", cell: (one) => digits(one.verdict?.bound) }, { label: "decision", cell: (one) => one.verdict?.decision || "–", text: true },
+      { label: blocks.noun, cell: (one) => blocks.at(one.at), text: true }, { label: "statistic", cell: (one) => column(one.verdict?.statistic) },
+      { label: "bound", cell: (one) => column(one.verdict?.bound) }, { label: "decision", cell: (one) => one.verdict?.decision || "–", text: true },
       { label: "moved", cell: (one) => one.columns.join(", ") || "–", text: true },
     ],
-    rows,
+    rows: seen,
   };
   const legend = html`<${Key} color="--ink-2">evidence<//><${Key} color="--bad" dash=${[3, 3]}>bound<//><${Key} color="--bad" point=${true}>alarm<//>`;
   return html`<${Figure} title="Drift of inputs and predictions" summary=${story.driftSummary(seen, blocks)} reading=${reading} spoken=${row ? `${blocks.at(row.at)}: ${row.verdict?.because || "not watched yet"}` : ""} legend=${legend} table=${table} steps=${x} axis=${axis}>
@@ -139,7 +139,7 @@ export function Coverage({ axis, rows, seen, blocks }) {
       { label: "labelled", cell: (one) => whole(one.labelled) }, { label: "failed", cell: (one) => whole(one.failed) },
       { label: "late", cell: (one) => whole(one.late) },
     ],
-    rows,
+    rows: seen,
   };
   return html`<${Figure} title="Outcomes known" summary=${story.coverageSummary(seen, blocks)} reading=${reading} spoken=${row ? `${blocks.at(row.at)}: ${percent(row.value)}` : ""} table=${table} steps=${x} axis=${axis}>
     <${Chart} x=${x} lines=${lines} axis=${axis} height=${116} times=${true} range=${WHOLE_RANGE} format=${(value) => percent(value, 0)} /><//>`;

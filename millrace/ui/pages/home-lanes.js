@@ -91,9 +91,9 @@ function promoted({ number, champion }, without) {
 
 function shape(version, { since, until, role }) {
   const when = `${day(since)} to ${day(until)}`;
-  if (role === 1) return { since, until, height: 1, look: "solid", told: `v${version} served everything, ${when}` };
-  if (role === 0) return { since, until, height: 0, look: "thin", told: `v${version} answered as a shadow, ${when}` };
-  return { since, until, height: role, look: "part", told: `v${version} served ${percent(role)}, ${when}` };
+  if (role === 1) return { since, until, height: 1, look: "solid", short: `v${version} served everything`, told: `v${version} served everything, ${when}` };
+  if (role === 0) return { since, until, height: 0, look: "thin", short: `v${version} in shadow`, told: `v${version} answered as a shadow, ${when}` };
+  return { since, until, height: role, look: "part", short: `v${version} served ${percent(role)}`, told: `v${version} served ${percent(role)}, ${when}` };
 }
 
 /**
@@ -104,7 +104,8 @@ export function troubled(incidents, last) {
   const lanes = [];
   for (const one of [...incidents].sort((a, b) => a.opened - b.opened || a.number - b.number)) {
     const until = one.closed ?? Math.max(last, one.opened);
-    const bar = { since: one.opened, until, height: 0.45, look: "alarm", told: `incident, ${one.cause}: ${one.because}, ${day(one.opened)} to ${one.closed ? day(until) : "now"}` };
+    const told = `incident, ${one.cause}: ${one.because}, ${day(one.opened)} to ${one.closed ? day(until) : "now"}`;
+    const bar = { since: one.opened, until, height: 0.45, look: "alarm", short: `incident: ${one.cause}`, told };
     const free = lanes.find((lane) => lane.name === one.cause && lane.bars.at(-1).until <= one.opened);
     if (free) free.bars.push(bar);
     else lanes.push({ name: one.cause, bars: [bar] });

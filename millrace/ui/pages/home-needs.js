@@ -4,7 +4,7 @@ import { ago, day, iso, many } from "../lib/text.js";
 import { CopyAs } from "../parts/code.js";
 import { Badge } from "../parts/verdict.js";
 import { telling } from "./home-story.js";
-import { home } from "./home-data.js";
+import { chosen, home } from "./home-data.js";
 
 const MOST = 5;
 const NOT_NEWS = ["incident.closed", "rollout.started", "rollout.confirmed"];
@@ -74,8 +74,10 @@ function Need({ tone, word, title, text, href, op, ask }) {
 
 function Newest({ decision }) {
   const told = telling(decision);
+  const { endpoint } = decision.data;
+  const href = `${endpoint === chosen.value?.name ? "" : `/?endpoint=${encodeURIComponent(endpoint)}`}#decision-${decision.fact}`;
   return html`<div class="news">
-    <p><${Badge} tone=${told.tone}>${told.word}<//> <strong>${decision.data.endpoint} ${told.whom}</strong> <span class="need-text">${told.at ? day(told.at) : ""}</span></p>
+    <p><${Badge} tone=${told.tone}>${told.word}<//> <a class="news-whom" href=${href}>${endpoint} ${told.whom}</a> <span class="need-text">${told.at ? day(told.at) : ""}</span></p>
     <p class="need-text">${told.because}</p>
   </div>`;
 }

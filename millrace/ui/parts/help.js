@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { bound } from "../lib/keys.js";
 
 const CHART = [
-  ["← →", "move the cursor by a day, with Shift by a week"],
+  ["← →", "move the cursor by a day, with Shift by seven"],
   ["Home End", "to the first or last day"],
   ["+ −", "zoom in or out"],
   ["0", "show the whole time"],

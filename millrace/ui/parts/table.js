@@ -10,8 +10,9 @@ import { whole } from "../lib/text.js";
 export function Table({ caption, columns, rows, page = 14 }) {
   const pages = Math.max(1, Math.ceil(rows.length / page));
   const [back, setBack] = useState(0);
-  const at = Math.max(0, pages - 1 - Math.min(back, pages - 1));
-  const shown = rows.slice(at * page, (at + 1) * page);
+  const turned = Math.min(back, pages - 1);
+  const end = rows.length - turned * page; // pages are counted from the newest row on, so that the first one seen is full
+  const shown = rows.slice(Math.max(0, end - page), end);
   return html`<div class="table">
     <div class="table-scroll" tabindex="0" role="group" aria-label=${caption}>
       <table>
@@ -24,9 +25,9 @@ export function Table({ caption, columns, rows, page = 14 }) {
       </table>
     </div>
     ${pages > 1 && html`<div class="table-pages">
-      <button class="button" disabled=${at === 0} onClick=${() => setBack(back + 1)}>Earlier</button>
-      <span>${whole(at * page + 1)}–${whole(at * page + shown.length)} of ${whole(rows.length)}</span>
-      <button class="button" disabled=${at >= pages - 1} onClick=${() => setBack(Math.max(0, back - 1))}>Later</button>
+      <button class="button" disabled=${turned === pages - 1} onClick=${() => setBack(turned + 1)}>Earlier</button>
+      <span>${whole(end - shown.length + 1)}–${whole(end)} of ${whole(rows.length)}</span>
+      <button class="button" disabled=${turned === 0} onClick=${() => setBack(turned - 1)}>Later</button>
     </div>`}
   </div>`;
 }

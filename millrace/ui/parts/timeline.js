@@ -1,6 +1,6 @@
 /**
  * Lanes over event time: bars whose height is a share, and marks above them.
- * @typedef {{since: number, until: number, height: number, look: "solid" | "part" | "thin" | "alarm", told: string}} Bar
+ * @typedef {{since: number, until: number, height: number, look: "solid" | "part" | "thin" | "alarm", short: string, told: string}} Bar
  * @typedef {{name: string, color: string, bars: Bar[]}} Lane  With the bars that are seen.
  * @typedef {{at: number, shape: string, tone: "good" | "bad" | "wait" | "calm", told: string, href?: string}} Mark
  */
