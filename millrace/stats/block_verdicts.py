@@ -97,9 +97,10 @@ def started_evidence(
     its weight, ever reaches 1/α (Ville for each, then all together); and the sum, which crosses up to two blocks
     sooner, ever does so with probability at most α·(2 + Σ w·ln 1/w + ln 1/α), 7α at 5 %, whatever the starts share
     (cut start j at 1/(α·w_j), then Markov). That the sum keeps α itself is measured (`bench/calm.py`), on the one
-    distribution there is: evidence is free of scale, so every variance gives the same. It is no martingale: a start is
-    one in what its own blocks tell up to scale, and the starts before know more. With one scale from all blocks it
-    would be, and would need 29 days instead of 12 to see what begins after four calm weeks.
+    distribution there is, as evidence is free of scale: 1.7 % in 120 blocks at α = 5 %. Where neighbouring blocks
+    correlate by .2 and .4 it is 5 and 13 %. The sum is no martingale: a start is one in what its own blocks tell up to
+    scale, and the starts before know more. With one scale from all blocks it would be, and would need 29 blocks
+    instead of 12 to see 2.3 standard deviations after 28 calm ones.
     Errors: stats.data, stats.shape, stats.blocks for `every` < 1.
     """
     every = check_whole(every, "blocks from start to start", least=1, most=2**31, code="stats.blocks")

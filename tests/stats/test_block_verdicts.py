@@ -175,3 +175,21 @@ def test_evidence_that_is_asked_for_again_is_the_same_to_the_last_bit():
     by_day = [t.block_evidence(x[:days])[-1] for days in range(1, 41)]
     t._KNOWN.clear()
     assert by_day == t.block_evidence(x).tolist()
+
+
+@pytest.mark.slow
+def test_false_alarms_with_a_start_a_week():
+    """200 independent series of 60 days: evidence is free of scale, so this is the null itself. 1.7 % is measured."""
+    x = np.random.default_rng(11).normal(size=(200, 60))
+    false = np.mean([t.started_evidence(row, 7).max() >= math.log(20) for row in x])
+    assert false <= 0.05
+
+
+def test_starts_together_are_bounded_whatever_they_share():
+    """The proof's two sums at α = 5 %: what is cut off, and what is left after Markov, come to 7α."""
+    j = np.arange(1_000_000)
+    weight, alpha = 1 / ((j + 1.0) * (j + 2)), 0.05
+    cut = 1 / (alpha * weight)
+    over, under = (1 / cut).sum(), alpha * (weight * (1 + np.log(cut))).sum()
+    assert weight.sum() == pytest.approx(1, abs=1e-5)
+    assert over + under == pytest.approx(alpha * (4.05 + math.log(1 / alpha)), rel=0.001) and over + under < 7.1 * alpha
