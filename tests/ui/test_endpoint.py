@@ -279,15 +279,17 @@ def test_the_newest_decisions_lead_to_their_verdicts(browser: Browser, crowded: 
     expect(page.locator(".decision-head:focus")).to_contain_text("incident opened")
 
 
-def test_the_picture_does_not_move_under_the_pointer(browser: Browser, crowded: Server) -> None:
-    visit = Visit(browser, crowded.url)
-    page = visit.open()
-    picture = page.locator("figure").nth(0).locator(".timeline")
-    expect(picture.locator(".lane-bar").first).to_be_visible()
-    picture.scroll_into_view_if_needed()
-    box = picture.bounding_box()
-    assert box
-    for share in (0.2, 0.35, 0.5, 0.65, 0.9):
-        page.mouse.move(box["x"] + 68 + share * (box["width"] - 90), box["y"] + 60)
-        expect(page.locator("figure").nth(0).locator(".figure-summary strong")).to_be_visible()
-        assert picture.bounding_box() == box
+@pytest.mark.parametrize("size", ["wide", "middle"])
+def test_no_picture_moves_under_the_pointer(browser: Browser, crowded: Server, size: str) -> None:
+    page = Visit(browser, crowded.url, size).open()
+    figures = page.locator("figure")
+    expect(figures.nth(0).locator(".lane-bar").first).to_be_visible()
+    for place in range(4):
+        picture = figures.nth(place).locator(".timeline, .u-over")
+        picture.scroll_into_view_if_needed()
+        box = picture.bounding_box()
+        assert box
+        for share in (0.2, 0.35, 0.5, 0.65, 0.9):
+            page.mouse.move(box["x"] + 68 + share * (box["width"] - 90), box["y"] + 40)
+            expect(figures.nth(place).locator(".figure-summary strong")).to_be_visible()
+            assert picture.bounding_box() == box, (place, share)
