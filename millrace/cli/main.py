@@ -18,6 +18,31 @@ from millrace.base.errors import MillraceError, nearest, of_platform
 from millrace.cli import files, optable, show
 from millrace.cli.optable import Field, Verb
 
+NOUNS = {
+    "actor": "Who acts, and with which roles.",
+    "audit": "The journal of facts, and its proof.",
+    "card": "What a model is, for people.",
+    "dataset": "Tables of rows, and their versions.",
+    "endpoint": "Named places that answer predictions.",
+    "experiment": "Named sets of runs.",
+    "incident": "Alarms with one cause.",
+    "label": "Outcomes of predictions.",
+    "loop": "What turns the wheel by itself: how far it is.",
+    "model": "Registered models: versions, approvals, names.",
+    "monitor": "What is watched at endpoints, and what was found.",
+    "pipeline": "Programs of steps that train.",
+    "prediction": "What was answered, by what, and why.",
+    "rollout": "Moving an endpoint to another version, under guard.",
+    "rule": "Which fact leads to which call.",
+    "run": "Executions: parameters, metrics, outputs.",
+    "store": "Stored bytes: verify them, collect what is not needed.",
+    "study": "Searches over parameters.",
+    "token": "What actors show to a server.",
+    "view": "Feature views: defined once, read online and in training.",
+    "workspace": "Borders of names and permissions.",
+}
+"""What each noun of the op table is about, for its help."""
+
 
 class Root(click.Group):
     """The nouns of the op table beside the platform's own commands."""
@@ -74,7 +99,7 @@ def noun(name: str) -> click.Group | None:
     verbs = [verb for verb in optable.verbs().values() if verb.name.partition(".")[0] == name]
     if not verbs:
         return None
-    group = Noun(name, help=f"Verbs of {name}.")
+    group = Noun(name, help=NOUNS[name])
     for verb in verbs:
         group.add_command(files.INSTEAD.get(verb.name) or command(verb))
     return group

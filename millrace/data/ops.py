@@ -33,9 +33,8 @@ class MakeDataset(Struct, frozen=True):
 class AddRows(Struct, frozen=True):
     """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew.
 
-    Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first version,
-    and one that is there must have the same, unless all that are given are empty. `columns` (name to kind) are for the
-    dataset that is made.
+    Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first version;
+    one that is there must have the same as what is not empty. `columns` (name to kind) are for one that is made.
     """
 
     dataset: str
@@ -148,23 +147,31 @@ def _wanted(ask: AddRows, tx: Tx, cx: Context) -> tuple[Dataset, bool]:
     Errors: `dataset.unknown`, `dataset.schema`, `name.invalid`.
     """
     given = {"key": ask.key, "event": ask.event, "arrived": ask.arrived}
-    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    said: dict[str, Any] = {name: value for name, value in given.items() if value}
     columns = tuple(Column(name, kind) for name, kind in ask.columns.items())
     there = tables.dataset(tx, cx.workspace, ask.dataset)
-    if there is None and said:
+    if there is None and any(value is not None for value in given.values()):
         empty = Dataset(check_name("dataset", ask.dataset), (), "", "", columns, cx.now)
         return msgspec.structs.replace(empty, **said), True
     there = there or life.find(tx, cx.workspace, ask.dataset)
-    wanted = msgspec.structs.replace(there, **said) if any(said.values()) else there
+    wanted = msgspec.structs.replace(there, **said)
     if tables.standing(tx, cx.workspace, ask.dataset) == (0, 0):
         wanted = msgspec.structs.replace(wanted, columns=columns or wanted.columns)
     elif wanted != there:
-        found, other = ((one.key, one.event, one.arrived) for one in (there, wanted))
+        had, asked = (
+            ", ".join(f"{name} {_plain(getattr(one, name))}" for name in said if getattr(there, name) != said[name])
+            for one in (there, wanted)
+        )
         raise MillraceError(
-            "dataset.schema", f"{ask.dataset!r} is there with key, event, arrived = {found}, not {other}",
-            "say the same, leave them out, or choose another name",
+            "dataset.schema", f"{ask.dataset!r} is there with {had}, not with {asked}",
+            "say the same, leave it out, or choose another name",
         )  # fmt: skip
     return wanted, wanted != there
+
+
+def _plain(named: str | tuple[str, ...]) -> str:
+    columns = [named] if isinstance(named, str) else named
+    return ", ".join(repr(column) for column in columns if column) or "none"
 
 
 def _add(ask: AddRows, cx: Context, dataset: Dataset, *, anew: bool) -> Version:
