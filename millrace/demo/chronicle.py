@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from millrace.base.clock import Micros, to_iso
+from millrace.stats.verdict import figure
 
 _TOLD = ("gate.", "rollout.", "monitor.breached", "monitor.due", "incident.", "loop.refused", "run.failed")
 
@@ -55,8 +56,8 @@ def _verdicts(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
 def verdict_words(verdict: Mapping[str, Any]) -> str:
     """A verdict in one line: claim, unit, n, statistic against bound, α, decision."""
     return (
-        f"{verdict['claim']} · {verdict['n']} {verdict['unit']}s · {verdict['statistic']:.4g} against "
-        f"{verdict['bound']:.4g} · α {verdict['alpha']:.3g} · {verdict['decision']}"
+        f"{verdict['claim']} · {verdict['n']} {verdict['unit']}s · {figure(verdict['statistic'], 4)} against "
+        f"{figure(verdict['bound'], 4)} · α {verdict['alpha']:.3g} · {verdict['decision']}"
     )
 
 

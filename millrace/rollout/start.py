@@ -136,16 +136,17 @@ def _begin(cx: Context, asked: _Asked, policy: Policy, gate: Gate, reason: str) 
         tables.put(cx.tx, cx.workspace, over)
         life.tell(cx, "gate.refused", over, asked.now, gate.because, gate.verdicts, gate=told)
         return over
-    shadow = policy.strategy == "shadow" and asked.champion is not None
+    strategy = "all" if asked.champion is None else policy.strategy
+    shadow = strategy == "shadow"
     if shadow:
         k, alpha = rules.spent(policy, asked.earlier, asked.now)
         made = structs.replace(made, challenger=k, alpha=alpha)
     life.tell(cx, "gate.passed", made, asked.now, gate.because, gate.verdicts, gate=told)
     life.tell(
-        cx, "rollout.started", made, asked.now, gate.because, strategy=policy.strategy, policy=to_builtins(policy),
+        cx, "rollout.started", made, asked.now, gate.because, strategy=strategy, policy=to_builtins(policy),
         challenger=made.challenger, alpha=made.alpha, trained_until=made.trained_until,
     )  # fmt: skip
-    if asked.champion is None or policy.strategy == "all":
+    if strategy == "all":
         return life.promote(cx, made, asked.now, Decision("promote", gate.because))
     if shadow:
         return life.enter(cx, made, f"shadow: {gate.because}")

@@ -40,6 +40,7 @@ from millrace.stats.verdict import (
     check_margin,
     check_shares,
     evidence,
+    figure,
     finite,
     numbers,
     same_rows,
@@ -185,7 +186,7 @@ def bet_verdict(bet: Bet, alpha: float, *, unit: Unit = "request", what: str = "
         because = f"not enough evidence yet: no {unit}s"
     else:
         verb = "shown" if proven else "not enough evidence yet"
-        because = f"{verb}: {value:.3g} of {bound:.3g} after {bet.n} {unit}s"
+        because = f"{verb}: {figure(value)} of {figure(bound)} after {bet.n} {unit}s"
     return Verdict(
         claim=f"the candidate's {what} exceeds the champion's by less than {bet.margin:g}",
         unit=unit,

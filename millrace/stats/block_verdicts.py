@@ -39,6 +39,7 @@ from millrace.stats.verdict import (
     check_whole,
     column,
     evidence,
+    figure,
     finite,
     scalar,
 )
@@ -147,7 +148,7 @@ def block_test(
     elif k < LEAST_BLOCKS:
         because = f"not enough evidence yet: {k} of at least {LEAST_BLOCKS} blocks"
     else:
-        because = f"not enough evidence yet: {evidence(peak):.3g} of {1 / alpha:.3g} after {k} blocks"
+        because = f"not enough evidence yet: {figure(evidence(peak))} of {figure(1 / alpha)} after {k} blocks"
     return Verdict(
         claim=claim,
         unit="block",

@@ -33,6 +33,7 @@ from millrace.stats.verdict import (
     check_alpha,
     check_losses,
     evidence,
+    figure,
     finite,
 )
 
@@ -95,7 +96,7 @@ def change_verdict(change: Change) -> Verdict:
     elif alarm:
         because = f"the mean loss changed: shown at row {change.at}, likeliest after {change.cut} rows"
     else:
-        because = f"evidence {value:.3g} of {bound:.3g} after {change.n} rows"
+        because = f"evidence {figure(value)} of {figure(bound)} after {change.n} rows"
     return Verdict(
         claim="the losses have one mean" if change.either else "the loss has not risen",
         unit="row",

@@ -44,6 +44,7 @@ from millrace.stats.verdict import (
     check_losses,
     check_whole,
     evidence,
+    figure,
     finite,
     same_length,
 )
@@ -121,7 +122,7 @@ def concept_verdict(concept: Concept) -> Verdict:
     elif alarm:
         because = f"the loss rose: shown at row {concept.at}, likeliest since row {start}"
     else:
-        because = f"evidence {value:.3g} of {concept.between:.3g} after {n} rows"
+        because = f"evidence {figure(value)} of {figure(concept.between)} after {n} rows"
     return Verdict(
         claim="the loss does not rise above its own past",
         unit="row",

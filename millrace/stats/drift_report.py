@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, finite
+from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, figure, finite
 
 SHOWN = 5  # columns that the sentence of an alarm names
 
@@ -79,7 +79,7 @@ def drift_verdict(
     elif why:
         because = f"not enough evidence yet: {why}"
     else:
-        told = f"evidence {statistic:.3g} of {bound:.3g} after {windows} windows"
+        told = f"evidence {figure(statistic)} of {figure(bound)} after {windows} windows"
         because = f"nothing beyond {usual[against]}: {told}{_blind(columns)}"
     return Verdict(
         claim=f"the window is like {usual[against]}",

@@ -39,6 +39,7 @@ from millrace.stats.verdict import (
     check_margin,
     check_shares,
     evidence,
+    figure,
     finite,
     same_rows,
 )
@@ -229,7 +230,9 @@ def guard_verdict(guard: Guard, alpha: float, *, unit: Unit = "request", what: s
     if alarm:
         because = f"{counts}: more than {guard.r0:g} × control's rate"
     else:
-        because = f"{counts}: evidence {value:.3g} of {bound:.3g}" if n else f"not enough evidence yet: no {what}"
+        because = (
+            f"{counts}: evidence {figure(value)} of {figure(bound)}" if n else f"not enough evidence yet: no {what}"
+        )
     return Verdict(
         claim=f"the canary's rate of {what} is at most {guard.r0:g} × control's",
         unit=unit,

@@ -33,6 +33,7 @@ from millrace.stats.verdict import (
     check_shares,
     column,
     evidence,
+    figure,
     finite,
     same_rows,
 )
@@ -149,7 +150,7 @@ def latency_verdict(guard: LatencyGuard, alpha: float) -> Verdict:
         because = "not enough evidence yet: no slow requests"
     else:
         where = f"slower than {guard.thresholds_ms[worst]:.4g} ms: {ratios[worst]:.3g} × control's share"
-        because = where if alarm else f"{where}; evidence {value:.3g} of {bound:.3g}"
+        because = where if alarm else f"{where}; evidence {figure(value)} of {figure(bound)}"
     return Verdict(
         claim=f"the canary's share of slow requests is at most {guard.r0:g} × control's at every threshold",
         unit="request",

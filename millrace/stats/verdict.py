@@ -75,6 +75,12 @@ def finite(x: float) -> float:
     return min(max(value, -LARGEST), LARGEST)
 
 
+def figure(value: float, digits: int = 3) -> str:
+    """A number as a person reads it: rounded to so many digits, without an exponent from a thousandth to a billion."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:,.0f}" if 1_000 <= abs(rounded) < 1e9 else f"{rounded:.{digits}g}"
+
+
 def evidence(log_e: float) -> float:
     """e to the power `log_e` as a float that a verdict may hold."""
     assert not math.isnan(log_e), "NaN must not reach a verdict"

@@ -34,6 +34,8 @@ def test_the_first_version_serves_everybody(replay: Replay) -> None:
     one = begin(replay)
     assert [(arm.number, arm.weight) for arm in replay.table().arms] == [(one, 10_000)]
     assert kinds(replay) == ["gate.passed", "rollout.started", "rollout.promoted"]
+    (started,) = replay.facts("rollout.started")
+    assert started.data["strategy"] == "all"
     (fact,) = replay.facts("rollout.promoted")
     assert fact.data["model"] == "lateness" and fact.data["number"] == one and fact.data["endpoint"] == "late"
 

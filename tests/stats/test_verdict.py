@@ -72,3 +72,19 @@ def test_nan_never_enters_a_verdict():
         v.Verdict(claim="c", unit="row", n=1, statistic=math.nan, bound=1, alpha=0.1, decision=v.ALARM, because="b")
     with pytest.raises(AssertionError):
         v.finite(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0, "0"), (0.01234, "0.0123"), (20, "20"), (59.98, "60"), (999.6, "1,000"), (3652.5, "3,650"),
+        (-1800, "-1,800"), (1.499e7, "15,000,000"), (2e9, "2e+09"), (1e-5, "1e-05"),
+    ],
+)  # fmt: skip
+def test_a_figure_reads_without_an_exponent_where_people_count(value: float, told: str) -> None:
+    assert v.figure(value) == told
+
+
+def test_a_figure_keeps_as_many_digits_as_are_asked() -> None:
+    assert v.figure(13_862, 4) == "13,860"
+    assert v.figure(59.984, 4) == "59.98"
