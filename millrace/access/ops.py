@@ -19,6 +19,7 @@ from millrace.base.page import Page, Paged, page_of
 from millrace.catalog.tx import Tx
 
 _MOST_DAYS = 36_500
+_USUAL_DAYS = 90
 
 
 class MakeWorkspace(Struct, frozen=True):
@@ -40,11 +41,14 @@ class GrantRole(Struct, frozen=True):
 
 
 class MakeToken(Struct, frozen=True):
-    """`scopes` are ``noun:verb`` patterns such as ``model:*``; `days` of 0 never expires."""
+    """`scopes` are ``noun:verb`` patterns such as ``model:*``; `days` of 0 never expires.
+
+    Without `days` it is 90, or as long as the token that asks lasts if that is less.
+    """
 
     actor: Name
     scopes: tuple[str, ...] = ("*:*",)
-    days: int = 90
+    days: int | None = None
 
 
 class Shown(Struct, frozen=True):
@@ -153,18 +157,19 @@ def make_token(ask: MakeToken, cx: Context) -> Shown:
     """Make a token for an actor. Its secret is in the answer and nowhere else: a repeated call shows it empty.
 
     A token for somebody else takes an admin of every workspace that they have a role in; no token can do more than the
-    one that made it.
+    one that made it, or outlive it.
 
     Errors: actor.unknown, request.invalid, access.denied.
     """
     if tables.actor(cx.tx, ask.actor) is None:
         raise unknown("actor", ask.actor, (a.name for a in tables.actors(cx.tx)))
     scoped = ask.scopes and all(rules.is_scope(scope) for scope in ask.scopes)
-    if not 0 <= ask.days <= _MOST_DAYS or not scoped:
+    days = _USUAL_DAYS if ask.days is None else ask.days
+    if not 0 <= days <= _MOST_DAYS or not scoped:
         raise MillraceError(
             "request.invalid",
             f"a token needs days from 0 to {_MOST_DAYS} and scopes like 'model:*'",
-            "leave both out for 90 days",
+            f"leave both out for {_USUAL_DAYS} days",
         )
     rule_over(cx.tx, cx.caller, tables.places(cx.tx, ask.actor) if ask.actor != cx.actor else (), "token:admin")
     if not rules.within(ask.scopes, cx.caller.scopes):
@@ -173,8 +178,17 @@ def make_token(ask: MakeToken, cx: Context) -> Shown:
             f"the token that asks has the scopes {' '.join(cx.caller.scopes)}: it cannot make one that may more",
             "ask with a wider token, or for narrower scopes",
         )
+    expires: Micros | None = cx.now + days * DAY if days else None
+    own = tables.token(cx.tx, cx.caller.token) if cx.caller.token else None
+    if own is not None and not rules.ends_with(expires, own[0].expires):
+        if ask.days is not None:
+            raise MillraceError(
+                "access.denied",
+                "the token that asks expires earlier: it cannot make one that outlives it",
+                "ask with a token that lasts longer, or leave the days out",
+            )
+        expires = own[0].expires
     secret = secrets.token_urlsafe(32)
-    expires: Micros | None = cx.now + ask.days * DAY if ask.days else None
     token = Token(cx.new_id(), ask.actor, ask.scopes, cx.now, expires)
     tables.add_token(cx.tx, token, _digest(secret))
     cx.fact("token.made", token.id, {"actor": ask.actor, "scopes": ask.scopes, "expires": expires})

@@ -64,6 +64,11 @@ def within(asked: Iterable[str], own: Iterable[str]) -> bool:
     return all(any(fnmatchcase(scope, wide) for wide in outer) for scope in asked)
 
 
+def ends_with(asked: Micros | None, own: Micros | None) -> bool:
+    """Whether a token that expires at `asked` is over once one that expires at `own` is; None is never."""
+    return own is None or (asked is not None and asked <= own)
+
+
 def keeps_an_admin(grants: Iterable[Grant], actors: Iterable[Actor], without: Grant) -> bool:
     """Whether some person is still an admin of everything once `without` has been withdrawn."""
     people = {actor.name for actor in actors if actor.kind == "person"}

@@ -11,6 +11,7 @@ from millrace.access.context import Context
 from millrace.access.ops import authenticate
 from millrace.access.records import LOCAL, Caller
 from millrace.assemble import Platform
+from millrace.base.clock import DAY
 from millrace.testing.blobs_suite import code_of
 from millrace.testing.clock import FakeClock
 from millrace.testing.home import fresh_platform
@@ -162,6 +163,22 @@ def test_a_narrow_token_cannot_make_a_wide_one(home: Platform, refused: Refused)
     assert refused("token.make", {"actor": "local", "scopes": ["*:read"]}, narrow) == "access.denied"
     made = home.call("token.make", {"actor": "local", "scopes": ["model:read", "token:*"]}, narrow)
     assert made.token.scopes == ("model:read", "token:*")
+
+
+def test_no_token_outlives_the_one_that_made_it(home: Platform, refused: Refused) -> None:
+    short = home.call("token.make", {"actor": "local", "days": 30})
+    caller = seen(home, short.secret)
+    for days in (0, 31, 36_500):
+        assert refused("token.make", {"actor": "local", "days": days}, caller) == "access.denied", days
+    heir = home.call("token.make", {"actor": "local"}, caller)
+    assert heir.token.expires == short.token.expires
+    assert home.call("token.make", {"actor": "local", "days": 1}, caller).token.expires < short.token.expires
+    assert refused("token.make", {"actor": "local", "days": 0}, seen(home, heir.secret)) == "access.denied"
+    assert [token.expires for token in home.call("token.list").items].count(None) == 0
+    always = seen(home, home.call("token.make", {"actor": "local", "days": 0}).secret)
+    assert home.call("token.make", {"actor": "local", "days": 0}, always).token.expires is None
+    usual = home.call("token.make", {"actor": "local"}, always).token
+    assert usual.expires == usual.made + 90 * DAY
 
 
 def test_another_admin_lets_the_last_one_go(home: Platform, join: Join) -> None:
