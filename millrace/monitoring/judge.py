@@ -72,8 +72,9 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         plan = plan_of(tx, cx.workspace, endpoint)
         standing = tables.standing(tx, cx.workspace, name) or _begin(tx, cx.workspace, endpoint, until)
         due = rules.due_blocks(
-            standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s, maturity_s=endpoint.maturity_s
-        )[:_MOST]
+            standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s,
+            maturity_s=endpoint.maturity_s, most=_MOST,
+        )  # fmt: skip
         turn = _load(cx, tx, endpoint, plan, standing)
     if not due:
         return Judged(name, until)

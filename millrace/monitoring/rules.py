@@ -47,13 +47,16 @@ def loss_name(plan: Plan) -> str:
 
 
 def due_blocks(
-    judged: Micros, until: Micros, *, origin: Micros, block_s: int, maturity_s: int
+    judged: Micros, until: Micros, *, origin: Micros, block_s: int, maturity_s: int, most: int | None = None
 ) -> list[tuple[Micros, Micros]]:
-    """The whole blocks from `judged` on whose end lies at least `maturity_s` before `until`, in order."""
+    """The whole blocks from `judged` on whose end lies at least `maturity_s` before `until`, in order.
+
+    With `most`, the first ones alone; no more are made than that.
+    """
     size = block_s * SECOND
     start = origin + -(-(judged - origin) // size) * size
     last = until - maturity_s * SECOND
-    return [(since, since + size) for since in range(start, last - size + 1, size)]
+    return [(since, since + size) for since in range(start, last - size + 1, size)[:most]]
 
 
 def champion_of(before: int, answered: Mapping[int, int]) -> int:

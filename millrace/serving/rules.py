@@ -10,6 +10,7 @@ from millrace.base.errors import MillraceError
 from millrace.pipelines.signature import View
 from millrace.serving.records import WHOLE, Arm, Endpoint, Table
 
+MOST_BLOCKS = 10_000  # that one call seals
 _DAY_S = 86_400
 
 
@@ -84,6 +85,16 @@ def block_start(endpoint: Endpoint, event: Micros) -> Micros:
 
 
 def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micros, Micros]]:
-    """The whole blocks (since, until) in ``[since, until)``, in order; `since` begins a block."""
+    """The whole blocks (since, until) in ``[since, until)``, in order; `since` begins a block.
+
+    Errors: `request.invalid` for more than `MOST_BLOCKS`, before any is made.
+    """
     size = endpoint.block_s * SECOND
-    return [(start, start + size) for start in range(since, block_start(endpoint, until), size)]
+    last = block_start(endpoint, until)
+    count = (last - since) // size
+    if count > MOST_BLOCKS:
+        raise MillraceError(
+            "request.invalid", f"{count} blocks would be closed at once",
+            f"advance by at most {MOST_BLOCKS} blocks; event time is in microseconds",
+        )  # fmt: skip
+    return [(start, start + size) for start in range(since, last, size)]

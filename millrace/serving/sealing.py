@@ -24,7 +24,6 @@ from millrace.serving.log import Log, frames_of, logs
 from millrace.serving.records import Endpoint, Logged, Segment
 from millrace.serving.tape import grows
 
-_BLOCKS = 10_000
 _FOLLOWED_S = 3_600
 
 
@@ -65,8 +64,9 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
             return None, []
         before = rules.block_start(endpoint, first)
     horizon = max(before, target)
+    blocks = rules.blocks(endpoint, before, horizon)
     fresh = _unsealed(cx, endpoint, waiting, before, horizon)
-    sealed = _seal(cx, endpoint, fresh, before, horizon)
+    sealed = _seal(cx, endpoint, fresh, before, blocks)
     after = _positions(log, positions, waiting, horizon)
 
     def write(cx: Context) -> None:
@@ -111,13 +111,10 @@ def _unsealed(cx: Context, endpoint: Endpoint, waiting: list[_Unsealed], before:
     return entries.take(rows, kept)
 
 
-def _seal(cx: Context, endpoint: Endpoint, rows: Logged, before: Micros, horizon: Micros) -> list[Closed]:
-    """Every block from `before` to `horizon`, also an empty one, and late parts of blocks before."""
-    blocks = rules.blocks(endpoint, before, horizon)
-    if len(blocks) > _BLOCKS:
-        raise MillraceError(
-            "request.invalid", f"{len(blocks)} blocks would be closed at once", f"advance by at most {_BLOCKS} blocks"
-        )
+def _seal(
+    cx: Context, endpoint: Endpoint, rows: Logged, before: Micros, blocks: list[tuple[Micros, Micros]]
+) -> list[Closed]:
+    """Every one of `blocks`, which begin at `before`, also an empty one, and late parts of blocks before that."""
     size = endpoint.block_s * 1_000_000
     starts = rows.event - (rows.event - endpoint.day_origin) % size
     late = sorted({int(start) for start in starts[rows.event < before]})

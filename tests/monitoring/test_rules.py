@@ -44,6 +44,13 @@ def test_due_blocks_are_whole_mature_and_in_a_row(judged: int, until: int, origi
         assert due and due[-1][1] + DAY + size * SECOND > until * DAY
 
 
+def test_of_very_many_due_blocks_the_first_are_made_alone() -> None:
+    all_of_them = {"origin": 0, "block_s": 3600, "maturity_s": 86_400}
+    few = rules.due_blocks(DAY, 9 * DAY, **all_of_them, most=3)
+    assert few == rules.due_blocks(DAY, 9 * DAY, **all_of_them)[:3]
+    assert rules.due_blocks(DAY, 2**63 - 1, **all_of_them, most=3) == few
+
+
 @given(before=st.integers(0, 3), answered=st.dictionaries(st.integers(1, 4), st.integers(1, 50), max_size=4))
 def test_a_champion_answers_most_rows_or_is_the_one_before(before: int, answered: dict[int, int]) -> None:
     found = rules.champion_of(before, answered)

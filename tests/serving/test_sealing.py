@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from millrace.assemble import Platform, open_platform
 from millrace.base.clock import HOUR
+from millrace.base.errors import MillraceError
 from millrace.serving import log, tables
 from millrace.serving.entry import Entry
 from millrace.serving.log import Log
@@ -112,6 +114,22 @@ def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoin
     with pytest.raises(Exception, match="blocks would be closed"):
         advance(platform, 20_000)
     assert ids(platform) == ["a:0"]
+
+
+@pytest.mark.parametrize("until", [1_500_000_000 * 10**9, 2**63 - 1])
+def test_a_stamp_in_nanoseconds_is_refused_before_anything_is_made_of_it(
+    platform: Platform, delays: Endpoint, until: int
+) -> None:
+    write(platform, delays, "a", [0.5])
+    tracemalloc.start()
+    try:
+        with pytest.raises(MillraceError, match="blocks would be closed") as refused:
+            platform.call("endpoint.advance", {"endpoint": "delays", "until": until})
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert refused.value.code == "request.invalid" and "microseconds" in refused.value.hint
+    assert [segment.rows for segment in advance(platform, 1).segments] == [1]
 
 
 @pytest.mark.slow
