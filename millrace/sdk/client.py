@@ -94,9 +94,11 @@ class Client:
         return record(self.home.call(op, request, self.workspace, key))
 
     def pages(self, op: str, /, **request: Any) -> Iterator[Any]:
-        """Every item of a verb that answers in pages."""
+        """Every item of a verb that answers in pages. Errors: `request.invalid` where it answers whole, and its own."""
         while True:
             page = self.call(op, **request)
+            if not (isinstance(page, dict) and {"items", "next"} <= page.keys()):
+                raise MillraceError("request.invalid", f"{op!r} does not answer in pages", f"call it: call({op!r}, …)")
             yield from page["items"]
             if page["next"] is None:
                 return

@@ -264,3 +264,9 @@ def test_the_bare_client_says_what_is_missing(tmp_path: Path, act: str, lacks: s
     assert "error[platform.missing]: " in done.stderr
     assert f"needs {lacks}, which is not installed here" in done.stderr
     assert 'pip install "millrace[platform]"' in done.stderr
+
+
+def test_what_answers_whole_has_no_pages(client: Client) -> None:
+    with pytest.raises(MillraceError, match=r"'audit\.verify' does not answer in pages") as caught:
+        list(client.pages("audit.verify"))
+    assert caught.value.code == "request.invalid" and "call('audit.verify'" in caught.value.hint
