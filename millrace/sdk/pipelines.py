@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 
@@ -56,11 +56,21 @@ class RunHandle:
         return list(self._client.call("pipeline.explain", run=self.id)["steps"])
 
     def value(self, output: str = "") -> Any:
-        """An output that is a plain JSON value; the only one unless named. None for anything else."""
+        """An output that is a plain JSON value; the only one unless named. None for anything else.
+
+        Errors: `output.unknown` for one that is not there, for none at all, and for several without a name.
+        """
         outputs = self.outputs
-        return self._client.call("pipeline.value", digest=outputs[output] if output else next(iter(outputs.values())))[
-            "value"
-        ]
+        name = output or (next(iter(outputs)) if len(outputs) == 1 else "")
+        if name in outputs:
+            return self._client.call("pipeline.value", digest=outputs[name])["value"]
+        if not outputs:
+            shown, hint = f"is {self.state} and has no output", "wait() for a run whose flow returns one"
+        elif output:
+            shown, hint = f"has no output {output!r}", nearest(output, outputs)
+        else:
+            shown, hint = f"has {len(outputs)} outputs: {', '.join(sorted(outputs))}", "name one: value(OUTPUT)"
+        raise MillraceError("output.unknown", f"run {self.id} {shown}", hint)
 
     def logs(self, node: int = -1) -> Iterator[str]:
         """What a step prints, piece by piece until it ends; that of the step that began last unless one is named."""

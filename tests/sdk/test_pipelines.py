@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,14 @@ from typing import Any
 
 import pytest
 
+from millrace.base.errors import MillraceError
 from millrace.http.holder import holder
+from millrace.sdk.client import Client
+from millrace.sdk.pipelines import RunHandle
 from millrace.store import tree
 from millrace.store.local import LocalBlobs
 from tests.pipelines.conftest import until
+from tests.sdk.conftest import fitted
 
 PROGRAM = """
     import json
@@ -152,3 +157,22 @@ def test_a_model_is_trained_and_nothing_of_it_is_loaded_here(folder: Path) -> No
     assert (metrics, accuracy, loaded) == ({"accuracy": 1.0}, 1.0, [])
     blobs = LocalBlobs(folder / "home" / "blobs")
     assert {"model.json", "model.onnx", "golden.json"} <= {entry.path for entry in tree.read(blobs, model)}
+
+
+def test_a_value_among_several_is_named(client: Client) -> None:
+    run = fitted(client)
+    bare = client.call("run.start", experiment="flights")["id"]
+    client.call("run.finish", run=bare)
+    several = client.call("run.start", experiment="flights")["id"]
+    model = RunHandle(client, run).outputs["train"]
+    client.call("run.finish", run=several, outputs={"train": model, "check": model})
+    assert RunHandle(client, run).value() is None and RunHandle(client, several).value("check") is None
+    for asked, name, message, hint in (
+        (several, "", "has 2 outputs: check, train", "name one"),
+        (several, "chekc", "has no output 'chekc'", "did you mean 'check'?"),
+        (bare, "", "is finished and has no output", "wait()"),
+        (bare, "train", "is finished and has no output", "wait()"),
+    ):
+        with pytest.raises(MillraceError, match=re.escape(message)) as caught:
+            RunHandle(client, asked).value(name)
+        assert caught.value.code == "output.unknown" and hint in caught.value.hint
