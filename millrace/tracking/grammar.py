@@ -16,6 +16,8 @@ from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
 
 Literal = float | str | bool
+TERMS = 500
+NESTED = 50
 GROUPS = ("metrics", "params", "tags")
 TIMES = ("queued", "started", "ended")
 TEXTS = ("id", "name", "kind", "subject", "state", "experiment", "actor", "parent")
@@ -92,7 +94,10 @@ class Order(NamedTuple):
 
 
 def parse(text: str) -> Tree | None:
-    """The condition that `text` states; None for an empty one. Errors: `search.invalid`, which shows the place."""
+    """The condition that `text` states; None for an empty one.
+
+    Errors: `search.invalid`, which shows the place; also beyond `TERMS` comparisons or `NESTED` brackets and negations.
+    """
     parser = _Parser(text)
     if parser.kind == "end":
         return None
@@ -121,6 +126,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._end = 0
+        self._terms, self._nested = 0, 0
         self._next()
 
     @property
@@ -165,19 +171,28 @@ class _Parser:
         return left
 
     def single(self) -> Tree:
-        if self.word == "not":
-            self.take()
-            return Not(self.single())
-        if self.token == "(" and self.kind == "sign":
-            self.take()
-            inner = self.either()
+        negated = self.word == "not"
+        if not negated and (self.token != "(" or self.kind != "sign"):
+            return self.comparison()
+        self._nested += 1
+        if self._nested > NESTED:
+            self._bound(f"more than {NESTED} brackets and 'not' are nested", "take out those that change nothing")
+        self.take()
+        inner = Not(self.single()) if negated else self.either()
+        if not negated:
             if self.token != ")":
                 self.refuse("')'")
             self.take()
-            return inner
-        return self.comparison()
+        self._nested -= 1
+        return inner
+
+    def _bound(self, passed: str, hint: str) -> NoReturn:
+        raise MillraceError("search.invalid", f"at {self.place}: {passed}", hint)
 
     def comparison(self) -> Tree:
+        self._terms += 1
+        if self._terms > TERMS:
+            self._bound(f"more than {TERMS} comparisons", "list values: tags.team in ('a', 'b'); or search in parts")
         field = self.field()
         if self.word == "is":
             self.take()

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from millrace.base.errors import MillraceError
 from millrace.tracking.columns import Columns, Row
-from millrace.tracking.grammar import Among, Both, Compare, Either, Field, Null, Order, parse, parse_order
+from millrace.tracking.grammar import (
+    NESTED,
+    TERMS,
+    Among,
+    Both,
+    Compare,
+    Either,
+    Field,
+    Null,
+    Order,
+    parse,
+    parse_order,
+)
 
 DEPTH, RMSE, TEAM = Field("params", "depth"), Field("metrics", "rmse"), Field("tags", "team")
 
@@ -143,6 +155,29 @@ def test_order_is_stable_and_pages_join(rows: list[dict[Field, Any]], down: bool
         assert found[1] == total
         joined += found[0]
     assert joined == whole
+
+
+@pytest.mark.parametrize(
+    ("odd", "part"),
+    [
+        (" or ".join(["params.depth > 6"] * (TERMS + 1)), "more than 500 comparisons"),
+        ("(" * 330 + "params.depth > 6" + ")" * 330, "more than 50 brackets"),
+        ("not " * 1_000 + "params.depth > 6", "more than 50 brackets"),
+    ],
+)
+def test_what_is_too_long_or_too_deep_is_refused(odd: str, part: str) -> None:
+    with pytest.raises(MillraceError, match=part) as caught:
+        parse(odd)
+    assert caught.value.code == "search.invalid" and caught.value.hint
+
+
+def test_what_is_long_and_deep_within_bounds_is_found() -> None:
+    columns = Columns()
+    columns.update([Row("1", {TEAM: "a"}), Row("2", {TEAM: "b"})], 1)
+    for joint in (" or ", " and "):
+        assert columns.find(parse(joint.join(["tags.team = 'a'"] * TERMS)), [], "", 9) == (["1"], 1)
+    deep = "not (" * (NESTED // 2) + "tags.team = 'b'" + ")" * (NESTED // 2)
+    assert columns.find(parse(f"{deep} or {deep}"), [], "", 9) == (["1"], 1)
 
 
 def test_like() -> None:
