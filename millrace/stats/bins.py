@@ -3,9 +3,15 @@
 A `Layout` names, for each column, its kind and its cells. It is made once from a reference, in one streamed pass
 (`first_pass`, then `layout_of`), is plain data, and has a digest: profiles add and compare only under one digest.
 The cells of a numeric column are [under, at most 64 right-closed quantile bins, over, missing]; of a category
-[the 255 most frequent values, other values of the reference, unseen, missing]. `groups` says which cells are tested
+[255 values, other values of the reference, unseen, missing]. `groups` says which cells are tested
 together: 16 quantile groups, and no group of known values that holds less than 1/64 of the reference where that can
-be had; under, over, unseen and missing always stand alone, because what the reference never had is the loudest sign.
+be had; under, over and missing always stand alone, because what the reference never had is the loudest sign, and so
+does unseen, unless the reference is full of values that it has once: then new ones are no news, and are tested with
+the other rare ones.
+
+The reference's own counts choose which values stand alone, and a choice by counts flatters the rows that made it: what
+came often by luck will come less often. So only values that came a hundred times are chosen so; in the order of a hash
+the others fill the list, and are put together.
 
 Text, vectors and images become numeric parts with cells of their own (`profile_text`, `profile_vector`,
 `profile_image`).
@@ -40,6 +46,8 @@ KNOWN = 65_536  # how many further values of the reference are remembered, by ha
 TRACKED = 1_000_000  # how many different values the first pass counts before it drops the rare half
 GROUPS = 16
 SMALLEST = 1 / 64
+RELIABLE = 100  # rows of a value that may stand alone because there are many
+ONCE = 10, 1 / 1000  # so many values that came once, and such a share of the rows, tell of others that did not come
 
 
 class NumberBins(Struct, frozen=True, tag="number"):
@@ -226,7 +234,8 @@ def _bins(scan: Scan, name: str) -> Bins:
     if kind == "number":
         return parts.get("", _number(edges.Sketch()))
     if kind == "text":
-        top = [word for word, _ in scan.counts[name].most_common(text.VOCABULARY)]
+        least = text.COMMON if _many_once(scan.counts[name]) else 1
+        top = [word for word, count in scan.counts[name].most_common(text.VOCABULARY) if count >= least]
         return TextBins(codes(top), parts | {text.UNKNOWN: _even(np.linspace(0, 1, 21))})
     if kind == "vector":
         return VectorBins(scan.widths.get(name, 0), parts)
@@ -263,22 +272,33 @@ def _even(cut: Floats) -> NumberBins:
 
 def _category(counts: Counter[str], dropped: bool) -> CategoryBins:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    top, rest = ranked[:LEVELS], ranked[LEVELS:]
-    total = max(sum(counts.values()), 1)
-    groups: list[int] = []
-    filled = 1.0
-    for _, count in top:
-        if filled >= SMALLEST - 1e-12:
-            groups.append((groups[-1] + 1) if groups else 0)
-            filled = 0.0
-        else:
-            groups.append(groups[-1])
-        filled += count / total
-    other = (groups[-1] + (filled >= SMALLEST - 1e-12)) if groups else 0
-    open_ = dropped or len(rest) > KNOWN
+    least = SMALLEST * max(counts.total(), 1)
+    large = sum(1 for _, count in ranked[:LEVELS] if count >= max(RELIABLE, least))
+    hashed = sorted(ranked[large:], key=lambda item: (distinct.text_code(item[0]), item[0]))
+    small, rest = hashed[: LEVELS - large], hashed[LEVELS - large :]
+    pools, other = _pooled([count for _, count in small], large, least)
+    unseen = other if _many_once(counts) else other + 1
     return CategoryBins(
-        levels=tuple(value for value, _ in top),
-        groups=(*groups, other, other + 1, other + 2),
+        levels=tuple(value for value, _ in (*ranked[:large], *small)),
+        groups=(*range(large), *pools, other, unseen, unseen + 1),
         rest=codes([value for value, _ in rest[:KNOWN]]),
-        open=open_,
+        open=dropped or len(rest) > KNOWN,
     )
+
+
+def _many_once(counts: Counter[str]) -> bool:
+    """Whether so many values came once that values which did not come are to be expected (Good 1953)."""
+    once = sum(1 for count in counts.values() if count == 1)
+    return once >= ONCE[0] and once > ONCE[1] * counts.total()
+
+
+def _pooled(counts: Sequence[int], first: int, least: float) -> tuple[list[int], int]:
+    """The group of each value, from `first` on, filled one after the other until each has `least` rows; and the group
+    of what comes after them, which is the last one if that is not full."""
+    found, group, filled = [], first, 0
+    for count in counts:
+        found.append(group)
+        filled += count
+        if filled >= least - 1e-9:
+            group, filled = group + 1, 0
+    return found, group

@@ -58,6 +58,7 @@ def block_evidence(
     0 (no evidence) before `LEAST_BLOCKS` blocks' worth of information and where all blocks equal the reference.
     `memory`: see `inflation`. Errors: stats.data, stats.shape, stats.alpha.
     """
+    _check_side(side)
     x = column(means, "block means") - scalar(reference, "reference")
     path = np.zeros(len(x))
     size, fit = _shrunk(x, memory)
@@ -65,6 +66,11 @@ def block_evidence(
     if enough.any():
         path[enough] = _mixture(fit[enough], size[enough], side)
     return path
+
+
+def _check_side(side: Side) -> None:
+    if side not in get_args(Side):
+        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Side)))
 
 
 def block_interval(means: ArrayLike, alpha: float, memory: float = ESTIMATED) -> tuple[float, float] | None:
@@ -104,6 +110,7 @@ def started_evidence(
     instead of 12 to see 2.3 standard deviations after 28 calm ones.
     Errors: stats.data, stats.shape, stats.blocks for `every` < 1.
     """
+    _check_side(side)
     every = check_whole(every, "blocks from start to start", least=1, most=2**31, code="stats.blocks")
     x = column(means, "block means")
     starts = np.arange(0, len(x), every)
@@ -131,8 +138,6 @@ def block_test(
     Errors: stats.alpha, stats.data.
     """
     alpha = check_alpha(alpha)
-    if side not in get_args(Side):
-        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Side)))
     if starts_every:
         path = started_evidence(blocks.means, starts_every, reference, side, memory)
     else:

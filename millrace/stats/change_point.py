@@ -17,11 +17,12 @@ Wasserman, Ramdas & Balakrishnan, "Universal inference" (PNAS 2020) for the quot
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from millrace.base.errors import MillraceError, nearest
 from millrace.stats.gamma import log_gamma
 from millrace.stats.verdict import (
     ALARM,
@@ -64,7 +65,9 @@ class Change(NamedTuple):
 
 
 def change_start(alpha: float = 0.01, side: Way = "rise") -> Change:
-    """A new detector with error rate `alpha` for its whole life. Errors: stats.alpha."""
+    """A new detector with error rate `alpha` for its whole life. Errors: stats.alpha, stats.data."""
+    if side not in get_args(Way):
+        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Way)))
     return Change(check_alpha(alpha), int(side == "either"), 0, 0.0, np.zeros(0), 0.0, -1, 0, 0.0)
 
 

@@ -17,12 +17,30 @@ from numpy.typing import NDArray
 from millrace.base.errors import MillraceError
 from millrace.stats.verdict import Floats, same_length
 
+_LARGEST = 1 << 63
+
 
 class Coded(Struct, frozen=True, eq=False):
-    """A dictionary-encoded column: `codes` int (rows,) index `levels`; a negative code is a missing value."""
+    """A dictionary-encoded column: `codes` int (rows,) index `levels`; a negative code is a missing value.
+
+    Errors: stats.data for codes that are not whole or have no level, stats.shape for other than one dimension.
+    """
 
     codes: NDArray[Any]
     levels: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        codes = np.asarray(self.codes)
+        if codes.ndim != 1:
+            raise MillraceError("stats.shape", f"codes of shape {codes.shape}", "give one code a row")
+        if codes.size and (codes.dtype.kind not in "iu" or int(codes.max()) >= len(self.levels)):
+            told = (
+                f"codes of {codes.dtype} up to {codes.max()}"
+                if codes.dtype.kind in "iuf"
+                else f"codes of {codes.dtype}"
+            )
+            hint = "whole numbers that index the levels, negative where missing"
+            raise MillraceError("stats.data", f"{told} for {len(self.levels)} levels", hint)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -102,7 +120,10 @@ def plain_numbers(values: Any, name: str) -> tuple[NDArray[Any], int]:
         kept = [v for v in array.tolist() if not (v is None or (absent(v) and not isinstance(v, float)))]
         nulls += array.size - len(kept)
         try:
-            array = np.asarray([float(v) for v in kept], np.float64)
+            if set(map(type, kept)) == {int} and min(kept) >= -_LARGEST and max(kept) < _LARGEST:
+                array = np.asarray(kept, np.int64)  # an id of 64 bits stays the one it is
+            else:
+                array = np.asarray([float(v) for v in kept], np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise _not_numeric(name, error) from None
     elif kind in "mM":
@@ -146,7 +167,10 @@ def counts(values: Any) -> tuple[list[str], list[int], int]:
     else:
         array, lost = masked(values)
         try:
-            pairs = list(Counter(array.ravel().tolist()).items())
+            plain = array.ravel().tolist()
+            if array.dtype.kind == "O" and bool in set(map(type, plain)):  # which a dict takes for 0 and 1
+                plain = [label(value) if isinstance(value, bool) else value for value in plain]
+            pairs = list(Counter(plain).items())
         except TypeError as error:
             raise MillraceError("stats.data", f"a label that is none: {error}", "give text or numbers") from None
     labels: list[str] = []

@@ -105,11 +105,9 @@ def _places(bins: NumberBins | CategoryBins, width: int) -> Floats:
 def _words(bins: NumberBins | CategoryBins, width: int) -> list[str]:
     inner = np.asarray(bins.groups)
     if isinstance(bins, CategoryBins):
-        firsts = np.searchsorted(inner[:-2], np.arange(width - 2), side="left").tolist()
-        sizes = np.bincount(inner[:-2], minlength=width - 2).tolist()
-        levels = (*bins.levels, "other values")
-        known = [levels[f] if s == 1 else f"{levels[f]} and {s - 1} more" for f, s in zip(firsts, sizes, strict=True)]
-        return [*known, "unseen values", "missing"]
+        levels = (*bins.levels, "other values", "unseen values", "missing")
+        firsts, sizes = (found.tolist() for found in np.unique(inner, return_index=True, return_counts=True)[1:])
+        return [levels[f] if s == 1 else f"{levels[f]} and {s - 1} more" for f, s in zip(firsts, sizes, strict=True)]
     if not bins.cuts:
         return ["any value", "any value", "missing"][:width]
     first = np.searchsorted(inner[1:-2], np.arange(1, width - 2), side="left").tolist()

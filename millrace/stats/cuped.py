@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike
 from millrace.base.errors import MillraceError
 from millrace.stats.verdict import Floats, column, numbers, within
 
+_NARROWEST = 1e-150  # of a covariate's distances from its mean
+
 
 class Adjustment(NamedTuple):
     """`slopes`: (p,) by least squares; `centres`: (p,) the covariates' means; `saving`: the share of variance saved."""
@@ -37,8 +39,11 @@ def cuped_fit(values: ArrayLike, covariates: ArrayLike) -> Adjustment:
     centres = x.mean(axis=0) if len(x) else np.zeros(x.shape[1])
     if len(y) < x.shape[1] + 2 or float(y.var()) == 0:
         return Adjustment(np.zeros(x.shape[1]), centres, 0.0)
-    slopes = np.linalg.lstsq(x - centres, y - y.mean(), rcond=None)[0]
-    left = y - y.mean() - (x - centres) @ slopes
+    apart = x - centres
+    width = np.abs(apart).max(axis=0)
+    width[width < _NARROWEST] = np.inf  # so narrow a covariate has no slope that a float could hold
+    slopes = np.linalg.lstsq(apart / width, y - y.mean(), rcond=None)[0] / width
+    left = y - y.mean() - apart @ slopes
     return Adjustment(slopes, centres, float(1 - left.var() / y.var()))
 
 

@@ -1,11 +1,13 @@
 """The states of running statistics as bytes, so that a restarted server goes on where the last one stopped.
 
 A state is a named tuple of numbers and arrays. Layout: MessagePack of [kind, version, names, values], arrays as
-[dtype, shape, little-endian bytes]. A state of another kind or version is refused, never guessed at.
+[dtype, shape, little-endian bytes], behind the CRC-32 of all that in four little-endian bytes. A damaged state, or one
+of another kind or version, is refused, never guessed at.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -13,7 +15,7 @@ import numpy as np
 
 from millrace.base.errors import MillraceError
 
-VERSION = 1
+VERSION = 2
 
 State = TypeVar("State", bound=tuple[Any, ...])
 
@@ -35,14 +37,17 @@ def pack(state: tuple[Any, ...]) -> bytes:
     """The bytes of a named tuple of bool, int, float, str and NumPy arrays."""
     kind = type(state)
     assert hasattr(kind, "_fields"), f"{kind.__name__} is not a named tuple"
-    return msgspec.msgpack.encode(_Packed(kind.__name__, VERSION, list(kind._fields), [_out(v) for v in state]))
+    body = msgspec.msgpack.encode(_Packed(kind.__name__, VERSION, list(kind._fields), [_out(v) for v in state]))
+    return zlib.crc32(body).to_bytes(4, "little") + body
 
 
 def unpack(kind: type[State], data: bytes) -> State:
     """The state of class `kind` in `data`. Errors: stats.state when it holds anything else."""
     hint = "start a new statistic, or read it with the Millrace that wrote it"
+    if zlib.crc32(data[4:]).to_bytes(4, "little") != data[:4]:
+        raise MillraceError("stats.state", f"not a packed {kind.__name__}: its checksum is another", hint)
     try:
-        packed = msgspec.msgpack.decode(data, type=_Packed)
+        packed = msgspec.msgpack.decode(data[4:], type=_Packed)
         values = [_in(v) for v in packed.values]
     except (msgspec.DecodeError, TypeError, ValueError) as error:
         raise MillraceError("stats.state", f"not a packed {kind.__name__}: {error}", hint) from None

@@ -18,6 +18,7 @@ from millrace.stats import distinct
 from millrace.stats.verdict import Floats
 
 VOCABULARY = 65_536  # words of the reference that are remembered, the most frequent first
+COMMON = 20  # times that a word must have come to be remembered, where many came only once
 UNKNOWN = "unknown"
 LONGEST = 20_000  # characters of a text that are read for its shares; the length is always the whole one
 
