@@ -20,7 +20,7 @@ from millrace.data import life
 from millrace.data import read as versions
 from millrace.data import tables as data_tables
 from millrace.data.parquet import listed
-from millrace.data.records import Dataset, Version
+from millrace.data.records import Dataset, Kind, Version
 from millrace.features import rules
 from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows
 from millrace.features.records import View
@@ -31,6 +31,9 @@ _SECOND = 1_000_000
 _MANY = 4_096
 _LOOSE = 64  # so many rows may lie on a shelf unordered, and so many old ones at its end
 Key = tuple[Any, ...]
+_PLURAL: dict[Kind, str] = {
+    "number": "numbers", "whole": "whole numbers", "text": "texts", "bool": "truths", "time": "times in micros",
+}  # fmt: skip
 
 
 class Shelves:
@@ -126,6 +129,7 @@ class Stream:
         self._newest = -np.inf
         self._version, self._sealed, self._push = 0, 0, 0
         self._dataset: Dataset | None = None
+        self._kinds: dict[str, Kind] = {}
 
     @property
     def views(self) -> dict[str, View]:
@@ -133,7 +137,10 @@ class Stream:
         return {digest: shelves.view for digest, shelves in self._shelves.items()}
 
     def read(self, digest: str, asked: Mapping[str, Sequence[Any]], at: Ints) -> Columns:
-        """A view's features for rows that bring its keys. Errors: `frame.column`."""
+        """A view's features for rows that bring its keys.
+
+        Errors: `frame.column` for a key that is missing, or unknown and of another kind than the dataset's column.
+        """
         shelves = self._shelves[digest]
         view = shelves.view
         for key in view.keys:
@@ -145,11 +152,24 @@ class Stream:
                 names.setdefault(name, len(names))
         with self._lock:
             found = [shelves.rows(name, self._newest) for name in names]
+        for name, held in zip(names, found, strict=True):
+            if held is None:
+                self._check(view, name)
         there = [rows for rows in found if rows is not None]
         rows = np.concatenate(there) if there else np.empty((0, VALUES + len(view.reads)))
         start = np.cumsum([0, *(0 if rows is None else len(rows) for rows in found)]).astype(np.int64)
         question = asked_codes(asked, view.keys, names)
         return decoded(view, fold(view, Shelf(rows, start, is_plain(rows)), question, at), self._words)
+
+    def _check(self, view: View, name: Key) -> None:
+        """That a key of which there are no rows is of a kind that could have some."""
+        for key, value in zip(view.keys, name, strict=True):
+            kind = self._kinds.get(key)
+            if kind is not None and not _fits(value, kind):
+                raise MillraceError(
+                    "frame.column", f"view {view.name!r} has {_PLURAL[kind]} in its key {key!r}, and not {value!r}",
+                    f"send {_PLURAL[kind]}, null where unknown",
+                )  # fmt: skip
 
     def too_old(self, digest: str, at: Ints) -> NDArray[np.bool_]:
         """Which of the moments `at` (n,) rows may be gone that a view would need."""
@@ -191,6 +211,7 @@ class Stream:
             self._push = waiting[-1][0]
 
     def _take(self, columns: Columns, source: Version | Dataset) -> None:
+        self._kinds = {column.name: column.kind for column in source.columns}
         columns = self._young(columns, source)
         made = source_rows(self._keys, self._reads, columns, source)
         for name, words in made.words.items():
@@ -256,3 +277,14 @@ class Stream:
 def _known(rows: Floats) -> Floats:
     known: Floats = np.maximum(rows[:, EVENT], rows[:, ARRIVED])
     return known
+
+
+def _fits(value: Any, kind: Kind) -> bool:
+    """Whether a column of the kind can hold the value: a whole number may come as a float, a truth as 0 or 1."""
+    if isinstance(value, str) or kind == "text":
+        return isinstance(value, str) and kind == "text"
+    if kind == "bool":
+        return value in (0, 1)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return False
+    return kind == "number" or float(value).is_integer()

@@ -19,6 +19,24 @@ def test_a_view_is_read_by_key(world: World) -> None:
     assert world.platform.call("view.read", {**asked, "at": T0 - 1})["v__x"] == [None, None, None]
 
 
+def test_a_key_of_another_kind_is_refused(world: World) -> None:
+    world.push([(1, "a", 0, 0, 2.5, "fog")])
+    world.view(columns=["x"], keys=["id", "k"])
+    at = T0 + 120_000_000
+
+    def read(**keys: list[Any]) -> Any:
+        return world.platform.call("view.read", {"views": ["v"], "keys": keys, "at": at})["v__x"]
+
+    assert read(id=[1, 1.0, None, 7, 7.0], k=["a", "a", "a", None, "a"]) == [2.5, 2.5, None, None, None]
+    for odd, kind in (({"id": ["1"], "k": ["a"]}, "whole numbers"), ({"id": [1], "k": [1]}, "texts")):
+        with pytest.raises(MillraceError, match=f"has {kind} in its key") as caught:
+            read(**odd)
+        assert caught.value.code == "frame.column" and f"send {kind}" in caught.value.hint
+    for value in (1.5, True, False):
+        with pytest.raises(MillraceError, match="whole numbers"):
+            read(id=[value], k=["b"])
+
+
 def test_the_same_definition_is_no_new_version(world: World) -> None:
     world.view(columns=["x"])
     world.view(columns=["x"], about="another text alone")
