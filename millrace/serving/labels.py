@@ -1,4 +1,7 @@
-"""Labels: what came true, by prediction id, late. Batches are only added; a correction supersedes what it repeats."""
+"""Labels: what came true, by prediction id, late. Batches are only added; a correction supersedes what it repeats.
+
+A label is kept at the event time of its prediction, so that whoever reads a block finds those of its rows.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from millrace.catalog.tx import Tx
 from millrace.pipelines import models
 from millrace.registry import versions
 from millrace.serving import routes, tables
-from millrace.serving.records import Labels
+from millrace.serving.log import logs
+from millrace.serving.records import Endpoint, Labels
 
 LARGEST = 1e100
 _LONGEST = 1_000_000
@@ -38,6 +42,7 @@ class Batch(NamedTuple):
 class Expected(NamedTuple):
     """What the labels of an endpoint can be, by its first arm's `version`, as of a generation of routing tables."""
 
+    endpoint: Endpoint
     generation: int
     version: str = ""
     task: str = ""
@@ -97,6 +102,17 @@ def expect(ground: Ground, workspace: str, endpoint: str) -> None:
             known[workspace, endpoint] = _expected(tx, ground, workspace, endpoint)
 
 
+def joined(ground: Ground, workspace: str, endpoint: str, labels: Labels) -> Labels:
+    """The labels, each at the event time of its own prediction, whatever moment came with it; where no such prediction
+    is known, as they are. Outside of any writing call, after `expect`."""
+    known = _known(ground).get((workspace, endpoint))
+    if known is None or not len(labels.id):
+        return labels
+    log = logs(ground).of(workspace, known.endpoint)
+    event = np.array(log.events(labels.id.tolist(), labels.event.tolist()), np.int64)
+    return labels._replace(event=event)
+
+
 def check(cx: Context, endpoint: str, batch: Batch) -> None:
     """That the values can come true where two classes are told apart: 0 or 1. An endpoint that answers nothing yet
     takes any. Errors: `endpoint.unknown`, `label.invalid`.
@@ -124,10 +140,10 @@ def _expected(tx: Tx, ground: Ground, workspace: str, endpoint: str) -> Expected
     found = routes.find(tx, workspace, endpoint)
     routed = tables.newest_table(tx, workspace, endpoint)
     if routed is None:
-        return Expected(generation)
+        return Expected(found, generation)
     version = versions.find(tx, workspace, found.model, routed.arms[0].number)
     task, classes = ground.memory.keep(lambda: _task(ground, version.tree), "serving", "task", version.tree)
-    return Expected(generation, version.title, task, classes)
+    return Expected(found, generation, version.title, task, classes)
 
 
 def _task(ground: Ground, tree: str) -> tuple[str, tuple[Any, ...]]:

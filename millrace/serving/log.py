@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
+from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import time_ns
@@ -35,6 +36,7 @@ _SYNC_S = 1.0
 _TICK_NS = 50_000_000  # a file system's clock may be as coarse
 _RELOAD = 30  # turns of syncing between two looks at what other processes sealed
 _EVER: Micros = 1 << 62
+_REMEMBERED = 200_000  # rows whose event time stays in memory: eight bytes each
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -58,6 +60,8 @@ class Log:
         self._tape: Tape | None = None
         self._lock = threading.RLock()
         self._seen: dict[str, Spot] = {}  # requests on tapes that may not be sealed
+        self._events: dict[str, array[int]] = {}  # request → its rows' event times, of those that came last
+        self._remembered = 0
         self._read: dict[str, int] = {}  # tape → how far `_seen` has read it
         self._sealed: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._segments = -1
@@ -76,7 +80,7 @@ class Log:
             except OSError as fault:
                 raise _unwritable(self.folder, fault) from fault
             for item, frame in zip(answered, frames, strict=True):
-                self._seen.setdefault(item.request, Spot(tape.path.name, frame.start))
+                self._take_note(item, Spot(tape.path.name, frame.start))
             self._read[tape.path.name] = tape.size
 
     def sync(self) -> None:
@@ -95,6 +99,47 @@ class Log:
             if not self._has_sealed(request):
                 return None
         return segments.find(self._ground, self._workspace, self.endpoint.name, request)
+
+    def events(self, ids: Sequence[str], near: Sequence[Micros]) -> list[Micros]:
+        """The event times of predictions by their ids, n each; `near` says where to look first, and stays the answer
+        where there is no such prediction. Errors: `blob.unknown`, `blob.corrupt`."""
+        found = list(near)
+        missed: dict[str, list[tuple[int, int]]] = {}  # request → (place, row)
+        for place, id in enumerate(ids):
+            request, _, row = id.rpartition(":")
+            if not row.isdecimal() or len(row) > 9:
+                continue
+            events = self._events.get(request)
+            if events is None:
+                missed.setdefault(request, []).append((place, int(row)))
+            elif int(row) < len(events):
+                found[place] = events[int(row)]
+        if not missed:
+            return found
+        with self._lock:
+            self._catch_up()
+        sealed: list[int] = []
+        for request, wanted in missed.items():
+            told = self._events_of(request)
+            for place, number in wanted:
+                if number < len(told):
+                    found[place] = told[number]
+            if not told and self._has_sealed(request):
+                sealed += [place for place, _ in wanted]
+        if sealed:
+            asked = {ids[place]: near[place] for place in sealed}
+            known = segments.events(self._ground, self._workspace, self.endpoint.name, asked)
+            for place in sealed:
+                found[place] = known.get(ids[place], found[place])
+        return found
+
+    def _events_of(self, request: str) -> Sequence[Micros]:
+        """The event times of a request that is in memory or on a tape; none of another."""
+        events, spot = self._events.get(request), self._seen.get(request)
+        if events is None and spot is not None:
+            for frame in frames_of(self.folder / spot.tape, spot.start):
+                return entries.decode(frame.body).event
+        return events or ()
 
     def tail(self, positions: dict[str, int]) -> tuple[list[Entry], dict[str, int]]:
         """Entries of all tapes after these offsets, in the order of each tape, and the offsets to go on from."""
@@ -126,6 +171,15 @@ class Log:
             self._seen = {request: spot for request, spot in kept if spot.start >= positions.get(spot.tape, 0)}
             for tape, place in positions.items():
                 self._read[tape] = max(self._read.get(tape, 0), place)
+
+    def _take_note(self, item: Entry, spot: Spot) -> None:
+        """That a request was answered, there; the first answer counts."""
+        if self._seen.setdefault(item.request, spot) is not spot or item.request in self._events:
+            return
+        self._events[item.request] = array("q", item.event)
+        self._remembered += item.count
+        while self._remembered > _REMEMBERED:
+            self._remembered -= len(self._events.pop(next(iter(self._events))))
 
     def _writing(self) -> Tape:
         if self._tape is not None and self._tape.size >= _ROTATE:
@@ -162,7 +216,7 @@ class Log:
             if path.stat().st_size <= start:
                 return
         for frame in frames_of(path, start):
-            self._seen.setdefault(entries.decode(frame.body).request, Spot(path.name, frame.start))
+            self._take_note(entries.decode(frame.body), Spot(path.name, frame.start))
             self._read[path.name] = frame.end
 
     def _has_sealed(self, request: str) -> bool:

@@ -101,7 +101,8 @@ class ExportPredictions(Struct, frozen=True):
 class AddLabels(Struct, frozen=True):
     """Columns of one length. Each label has a value, or else a state such as ``cancelled``.
 
-    `event`: the event times of the predictions; `arrived`: when each outcome was known. Both are micros, UTC.
+    `event`: the event times of the predictions; `arrived`: when each outcome was known. Both are micros, UTC. A
+    prediction that is logged is found by its id, and its own event time counts, whatever `event` says.
     """
 
     endpoint: str
@@ -310,14 +311,17 @@ def export_log(ask: ExportPredictions, cx: Context) -> Exported:
 
 def _batch(ask: AddLabels, ground: Ground, workspace: str) -> labels.Batch:
     labels.expect(ground, workspace, ask.endpoint)
-    return labels.batch(labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived))
+    made = labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived)
+    return labels.batch(labels.joined(ground, workspace, ask.endpoint, made))
 
 
 @op("label.add", permission="label:write", ready=_batch)
 def add_labels(ask: AddLabels, cx: Context, batch: labels.Batch) -> Added:
     """Add outcomes to predictions, by their ids; a later one corrects an earlier one.
 
-    Errors: endpoint.unknown, label.invalid.
+    Each counts at the event time of its logged prediction. One whose prediction is not logged counts at its `event`.
+
+    Errors: endpoint.unknown, label.invalid, blob.unknown, blob.corrupt.
     """
     labels.check(cx, ask.endpoint, batch)
     labels.add(cx, ask.endpoint, batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,34 @@ def find(ground: Ground, workspace: str, endpoint: str, request: str) -> Logged 
             parts.append(entries.take(whole, mine))
     found = entries.first_of_each(entries.join(parts)) if parts else None
     return found if found is not None and len(found.id) else None
+
+
+def events(ground: Ground, workspace: str, endpoint: str, near: Mapping[str, Micros]) -> dict[str, Micros]:
+    """The event times of sealed predictions by id: looked for in the block of the moment that is given, then in all.
+
+    Errors: `blob.unknown`, `blob.corrupt`.
+    """
+    found: dict[str, Micros] = {}
+    moments = np.sort(np.fromiter(near.values(), np.int64, len(near)))
+    with ground.catalog.read() as tx:
+        held = tables.segments(tx, workspace, endpoint, int(moments[0]), int(moments[-1]) + 1)
+    for segment in held:
+        if segment.rows and np.searchsorted(moments, segment.since) < np.searchsorted(moments, segment.until):
+            found.update(_events(load(ground, segment.digest), near))
+    missing = near.keys() - found.keys()
+    if not missing:
+        return found
+    wanted = np.array([entries.hash_of(request) for request in {id.rpartition(":")[0] for id in missing}], "<u8")
+    with ground.catalog.read() as tx:
+        held = tables.segments(tx, workspace, endpoint, -_EVER, _EVER)
+    for segment in held:
+        if segment.rows and np.isin(np.frombuffer(ground.blobs.get(segment.index), "<u8"), wanted).any():
+            found.update(_events(load(ground, segment.digest), missing))
+    return found
+
+
+def _events(rows: Logged, wanted: Container[str]) -> dict[str, Micros]:
+    return {id: event for id, event in zip(rows.id.tolist(), rows.event.tolist(), strict=True) if id in wanted}
 
 
 def _score(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:

@@ -11,8 +11,10 @@ import pytest
 from millrace.assemble import Platform, open_platform
 from millrace.base.errors import MillraceError
 from millrace.pipelines import models
-from millrace.serving import labels, tables
+from millrace.serving import labels, log, tables
+from millrace.serving.log import Log, logs
 from millrace.serving.records import Endpoint, Labels
+from tests.serving.entries import entry
 
 
 def read(platform: Platform, since: int = 0, until: int = 100) -> Labels:
@@ -81,6 +83,47 @@ def test_two_classes_are_told_apart_by_0_and_1(platform: Platform, delays: Endpo
     assert "send 1 where the outcome is" in caught.value.hint
     add(platform, ids=["b:0", "a:0"], values=[1, 0], event=[1, 1], arrived=[3, 3])
     assert read(platform).id.tolist() == ["a:0", "b:0", "early:0"]
+
+
+DAY = 86_400_000_000
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_label_counts_at_its_predictions_time(
+    platform: Platform, delays: Endpoint, sealed: bool, beside: bool
+) -> None:
+    """Whatever moment came with it, whoever answered, and wherever the answer lies by now."""
+    writer = logs(platform.ground).of("main", delays)
+    writer.append([entry("a", [10, DAY], [0.3, 0.1]), entry("b", [20], [0.2])])
+    if sealed:
+        platform.call("endpoint.advance", {"endpoint": "delays", "until": 2 * DAY})
+    late = [9 * DAY, 9 * DAY, 20, 7 * DAY, 30]
+    ids = ["a:0", "a:1", "b:0", "b:1", "odd"]
+    asked = open_platform(platform.ground.folder) if beside else platform
+    try:
+        add(asked, ids=ids, values=[1, 0, 1, 1, 1], event=late, arrived=[10 * DAY] * 5)
+    finally:
+        if beside:
+            asked.close()
+    found = read(platform, 0, 10 * DAY)
+    assert dict(zip(found.id, found.event.tolist(), strict=True)) == {
+        "a:0": 10, "a:1": DAY, "b:0": 20, "b:1": 7 * DAY, "odd": 30,
+    }  # fmt: skip
+    covered = platform.call("label.coverage", {"endpoint": "delays", "since": 0, "until": 2 * DAY})
+    assert (covered.predictions, covered.labelled) == (3, 3)
+
+
+def test_event_times_leave_memory_and_stay_known(
+    platform: Platform, delays: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_REMEMBERED", 3)
+    writer = Log(platform.ground, "main", delays)
+    for number in range(9):
+        writer.append([entry(f"r{number}", [number, 100 + number], [0.3, 0.1])])
+    assert len(writer._events) == 1
+    ids = [f"r{number}:1" for number in range(9)]
+    assert writer.events([*ids, "r8:2", "r0:2", "r8:" + "9" * 9_999], [5] * 12) == [*range(100, 109), 5, 5, 5]
 
 
 def test_the_writer_is_left_nothing_but_its_statements(
