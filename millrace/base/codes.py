@@ -178,6 +178,7 @@ CODES: dict[str, Code] = {
     "label.invalid": _bad("labels that cannot be kept"),
     "log.advanced": _conflict("another call sealed the prediction log meanwhile"),
     "log.full": Code(507, 1, "no room is left to log predictions"),
+    "log.unsealed": _conflict("event time has not reached what would be judged"),
     "log.unwritable": Code(500, 1, "the prediction log cannot be written"),
     "model.failed": Code(422, 1, "the model has no answer to any row of a request"),
     "prediction.infinite": _bad("an infinite number among the inputs of a prediction"),

@@ -36,7 +36,7 @@ from millrace.serving import labels as serving_labels
 from millrace.serving import tables as serving_tables
 from millrace.serving.ops import find
 from millrace.serving.records import Endpoint
-from millrace.serving.rules import block_start
+from millrace.serving.rules import block_start, reached
 from millrace.stats.verdict import ALARM, Floats, Verdict
 from millrace.tracking import tables as tracking_tables
 
@@ -69,8 +69,9 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
     """Judge the blocks of an endpoint that are mature at event time `until`; see `monitor.judge`."""
     with cx.read() as tx:
         endpoint = find(tx, cx.workspace, name)
+        until = reached(endpoint, serving_tables.horizon(tx, cx.workspace, name), until)
         plan = plan_of(tx, cx.workspace, endpoint)
-        standing = tables.standing(tx, cx.workspace, name) or _begin(tx, cx.workspace, endpoint, until)
+        standing = tables.standing(tx, cx.workspace, name) or _begin(tx, cx.workspace, endpoint)
         due = rules.due_blocks(
             standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s,
             maturity_s=endpoint.maturity_s, most=_MOST,
@@ -90,12 +91,9 @@ def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
     return tables.plan(tx, workspace, endpoint.name) or Plan(endpoint.name, endpoint.model)
 
 
-def _begin(tx: Tx, workspace: str, endpoint: Endpoint, until: Micros) -> Standing:
-    """Before the first block: the one that was sealed first, or as many before `until` as one call judges."""
-    held = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)
-    size = endpoint.block_s * SECOND
-    last = block_start(endpoint, until - endpoint.maturity_s * SECOND)
-    first = held[0].since if held else max(endpoint.day_origin, last - _MOST * size)
+def _begin(tx: Tx, workspace: str, endpoint: Endpoint) -> Standing:
+    """Before the first block: the one that was sealed first."""
+    first = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)[0].since
     return Standing(endpoint.name, first, first)
 
 

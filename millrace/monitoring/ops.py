@@ -39,7 +39,7 @@ class WatchEndpoint(Struct, frozen=True):
 
 
 class JudgeEndpoint(Struct, frozen=True):
-    """`until`: event time (micros) that has been reached."""
+    """`until`: event time (micros) that has been reached; the log is sealed up to its block."""
 
     endpoint: str
     until: Micros
@@ -143,9 +143,9 @@ def list_plans(ask: Paged, cx: Context) -> Page[Plan]:
 
 @op("monitor.judge", permission="monitor:run", kind="work")
 def judge(ask: JudgeEndpoint, cx: Context) -> Judged:
-    """Judge the blocks whose outcomes are due at `until`, each once.
+    """Judge the blocks whose outcomes are due at `until`, each once. The answer's `until` is what is sealed by then.
 
-    Errors: endpoint.unknown, blob.corrupt, catalog.busy.
+    Errors: endpoint.unknown, log.unsealed, blob.corrupt, catalog.busy.
     """
     return judging.judge(cx, ask.endpoint, ask.until)
 

@@ -15,8 +15,10 @@ from millrace.monitoring.rules import due_blocks
 from millrace.rollout import evidence as evidences
 from millrace.rollout import life, rules, tables, traffic
 from millrace.rollout.records import OPEN, Decision, Evidence, Rollout
+from millrace.serving import tables as serving_tables
 from millrace.serving.ops import find
 from millrace.serving.records import Endpoint
+from millrace.serving.rules import reached
 
 
 class _Gathered(NamedTuple):
@@ -33,6 +35,7 @@ def judge(cx: Context, name: str, until: Micros) -> list[Rollout]:
     """Judge an endpoint's open rollouts at event time `until`; see `rollout.judge`."""
     with cx.read() as tx:
         endpoint = find(tx, cx.workspace, name)
+        until = reached(endpoint, serving_tables.horizon(tx, cx.workspace, name), until)
         open_ = [one for one in tables.rollouts(tx, cx.workspace, name) if one.state in OPEN]
         known = [(tables.evidence(tx, cx.workspace, one), tables.running(tx, cx.workspace, one)) for one in open_]
     if not open_:

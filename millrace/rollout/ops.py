@@ -44,7 +44,7 @@ class ForceRollout(Struct, frozen=True):
 
 
 class JudgeRollouts(Struct, frozen=True):
-    """`until`: event time (micros) that has been reached."""
+    """`until`: event time (micros) that has been reached; the log is sealed up to its block."""
 
     endpoint: str
     until: Micros
@@ -115,7 +115,7 @@ def force(ask: ForceRollout, cx: Context) -> Rollout:
 def judge_rollouts(ask: JudgeRollouts, cx: Context) -> list[Rollout]:
     """Judge what is under way at an endpoint by the blocks whose outcomes are due at `until`.
 
-    Errors: endpoint.unknown, blob.corrupt, catalog.busy.
+    Errors: endpoint.unknown, log.unsealed, blob.corrupt, catalog.busy.
     """
     return judge.judge(cx, ask.endpoint, ask.until)
 

@@ -84,6 +84,21 @@ def block_start(endpoint: Endpoint, event: Micros) -> Micros:
     return event - (event - endpoint.day_origin) % size
 
 
+def reached(endpoint: Endpoint, sealed: Micros | None, until: Micros) -> Micros:
+    """Up to when can be judged at `until`: what is sealed, and no more of the block that is open.
+
+    Errors: `log.unsealed` where nothing is sealed yet, or `until` is past the open block.
+    """
+    if sealed is None or block_start(endpoint, until) > sealed:
+        raise MillraceError(
+            "log.unsealed",
+            f"nothing of {endpoint.name!r} is sealed yet" if sealed is None
+            else f"the log of {endpoint.name!r} is sealed up to {sealed}, and not up to {until}",
+            "advance the endpoint first, and the loop judges: millrace endpoint advance; event time is in microseconds",
+        )  # fmt: skip
+    return min(until, sealed)
+
+
 def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micros, Micros]]:
     """The whole blocks (since, until) in ``[since, until)``, in order; `since` begins a block.
 

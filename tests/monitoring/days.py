@@ -98,7 +98,8 @@ class Days:
         self._label(random, day, event, late, lost)
 
     def judge(self, day: int) -> Any:
-        """Event time reaches the beginning of `day`."""
+        """Event time reaches the beginning of `day`: the log is sealed up to it, and what is due is judged."""
+        self.platform.call("endpoint.advance", {"endpoint": "late", "until": ORIGIN + day * DAY})
         return self.platform.call("monitor.judge", {"endpoint": "late", "until": ORIGIN + day * DAY})
 
     def facts(self, *kinds: str) -> list[Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from millrace.base.clock import DAY
+from millrace.assemble import open_platform
+from millrace.base.clock import DAY, HOUR
 from millrace.base.errors import MillraceError
 from millrace.serving import labels
 from millrace.store import tree as trees
+from millrace.testing.blobs_suite import code_of
 from tests.monitoring.days import ORIGIN, ROWS, Days, bad, blunt, good
 
 
@@ -39,6 +43,40 @@ def test_a_day_waits_for_its_labels_and_is_judged_once(days: Days) -> None:
     assert len(days.judge(2).blocks) == 1
     assert days.judge(2).blocks == ()
     assert len(days.facts("monitor.judged")) == 1
+
+
+def refusal(days: Days, until: int) -> str:
+    return code_of(lambda: days.platform.call("monitor.judge", {"endpoint": "late", "until": until}))
+
+
+def test_days_that_have_not_been_are_not_judged(tmp_path: Path) -> None:
+    """A call that is early, or in another unit, is refused, and every later day is judged as without it."""
+    told = []
+    for asked in ((), (30 * DAY, 400 * DAY, (ORIGIN + DAY) * 999, 2**63 - 1 - ORIGIN)):
+        platform = open_platform(tmp_path / str(len(asked)))
+        try:
+            days = Days(platform)
+            nightly(days)
+            ask = {"endpoint": "late", "pipeline": "nightly", "calendar_days": 5, "on_breach": False}
+            platform.call("monitor.watch", ask)
+            for day in range(8):
+                days.write(day, {1: good}, rows=30)
+                assert {refusal(days, ORIGIN + ahead) for ahead in asked} <= {"log.unsealed"}
+                days.judge(day + 2)
+            series = platform.call("monitor.series", {"endpoint": "late"})
+            asked_for = [(fact.data["at"] - ORIGIN) // DAY for fact in days.facts("monitor.due")]
+            told.append((platform.call("monitor.windows", {"endpoint": "late"}).items, series, asked_for))
+        finally:
+            platform.close()
+    assert told[0] == told[1]
+    assert len(told[0][1].judgements) == 8 and told[0][2] == [5]
+
+
+def test_within_the_open_block_what_is_sealed_is_judged(days: Days) -> None:
+    days.write(0, {1: good}, rows=30)
+    days.platform.call("endpoint.advance", {"endpoint": "late", "until": ORIGIN + 2 * DAY + HOUR})
+    judged = days.platform.call("monitor.judge", {"endpoint": "late", "until": ORIGIN + 2 * DAY + HOUR})
+    assert judged.until == ORIGIN + 2 * DAY and len(judged.blocks) == 1
 
 
 def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -> None:

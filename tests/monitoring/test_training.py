@@ -64,9 +64,8 @@ def test_together_or_one_by_one_and_after_a_restart_it_is_the_same(days: Days) -
     register(days)
     for day in range(24):
         days.write(day, {1: good}, rows=40, load_shift=0.8)
-    one = days.platform.call
     for day in (3, 8, 9, 20, 25):
-        one("monitor.judge", {"endpoint": "late", "until": ORIGIN + day * DAY})
+        days.judge(day)
     with days.platform.ground.catalog.read() as tx:
         packed = tables.beside(tx, "main", "late")
     assert packed is not None

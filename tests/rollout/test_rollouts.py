@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from millrace.assemble import open_platform
 from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError
+from millrace.testing.blobs_suite import code_of
 from tests.monitoring.days import ORIGIN
 from tests.rollout.replay import BLUNT, HARMFUL, TRUE, Replay
 
@@ -108,6 +111,32 @@ def test_without_labels_nobody_is_promoted(replay: Replay) -> None:
         and done.because == "no verdict after 10 days; 9 of 9 days left out: no row has an outcome and both scores"
     )
     assert done.verdicts["better"].n == 0
+
+
+def test_days_that_have_not_been_move_no_rollout(tmp_path: Path) -> None:
+    """Judging ahead of what is sealed is refused, and the challenger has all its days as without it."""
+    told = []
+    for ahead in (0, 60 * DAY):
+        platform = open_platform(tmp_path / str(ahead))
+        try:
+            replay = Replay(platform)
+            begin(replay, days=3)
+            two = replay.register(TRUE, params={"until": replay.now})
+            replay.start(two, shadow_days=28)
+            for _ in range(5):
+                if ahead:
+                    assert refusal(replay, replay.now + ahead) == "log.unsealed"
+                replay.run(1, rows=60)
+            shown = platform.call("rollout.get", {"endpoint": "late"})
+            told.append((shown.evidence, shown.rollout))
+        finally:
+            platform.close()
+    assert told[0] == told[1]
+    assert told[0][1].state == "shadow" and len(told[0][0]) == 4
+
+
+def refusal(replay: Replay, until: int) -> str:
+    return code_of(lambda: replay.platform.call("rollout.judge", {"endpoint": "late", "until": until}))
 
 
 def test_rows_it_may_have_learned_from_are_no_evidence(replay: Replay) -> None:
