@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,13 @@ __all__ = ["home", "postgres_cluster", "postgres_url", "server"]
 # No test asserts a time: a busy machine is no defect.
 settings.register_profile("millrace", deadline=None)
 settings.load_profile("millrace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def wide_terminal() -> Iterator[None]:
+    """Tables are as wide as where no terminal is known, whoever runs the tests in whatever window."""
+    with mock.patch.dict("os.environ", {"COLUMNS": "200"}):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

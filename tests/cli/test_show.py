@@ -132,6 +132,6 @@ def test_every_answer_can_be_shown(value: Any) -> None:
     assert json.loads(show.as_json(value)) == value
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(), min_size=1), min_size=1))
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-(2**63), 2**63), min_size=1), min_size=1))
 def test_a_table_has_a_line_for_each_row(rows: list[dict[str, int]]) -> None:
     assert len(show.table(rows).splitlines()) == len(rows) + 1  # plain cells are never left out
