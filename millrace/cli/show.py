@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 import textwrap
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -64,8 +65,8 @@ def _table(rows: Sequence[dict[str, Any]], most: int) -> list[str]:
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = {name: [name, *(_narrow(row.get(name), name, most) for row in rows)] for name in names}
     widths = {name: max(map(len, texts)) for name, texts in cells.items()}
-    kept, prose = _kept(names, widths, rows, most)
-    sizes = _sizes(kept, prose, widths, rows, most)
+    least, prose = _kept(names, widths, rows, most)
+    kept, sizes = list(least), _sizes(least, prose, widths, most)
     lines, shortened = [], False
     for place in range(len(rows) + 1):
         row = {name: cells[name][place] for name in kept}
@@ -95,8 +96,8 @@ def _cut(text: str, size: int) -> str:
 
 def _kept(
     names: list[str], widths: dict[str, int], rows: Sequence[dict[str, Any]], most: int
-) -> tuple[list[str], str | None]:
-    """The columns that find room, and the one among them that is wrapped, last: None where all of them fit.
+) -> tuple[dict[str, int], str | None]:
+    """The columns that find room, each with its least width, and the one that is wrapped, last: None where all fit.
 
     Nested and empty columns go first, then those that say the same in every row, then the last ones.
     """
@@ -106,7 +107,7 @@ def _kept(
             break
         kept.remove(name)
     if _across(widths[one] for one in kept) <= most:
-        return kept, None
+        return {name: widths[name] for name in kept}, None
     texts = [name for name in kept if any(" " in row[name] for row in rows if isinstance(row.get(name), str))]
     prose = max(texts, key=lambda name: widths[name], default=None)
     if prose is not None:
@@ -118,10 +119,10 @@ def _kept(
         return name in _FIRST, not same, -names.index(name)
 
     for name in sorted((name for name in kept[1:] if name != prose), key=stays):
-        if _across(least[one] for one in kept) <= most:
+        if _across(least.values()) <= most:
             break
-        kept.remove(name)
-    return kept, prose
+        del least[name]
+    return least, prose
 
 
 def _least(name: str, prose: str | None, widths: dict[str, int], rows: Sequence[dict[str, Any]]) -> int:
@@ -133,21 +134,18 @@ def _least(name: str, prose: str | None, widths: dict[str, int], rows: Sequence[
     return min(widths[name], max(_LEAST, len(name))) if text else widths[name]
 
 
-def _sizes(
-    kept: list[str], prose: str | None, widths: dict[str, int], rows: Sequence[dict[str, Any]], most: int
-) -> dict[str, int]:
+def _sizes(least: dict[str, int], prose: str | None, widths: dict[str, int], most: int) -> dict[str, int]:
     """How wide each column is drawn: texts give way together, the longest first."""
-    others = [name for name in kept if name != prose]
-    least = {name: _least(name, prose, widths, rows) for name in kept}
-    room = most - 2 * (len(kept) - 1)
-    cap = max((widths[name] for name in others), default=0)
-    while cap > _LEAST and sum(max(least[n], min(widths[n], cap)) for n in others) > room - (
-        least[prose] if prose is not None else 0
-    ):
-        cap -= 1
-    sizes = {name: max(least[name], min(widths[name], cap)) for name in others}
+    room = most - 2 * (len(least) - 1)
+
+    def drawn(cap: int) -> dict[str, int]:
+        return {name: max(low, min(widths[name], cap) * (name != prose)) for name, low in least.items()}
+
+    caps = range(_LEAST, max((widths[name] for name in least if name != prose), default=0) + 1)
+    cap = bisect_right(caps, room, key=lambda cap: sum(drawn(cap).values()))
+    sizes = drawn(caps[cap - 1] if cap else _LEAST)
     if prose is not None:
-        sizes[prose] = min(widths[prose], max(4, room - sum(sizes.values())))
+        sizes[prose] = min(widths[prose], max(4, room - sum(sizes.values()) + sizes[prose]))
     return sizes
 
 

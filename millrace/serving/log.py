@@ -104,28 +104,22 @@ class Log:
         """The event times of predictions by their ids, n each; `near` says where to look first, and stays the answer
         where there is no such prediction. Errors: `blob.unknown`, `blob.corrupt`."""
         found = list(near)
-        missed: dict[str, list[tuple[int, int]]] = {}  # request → (place, row)
+        wanted: dict[str, list[tuple[int, int]]] = {}  # request → (place, row)
         for place, id in enumerate(ids):
             request, _, row = id.rpartition(":")
-            if not row.isdecimal() or len(row) > 9:
-                continue
-            events = self._events.get(request)
-            if events is None:
-                missed.setdefault(request, []).append((place, int(row)))
-            elif int(row) < len(events):
-                found[place] = events[int(row)]
-        if not missed:
-            return found
-        with self._lock:
-            self._catch_up()
+            if row.isdecimal() and len(row) <= 9:
+                wanted.setdefault(request, []).append((place, int(row)))
+        if not wanted.keys() <= self._events.keys():
+            with self._lock:
+                self._catch_up()
         sealed: list[int] = []
-        for request, wanted in missed.items():
+        for request, rows in wanted.items():
             told = self._events_of(request)
-            for place, number in wanted:
-                if number < len(told):
-                    found[place] = told[number]
+            for place, row in rows:
+                if row < len(told):
+                    found[place] = told[row]
             if not told and self._has_sealed(request):
-                sealed += [place for place, _ in wanted]
+                sealed += [place for place, _ in rows]
         if sealed:
             asked = {ids[place]: near[place] for place in sealed}
             known = segments.events(self._ground, self._workspace, self.endpoint.name, asked)

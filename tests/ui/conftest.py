@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,25 +91,34 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def _begun(folder: Path, *, watched: bool = True) -> Iterator[Replay]:
+    """A platform in `folder` whose endpoint serves its first version, before any event time has passed."""
+    platform = open_platform(folder)
+    try:
+        replay = Replay(platform)
+        if watched:
+            platform.call("monitor.watch", {"endpoint": "late"})
+        replay.start(replay.register(BLUNT))
+        yield replay
+    finally:
+        platform.close()
+
+
 @pytest.fixture(scope="session")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
     """An endpoint that served 70 days: a promotion, drift, lost labels, a failed run. It can go on beside a server."""
-    folder = tmp_path_factory.mktemp("replayed")
-    platform = open_platform(folder)
-    replay = Replay(platform)
-    platform.call("monitor.watch", {"endpoint": "late"})
-    first = replay.register(BLUNT)
-    replay.start(first)
-    replay.run(14)
-    replay.start(replay.register(TRUE))
-    replay.run(44)
-    replay.run(3, lost=0.7)
-    replay.run(9, load_shift=0.5, shift=0.3)
-    run = platform.call("run.start", {"experiment": "late", "name": "nightly"})
-    fault = {"code": "step.failed", "message": "train: y has one class", "hint": "widen the span"}
-    platform.call("run.finish", {"run": run.id, "state": "failed", "fault": fault})
-    yield replay
-    platform.close()
+    with _begun(tmp_path_factory.mktemp("replayed")) as replay:
+        replay.run(14)
+        replay.start(replay.register(TRUE))
+        replay.run(44)
+        replay.run(3, lost=0.7)
+        replay.run(9, load_shift=0.5, shift=0.3)
+        call = replay.platform.call
+        run = call("run.start", {"experiment": "late", "name": "nightly"})
+        fault = {"code": "step.failed", "message": "train: y has one class", "hint": "widen the span"}
+        call("run.finish", {"run": run.id, "state": "failed", "fault": fault})
+        yield replay
 
 
 @pytest.fixture(scope="session")
@@ -121,23 +131,20 @@ def turning(replay: Replay) -> Iterator[Server]:
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An endpoint with eleven versions, most of them forced in turn, and incidents that overlap."""
     folder = tmp_path_factory.mktemp("crowded")
-    platform = open_platform(folder)
-    replay = Replay(platform)
-    platform.call("monitor.watch", {"endpoint": "late"})
-    replay.start(replay.register(BLUNT))
-    replay.run(15)
-    with pytest.raises(MillraceError, match="worse than the champion"):
-        replay.start(replay.register(HARMFUL))
-    ask = {"endpoint": "late", "reason": "turn by turn"}
-    for turn in range(8):
-        platform.call("rollout.force", {**ask, "number": replay.register((-1.0, 1.1, 0.1 * turn)), "weight": 10_000})
+    with _begun(folder) as replay:
+        call = replay.platform.call
+        replay.run(15)
+        with pytest.raises(MillraceError, match="worse than the champion"):
+            replay.start(replay.register(HARMFUL))
+        ask = {"endpoint": "late", "reason": "turn by turn"}
+        for turn in range(8):
+            call("rollout.force", {**ask, "number": replay.register((-1.0, 1.1, 0.1 * turn)), "weight": 10_000})
+            replay.run(1)
+        call("rollout.force", {**ask, "number": replay.register(TRUE), "weight": 1_000})
         replay.run(1)
-    platform.call("rollout.force", {**ask, "number": replay.register(TRUE), "weight": 1_000})
-    replay.run(1)
-    platform.call("rollout.rollback", {"endpoint": "late", "reason": "seen enough"})
-    replay.run(27)
-    replay.run(16, load_shift=1.5, shift=1.0)
-    platform.close()
+        call("rollout.rollback", {"endpoint": "late", "reason": "seen enough"})
+        replay.run(27)
+        replay.run(16, load_shift=1.5, shift=1.0)
     with Server(folder) as server:
         yield server
 
@@ -146,9 +153,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def unbegun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An endpoint whose first version is deployed, before any event time has passed."""
     folder = tmp_path_factory.mktemp("unbegun")
-    platform = open_platform(folder)
-    replay = Replay(platform)
-    replay.start(replay.register(BLUNT))
-    platform.close()
+    with _begun(folder, watched=False):
+        pass
     with Server(folder) as server:
         yield server
