@@ -109,17 +109,55 @@ def read(
             return read(place, names, exact=exact, limit=limit)
     places = [str(source)] if isinstance(source, Path) else [str(place) for place in source]
     with connect() as connection:
-        if names is not None:
-            there = [
-                row[0] for row in connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [places]).fetchall()
-            ]
-            for name in names:
-                if name not in there:
-                    raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, there))
-        wanted = "*" if names is None else ", ".join(quoted(name) for name in names)
+        told = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [places]).fetchall()
+        kinds = {name: kind for name, kind, *_ in told}
+        for name in names or ():
+            if name not in kinds:
+                raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, kinds))
+        wanted = list(kinds if names is None else names)
+        texts = [] if limit else [name for name in dict.fromkeys(wanted) if kinds[name] == "VARCHAR"]
+        words: dict[str, NDArray[Any]] = {}
+        terms = {name: quoted(name) for name in wanted}
+        for name in _repeating(connection, places, texts):
+            kind = f"word_{len(words)}"
+            words[name] = _words(connection, places, name, kind)
+            terms[name] = f"enum_code({quoted(name)}::{kind}) AS {quoted(name)}"
         few = f" LIMIT {limit:d}" if limit else ""
-        found = connection.execute(f"SELECT {wanted} FROM read_parquet(?){few}", [places]).fetchnumpy()
-    return {name: plain(values) if exact else floating(name, plain(values)) for name, values in found.items()}
+        asked = f"SELECT {', '.join(terms.values())} FROM read_parquet(?){few}"
+        found = connection.execute(asked, [places]).fetchnumpy()
+    ours = {name: _spelled(words[name], values) if name in words else plain(values) for name, values in found.items()}
+    return ours if exact else {name: floating(name, values) for name, values in ours.items()}
+
+
+def _repeating(connection: duckdb.DuckDBPyConnection, places: list[str], texts: list[str]) -> list[str]:
+    """Which columns of texts repeat themselves, by their first rows."""
+    if not texts:
+        return []
+    terms = ", ".join(f"2 * count(DISTINCT {quoted(name)}) < count(*)" for name in texts)
+    head = f"SELECT * FROM read_parquet(?) LIMIT {_HEAD}"
+    answer = connection.execute(f"SELECT {terms} FROM ({head})", [places]).fetchone()
+    assert answer is not None, "an aggregate answers one row"
+    return [name for name, repeats in zip(texts, answer, strict=True) if repeats]
+
+
+def _words(connection: duckdb.DuckDBPyConnection, places: list[str], name: str, kind: str) -> NDArray[Any]:
+    """The distinct texts of a column in the order of their codes, then None; `kind` becomes their type.
+
+    Codes come ten times as fast as texts, of which each would be an object of its own.
+    """
+    column = quoted(name)
+    distinct = f"SELECT DISTINCT {column} FROM read_parquet(?) WHERE {column} IS NOT NULL"
+    connection.execute(f"CREATE TEMP TYPE {kind} AS ENUM ({distinct})", [places])
+    answer = connection.execute(f"SELECT enum_range(NULL::{kind})").fetchone()
+    assert answer is not None, "a type has a range"
+    return np.array([*answer[0], None], object)
+
+
+def _spelled(words: NDArray[Any], codes: Any) -> NDArray[Any]:
+    """The texts, each word one object however often it comes."""
+    places = np.ma.getdata(codes).astype(np.int64)
+    places[np.ma.getmaskarray(codes)] = len(words) - 1
+    return words[places]
 
 
 def join(parts: Sequence[Path], whole: Path) -> list[str]:

@@ -19,6 +19,7 @@ from millrace.base.errors import MillraceError, nearest
 from millrace.data import read
 from millrace.data.parquet import listed
 from millrace.data.records import Dataset, Version
+from millrace.features import rules
 from millrace.features.records import View
 from millrace.features.shelf import CORRECTED, Floats, Ints, fold, shelve
 from millrace.store.blobs import Blobs
@@ -61,14 +62,14 @@ def training(
     rows = {name: values[kept] for name, values in rows.items()}
     rows = {name: values[_order(rows, moment, spine.key)] for name, values in rows.items()}
     stamps = rows[moment].astype(np.int64)
-    read_once: dict[str, Columns] = {}
+    read_once: dict[str, Told] = {}
     for view, source in views:
         if source.tree not in read_once:
             mine = [other for other, version in views if version.tree == source.tree]
             keys = [name for other in mine for name in other.keys]
             reads = [name for other in mine for name in other.reads]
-            read_once[source.tree] = read.columns(blobs, source, needed(keys, reads, source))
-        rows.update(known_of(view, source, read_once[source.tree], rows, stamps, naive))
+            read_once[source.tree] = told(read.columns(blobs, source, needed(keys, reads, source)), source)
+        rows.update(known_of(view, read_once[source.tree], rows, stamps, naive))
     if labels is not None:
         rows.update(_labels(blobs, labels, label_columns, rows, spine.key, until, naive))
     return rows
@@ -79,17 +80,33 @@ def known(
 ) -> Columns:
     """The view's features for rows that bring its key columns, each at its moment `at` (n,). Errors: `frame.column`."""
     columns = read.columns(blobs, source, needed(view.keys, view.reads, source))
-    return known_of(view, source, columns, asked, at, naive)
+    return known_of(view, told(columns, source), asked, at, naive)
 
 
-def known_of(
-    view: View, source: Version | Dataset, columns: Columns, asked: Mapping[str, Any], at: Ints, naive: bool = False
-) -> Columns:
-    """`known` over the rows of a dataset that are in memory: the columns that `needed` names, (m,) each."""
+class Told(NamedTuple):
+    """Rows of a dataset, (m,) each: the columns that `needed` names, event time, arrival, when a later row of the same
+    key arrived (∞ for never), and `kept`: which rows count, None for all; of a key and an arrival it is the last."""
+
+    columns: Columns
+    event: Floats
+    arrived: Floats
+    corrected: Floats
+    kept: NDArray[np.bool_] | None
+
+
+def told(columns: Columns, source: Version | Dataset) -> Told:
+    """The rows with what their times and keys say of each other."""
+    event = columns[source.event].astype(np.float64)
+    arrived = columns[source.arrived].astype(np.float64) if source.arrived else event
+    return Told(columns, event, arrived, *corrections([columns[key] for key in source.key], arrived))
+
+
+def known_of(view: View, rows: Told, asked: Mapping[str, Any], at: Ints, naive: bool = False) -> Columns:
+    """`known` over the rows of its dataset that are in memory."""
     for key in view.keys:
         if key not in asked:
             raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
-    made = source_rows(view.keys, view.reads, columns, source)
+    made = source_rows(view.keys, view.reads, rows if naive or not len(at) else _within_reach(view, rows, at))
     codes, names = coded([made.keys[key] for key in view.keys])
     there = codes >= 0
     if naive:
@@ -110,24 +127,32 @@ class Source(NamedTuple):
     words: dict[str, dict[float, str]]
 
 
-def source_rows(keys: Sequence[str], reads: Sequence[str], columns: Columns, source: Version | Dataset) -> Source:
-    """The rows with the moment at which each was corrected. Rows that repeat a key and an arrival count once."""
-    event = columns[source.event].astype(np.float64)
-    arrived = columns[source.arrived].astype(np.float64) if source.arrived else event
-    corrected, kept = corrections([columns[key] for key in source.key], arrived)
+def _within_reach(view: View, rows: Told, at: Ints) -> Told:
+    """The rows that can matter to a view at moments `at` (n,): what a fold may leave out, it need not put in order."""
+    known = np.maximum(rows.event, rows.arrived)
+    span = rules.horizon_s(view)
+    near = (known <= at.max()) & (known >= (at.min() - span * 1_000_000 if span else -np.inf))
+    if rows.kept is not None:
+        near &= rows.kept
+    columns = {name: rows.columns[name][near] for name in dict.fromkeys((*view.keys, *view.reads))}
+    return Told(columns, rows.event[near], rows.arrived[near], rows.corrected[near], None)
+
+
+def source_rows(keys: Sequence[str], reads: Sequence[str], rows: Told) -> Source:
+    """The rows that count, as a shelf wants them."""
     words: dict[str, dict[float, str]] = {}
-    parts = [event, arrived, corrected]
+    parts = [rows.event, rows.arrived, rows.corrected]
     for name in reads:
-        values = columns[name]
+        values = rows.columns[name]
         parts.append(
             encoded(values, words.setdefault(name, {})) if values.dtype == object else values.astype(np.float64)
         )
-    rows = np.column_stack(parts)
-    named = {key: columns[key] for key in keys}
-    index = np.arange(len(rows)) if kept is None else np.flatnonzero(kept)
-    if kept is not None:
-        rows, named = rows[index], {key: values[index] for key, values in named.items()}
-    return Source(rows, named, index, words)
+    matrix = np.column_stack(parts)
+    named = {key: rows.columns[key] for key in keys}
+    if rows.kept is None:
+        return Source(matrix, named, np.arange(len(matrix)), words)
+    index = np.flatnonzero(rows.kept)
+    return Source(matrix[index], {key: values[index] for key, values in named.items()}, index, words)
 
 
 def corrections(key: Sequence[NDArray[Any]], arrived: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
@@ -215,9 +240,8 @@ def _labels(
     if stamp:
         order = np.argsort(columns[stamp], kind="stable")
         kept = order if until is None or naive else order[columns[stamp][order] < until]
-    labelled = zip(*(listed(columns[part][kept]) for part in key), strict=True)
-    place = dict(zip(labelled, kept.tolist(), strict=True))  # of each key the newest, which comes last
-    taken = asked_codes(rows, key, place)
+    taken = _places_of([rows[part] for part in key], [columns[part][kept] for part in key])
+    taken[taken >= 0] = kept[taken[taken >= 0]]
     found: Columns = {}
     for name in names:
         values = columns[name]
@@ -229,6 +253,18 @@ def _labels(
             picked[taken >= 0] = values[taken[taken >= 0]]
         found[name] = picked
     return found
+
+
+def _places_of(asked: Sequence[NDArray[Any]], held: Sequence[NDArray[Any]]) -> Ints:
+    """For each key that is asked for (n,) the last place that holds it; −1 for one that is not there."""
+    if len(held) == 1 and held[0].dtype.kind == asked[0].dtype.kind == "i":
+        order = np.argsort(held[0], kind="stable")
+        after = held[0][order].searchsorted(asked[0], "right")
+        last = order[np.maximum(after - 1, 0)] if len(order) else np.zeros(len(after), np.int64)
+        there = (after > 0) & (held[0][last] == asked[0]) if len(order) else np.zeros(len(after), np.bool_)
+        return np.where(there, last, ABSENT)
+    place = dict(zip(zip(*map(listed, held), strict=True), range(len(held[0])), strict=True))
+    return np.fromiter(map(place.get, zip(*map(listed, asked), strict=True), repeat(ABSENT)), np.int64, len(asked[0]))
 
 
 def _newest_of_each(rows: Columns, spine: Version) -> Columns:

@@ -20,7 +20,7 @@ from millrace.data import life
 from millrace.data import read as versions
 from millrace.data import tables as data_tables
 from millrace.features import tables
-from millrace.features.join import Columns, known_of, needed
+from millrace.features.join import Columns, known_of, needed, told
 from millrace.features.records import View
 from millrace.features.shelf import Ints
 from millrace.features.stream import Stream
@@ -61,7 +61,7 @@ def _of_all(ground: Ground, workspace: str, view: View, asked: Columns, at: Ints
     if newest is not None:
         parts.insert(0, versions.columns(ground.blobs, newest, needed(view.keys, view.reads, newest)))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in dict.fromkeys(wanted)}
-    return known_of(view, dataset, rows, asked, at)
+    return known_of(view, told(rows, dataset), asked, at)
 
 
 class Views:

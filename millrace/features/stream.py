@@ -22,7 +22,7 @@ from millrace.data import tables as data_tables
 from millrace.data.parquet import listed
 from millrace.data.records import Dataset, Kind, Version
 from millrace.features import rules
-from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows
+from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows, told
 from millrace.features.records import View
 from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, fold, is_plain, order
 
@@ -213,7 +213,7 @@ class Stream:
     def _take(self, columns: Columns, source: Version | Dataset) -> None:
         self._kinds = {column.name: column.kind for column in source.columns}
         columns = self._young(columns, source)
-        made = source_rows(self._keys, self._reads, columns, source)
+        made = source_rows(self._keys, self._reads, told(columns, source))
         for name, words in made.words.items():
             self._words.setdefault(name, {}).update(words)
         if not len(made.rows):

@@ -332,6 +332,20 @@ def test_a_packed_batch_and_a_part_hold_every_value(values: list[int | None]) ->
         assert not beyond
 
 
+def test_texts_that_repeat_come_back_as_they_were_each_once() -> None:
+    words = [None, "a", "it's", 'a "b"', "", "é\0", "🛫"]
+    texts, unique, nothing = (np.empty(700, object) for _ in range(3))
+    texts[:], unique[:] = words * 100, [f"u{place}" for place in range(700)]
+    given = {"integer": texts, "we'ird \"name\"": texts[::-1], "Word_0": unique, "empty": nothing}
+    part = parquet.write({**given, "x": np.arange(700.0)})
+    found = parquet.read(part)
+    assert list(found) == [*given, "x"]
+    for name, values in given.items():
+        assert found[name].tolist() == values.tolist()
+    assert len({id(text) for text in found["integer"].tolist()}) == len(words)
+    assert parquet.read(part, ["empty", "integer"], limit=8)["integer"].tolist() == texts[:8].tolist()
+
+
 def test_rows_pushed_to_an_earlier_millrace_keep_their_kinds() -> None:
     kinds = Column("v", "whole"), Column("b", "bool")
     old = {"v": np.array([1.0, np.nan]), "b": np.array([1.0, np.nan])}
