@@ -67,11 +67,11 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
     at a fixed width beside its nulls, but for text that this would bloat or cut (NumPy drops a NUL at the end).
     """
     name = f"c{len(given)}"
-    given[name] = np.ma.getdata(values)
+    given[name] = np.ascontiguousarray(np.ma.getdata(values))  # DuckDB reads no array backwards
     if values.dtype != object:
         if not np.ma.is_masked(values):
             return name
-        given[f"{name}_missing"] = np.ma.getmaskarray(values)
+        given[f"{name}_missing"] = np.ascontiguousarray(np.ma.getmaskarray(values))
         return f"CASE WHEN {name}_missing THEN NULL ELSE {name} END"
     texts = values.tolist()
     there = [text for text in texts if text is not None]

@@ -336,7 +336,7 @@ def test_texts_that_repeat_come_back_as_they_were_each_once() -> None:
     words = [None, "a", "it's", 'a "b"', "", "é\0", "🛫"]
     texts, unique, nothing = (np.empty(700, object) for _ in range(3))
     texts[:], unique[:] = words * 100, [f"u{place}" for place in range(700)]
-    given = {"integer": texts, "we'ird \"name\"": texts[::-1], "Word_0": unique, "empty": nothing}
+    given = {"integer": texts, 'we\'ird "name"': texts[::-1], "Word_0": unique, "empty": nothing}
     part = parquet.write({**given, "x": np.arange(700.0)})
     found = parquet.read(part)
     assert list(found) == [*given, "x"]
@@ -344,6 +344,14 @@ def test_texts_that_repeat_come_back_as_they_were_each_once() -> None:
         assert found[name].tolist() == values.tolist()
     assert len({id(text) for text in found["integer"].tolist()}) == len(words)
     assert parquet.read(part, ["empty", "integer"], limit=8)["integer"].tolist() == texts[:8].tolist()
+
+
+@pytest.mark.parametrize("values", [
+    np.arange(9), np.arange(9.0), np.array(["ä", None, "b\0"], object), np.ma.MaskedArray([1, 2], [False, True]),
+])  # fmt: skip
+def test_an_array_may_run_backwards(values: Any) -> None:
+    found = parquet.read(parquet.write({"v": values[::-1]}), exact=True)
+    assert found["v"].tolist() == values.tolist()[::-1]
 
 
 def test_rows_pushed_to_an_earlier_millrace_keep_their_kinds() -> None:
