@@ -106,9 +106,9 @@ class Log:
         found = list(near)
         wanted: dict[str, list[tuple[int, int]]] = {}  # request → (place, row)
         for place, id in enumerate(ids):
-            request, _, row = id.rpartition(":")
-            if row.isdecimal() and len(row) <= 9:
-                wanted.setdefault(request, []).append((place, int(row)))
+            request, _, number = id.rpartition(":")
+            if number.isdecimal() and len(number) <= 9:
+                wanted.setdefault(request, []).append((place, int(number)))
         if not wanted.keys() <= self._events.keys():
             with self._lock:
                 self._catch_up()
