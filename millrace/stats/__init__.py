@@ -6,6 +6,8 @@ says the claim it makes, its unit of evidence, where the method comes from and w
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from millrace.stats.assignment import (
     Assignment,
     assignment_start,
@@ -60,6 +62,7 @@ from millrace.stats.confidence import (
 from millrace.stats.cuped import Adjustment, cuped_apply, cuped_fit
 from millrace.stats.detector import Detector, detector_start, detector_update, e_bh, e_values
 from millrace.stats.direct import LossEstimator, loss_estimate, loss_fit, loss_learn
+from millrace.stats.door import guarded
 from millrace.stats.drift import Drift, drift_pack, drift_start, drift_unpack, drift_update
 from millrace.stats.drift_report import ColumnDrift, DriftReport
 from millrace.stats.estimation import Estimate, Estimator, Window, estimate, estimator_fit, estimator_learn
@@ -298,3 +301,7 @@ __all__ = [
     "volume_of",
     "worse_by_blocks",
 ]
+
+for _name in __all__:
+    if isinstance(globals()[_name], FunctionType):
+        globals()[_name] = guarded(globals()[_name])

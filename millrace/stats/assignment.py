@@ -33,6 +33,7 @@ from millrace.stats.verdict import (
     check_whole,
     evidence,
     finite,
+    same_rows,
 )
 
 _HALF: Floats = np.geomspace(1.005, 4.0, 24)
@@ -46,6 +47,12 @@ class Assignment(NamedTuple):
     counts: Floats
     expected: Floats
     peak: float
+
+    def fits(self) -> None:
+        """Whether the parts speak of the same arms. Errors: stats.shape."""
+        arms = same_rows("counts and expected counts", self.counts, self.expected)
+        if np.shape(self.log_e) != (arms, len(MULTIPLES)):
+            raise MillraceError("stats.shape", f"evidence {np.shape(self.log_e)} for {arms} arms", "start a new check")
 
 
 def assignment_start(arms: int = 2) -> Assignment:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, check_share, check_whole, column
+from millrace.stats.verdict import Floats, check_share, check_whole, column, same_rows
 
 FLOOR = 0.03
 
@@ -28,6 +28,10 @@ class Bandit(NamedTuple):
     good: Floats
     bad: Floats
     weights: Floats
+
+    def fits(self) -> None:
+        """Whether the parts speak of the same arms. Errors: stats.shape."""
+        same_rows("rewards and weights", self.good, self.bad, self.weights)
 
 
 def bandit_start(arms: int) -> Bandit:

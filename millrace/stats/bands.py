@@ -24,7 +24,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats.blocks import inflation
 from millrace.stats.influence import Influenced
 from millrace.stats.student import normal_quantile, student_quantile
-from millrace.stats.verdict import Floats, Ints, check_alpha, check_ids, finite, plain, same_length
+from millrace.stats.verdict import Floats, Ints, check_alpha, check_ids, finite, plain, same_length, scalar
 
 BandUnit = Literal["row", "block", "entity"]
 
@@ -101,6 +101,7 @@ def band(
     effect = _design_effect(influence, error) if units is not None else None
     low = high = None
     if share_of is not None:
+        share_of = scalar(share_of, "denominator of the share")
         low, high = _wilson(value, share_of, effect, k if units is not None else None, alpha)
     elif k > 1 and error > 0 and size > 1:
         half = student_quantile(alpha, size - 1) * error

@@ -43,6 +43,7 @@ from millrace.stats.verdict import (
     figure,
     finite,
     numbers,
+    of_shape,
     same_rows,
 )
 
@@ -59,6 +60,10 @@ class Bet(NamedTuple):
     peak: float
     n: int
     total: float
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        of_shape("capital by stake", (len(STAKES),), self.log_k)
 
 
 def bet_start(margin: float) -> Bet:

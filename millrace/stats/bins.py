@@ -124,7 +124,7 @@ class Layout(Struct, frozen=True):
         """The layout behind `pack`. Errors: stats.state."""
         try:
             return msgspec.json.decode(packed, type=Layout)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TypeError) as error:
             raise MillraceError("stats.state", f"not a layout: {error}", "give bytes that Layout.pack made") from None
 
     @property
@@ -153,7 +153,7 @@ def kind_of(values: Any) -> Kind:
     """
     if isinstance(values, cols.Coded):
         return "category"
-    array = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=cols.dtype_of(values))
+    array = cols.array_of(values)
     if array.ndim == 2 and array.dtype.kind in "fiu":
         return "vector"
     if array.dtype.kind == "O":

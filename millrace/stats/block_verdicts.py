@@ -26,7 +26,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError
 from millrace.stats.blocks import ESTIMATED, Blocks, design_effect, inflation
 from millrace.stats.noncentral import log_ratio
 from millrace.stats.verdict import (
@@ -36,6 +36,7 @@ from millrace.stats.verdict import (
     Floats,
     Verdict,
     check_alpha,
+    check_choice,
     check_whole,
     column,
     evidence,
@@ -58,7 +59,7 @@ def block_evidence(
     0 (no evidence) before `LEAST_BLOCKS` blocks' worth of information and where all blocks equal the reference.
     `memory`: see `inflation`. Errors: stats.data, stats.shape, stats.alpha.
     """
-    _check_side(side)
+    check_choice(side, "side", get_args(Side))
     x = column(means, "block means") - scalar(reference, "reference")
     path = np.zeros(len(x))
     size, fit = _shrunk(x, memory)
@@ -66,11 +67,6 @@ def block_evidence(
     if enough.any():
         path[enough] = _mixture(fit[enough], size[enough], side)
     return path
-
-
-def _check_side(side: Side) -> None:
-    if side not in get_args(Side):
-        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Side)))
 
 
 def block_interval(means: ArrayLike, alpha: float, memory: float = ESTIMATED) -> tuple[float, float] | None:
@@ -110,7 +106,7 @@ def started_evidence(
     instead of 12 to see 2.3 standard deviations after 28 calm ones.
     Errors: stats.data, stats.shape, stats.blocks for `every` < 1.
     """
-    _check_side(side)
+    check_choice(side, "side", get_args(Side))
     every = check_whole(every, "blocks from start to start", least=1, most=2**31, code="stats.blocks")
     x = column(means, "block means")
     starts = np.arange(0, len(x), every)

@@ -25,6 +25,7 @@ from millrace.stats.verdict import (
     numbers,
     plain,
     same_length,
+    same_rows,
 )
 
 DAY_US = 86_400_000_000
@@ -43,6 +44,10 @@ class Blocks(NamedTuple):
     rows: Ints
     means: Floats
     squares: Floats
+
+    def fits(self) -> None:
+        """Whether there is one value a block in each column. Errors: stats.shape."""
+        same_rows("keys, rows, means and squares of blocks", self.keys, self.rows, self.means, self.squares)
 
 
 def blocks_by_time(values: ArrayLike, times_us: ArrayLike, length_us: int = DAY_US) -> Blocks:

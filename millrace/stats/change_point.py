@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError
 from millrace.stats.gamma import log_gamma
 from millrace.stats.verdict import (
     ALARM,
@@ -30,8 +30,10 @@ from millrace.stats.verdict import (
     UNDECIDED,
     Floats,
     Ints,
+    Latest,
     Verdict,
     check_alpha,
+    check_choice,
     check_losses,
     evidence,
     figure,
@@ -59,15 +61,20 @@ class Change(NamedTuple):
     total: float
     tail: Floats
     peak: float
-    at: int
+    at: Latest
     cut: int
     before: float
+
+    def fits(self) -> None:
+        """Whether the parts are possible. Errors: stats.alpha, stats.data."""
+        check_alpha(self.alpha)
+        if not 0 <= self.total <= self.n + 1e-6 * self.n:
+            raise MillraceError("stats.data", f"{self.n} losses of sum {self.total:g}", "start anew")
 
 
 def change_start(alpha: float = 0.01, side: Way = "rise") -> Change:
     """A new detector with error rate `alpha` for its whole life. Errors: stats.alpha, stats.data."""
-    if side not in get_args(Way):
-        raise MillraceError("stats.data", f"no side {side!r}", nearest(str(side), get_args(Way)))
+    check_choice(side, "side", get_args(Way))
     return Change(check_alpha(alpha), int(side == "either"), 0, 0.0, np.zeros(0), 0.0, -1, 0, 0.0)
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, same_length
+from millrace.stats.verdict import Floats, plain, same_length
 
 _LARGEST = 1 << 63
 
@@ -50,6 +50,9 @@ def rows_of(columns: Mapping[str, Any]) -> int:
     """The common number of rows; 0 without columns. Errors: stats.shape."""
     if not columns:
         return 0
+    for name, values in columns.items():
+        if isinstance(values, str | bytes | Mapping | set):
+            raise MillraceError("stats.shape", f"column {name!r} is a {type(values).__name__}", "give one value a row")
     return same_length("columns", *columns.values())
 
 
@@ -62,11 +65,17 @@ def absent(value: Any) -> bool:
     return isinstance(value, np.generic) and bool(np.asarray(value != value))
 
 
-def dtype_of(values: Any) -> Any:
-    """`object` for sequences that mix None into something else, so that NumPy does not turn None into a text."""
+def array_of(values: Any) -> NDArray[Any]:
+    """A column as an array: of objects where it mixes None or text into something else, which NumPy would turn into
+    text, or lists of many lengths."""
     if isinstance(values, np.ndarray):
-        return values.dtype
-    return object if any(v is None or isinstance(v, str) for v in values) else None
+        return values
+    if any(v is None or isinstance(v, str) for v in values):
+        return np.fromiter(values, object, len(values))
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return np.fromiter(values, object, len(values))
 
 
 def only_numbers(array: NDArray[Any]) -> bool:
@@ -89,7 +98,7 @@ def masked(values: Any) -> tuple[NDArray[Any], int]:
         return np.asarray(values.compressed() if mask.ndim == 1 else values.filled()), lost
     if isinstance(values, np.ndarray):
         return values, 0
-    return np.asarray(values, dtype=dtype_of(values)), 0
+    return array_of(values), 0
 
 
 def numbers_of(values: Any, name: str) -> tuple[Floats, int]:
@@ -102,6 +111,12 @@ def numbers_of(values: Any, name: str) -> tuple[Floats, int]:
         with np.errstate(over="ignore"):  # what a wider float holds beyond float64 counts as infinite
             array = array.astype(np.float64)
     return array, nulls
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        raise TypeError("times between other objects: give an array of datetime64")
+    return float(value)
 
 
 def plain_numbers(values: Any, name: str) -> tuple[NDArray[Any], int]:
@@ -123,19 +138,28 @@ def plain_numbers(values: Any, name: str) -> tuple[NDArray[Any], int]:
             if set(map(type, kept)) == {int} and min(kept) >= -_LARGEST and max(kept) < _LARGEST:
                 array = np.asarray(kept, np.int64)  # an id of 64 bits stays the one it is
             else:
-                array = np.asarray([float(v) for v in kept], np.float64)
+                array = np.asarray([_float(v) for v in kept], np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise _not_numeric(name, error) from None
     elif kind in "mM":
         there = array[~np.isnat(array)]
         nulls += array.size - there.size
-        unit = "datetime64[us]" if kind == "M" else "timedelta64[us]"
-        array = there.astype(unit).astype(np.int64)
+        array = _micros(there, name)
     elif kind == "b":
         array = array.view(np.uint8)
     elif kind not in "iuf":
         raise _not_numeric(name, f"dtype {array.dtype}")
     return array, nulls
+
+
+def _micros(times: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Times or spans as microseconds. Errors: stats.time beyond what 64 bits hold, 290,000 years either way."""
+    micros = times.astype(f"{times.dtype.kind}8[us]")
+    coarse = np.datetime_data(times.dtype)[0] in ("Y", "M", "W", "D", "h", "m", "s", "ms")
+    if coarse and bool((micros.astype(times.dtype) != times).any()):  # NumPy wraps around in silence
+        hint = "look for a fill value; a time that is not known is NaT"
+        raise MillraceError("stats.time", f"column {name!r} holds a time beyond the year 290,000", hint)
+    return micros.astype(np.int64)
 
 
 def _not_numeric(name: str, why: object) -> MillraceError:
@@ -166,6 +190,8 @@ def counts(values: Any) -> tuple[list[str], list[int], int]:
         pairs = [(v, int(c)) for v, c in zip(values.levels, found.tolist(), strict=False) if c]
     else:
         array, lost = masked(values)
+        if array.ndim != 1:
+            raise MillraceError("stats.shape", f"labels of shape {array.shape}", "give one label a row")
         try:
             plain = array.ravel().tolist()
             if array.dtype.kind == "O" and bool in set(map(type, plain)):  # which a dict takes for 0 and 1
@@ -191,7 +217,7 @@ def chunks(values: Any, size: int) -> Any:
     if isinstance(values, Coded):
         yield values
         return
-    array = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=dtype_of(values))
+    array = array_of(values)
     for start in range(0, len(array), size):
         yield array[start : start + size]
 
@@ -212,7 +238,7 @@ def texts(values: Any, name: str) -> list[str | None]:
         mask = np.ma.getmaskarray(values)
         values = np.array(values.data, object)
         values[mask] = None
-    array = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=object)
+    array = array_of(values)
     if array.ndim != 1:
         raise MillraceError("stats.shape", f"column {name!r} has shape {array.shape}", "give one text a row")
     found = [None if absent(v) else v for v in array.tolist()]
@@ -223,6 +249,16 @@ def texts(values: Any, name: str) -> list[str | None]:
     return found
 
 
+def _reals(values: Any, name: str) -> Floats:
+    array = plain(values, f"vectors of {name!r}")
+    try:
+        if array.dtype.kind in "fiubO":
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _not_numeric(name, error) from None
+    raise _not_numeric(name, f"dtype {array.dtype}")
+
+
 def width_of(values: Any, name: str) -> int:
     """The numbers in each vector of a column."""
     return int(vectors(values, name).shape[1])
@@ -231,10 +267,10 @@ def width_of(values: Any, name: str) -> int:
 def vectors(values: Any, name: str) -> Floats:
     """A column of vectors as float64 (rows, width); a missing one is a row of NaN. Errors: stats.data, stats.shape."""
     if isinstance(values, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(values), np.nan, values.data.astype(np.float64))
+        return np.where(np.ma.getmaskarray(values), np.nan, _reals(values.data, name))
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "fiu":
         return np.asarray(values, np.float64)
-    there = [None if v is None else np.asarray(v, np.float64) for v in values]
+    there = [None if v is None else _reals(v, name) for v in values]
     widths = {v.shape for v in there if v is not None}
     if len(widths) > 1 or any(len(s) != 1 for s in widths):
         raise MillraceError("stats.shape", f"column {name!r} has vectors of shapes {sorted(widths)}",

@@ -39,6 +39,7 @@ from millrace.stats.verdict import (
     UNDECIDED,
     Floats,
     Ints,
+    Latest,
     Verdict,
     check_ids,
     check_losses,
@@ -46,6 +47,7 @@ from millrace.stats.verdict import (
     evidence,
     figure,
     finite,
+    of_shape,
     same_length,
 )
 
@@ -71,7 +73,13 @@ class Concept(NamedTuple):
     start: Ints
     lost_before: Floats
     peak: float
-    at: int
+    at: Latest
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        _check_between(self.between)
+        of_shape("rows and losses by stratum", (len(self.seen),), self.seen, self.lost)
+        of_shape("evidence by rise", (len(RISES),), self.log_m, self.run, self.start, self.lost_before)
 
 
 def concept_start(between: float = BETWEEN, strata: int = 1) -> Concept:
@@ -79,12 +87,16 @@ def concept_start(between: float = BETWEEN, strata: int = 1) -> Concept:
 
     Start anew when a new model serves: its losses are another stream. Errors: stats.alpha, stats.shape.
     """
-    if not (isinstance(between, int | float | np.integer | np.floating) and 2 <= between <= 1e15):
-        hint = "say how many rows may pass from one false alarm to the next, such as 20000"
-        raise MillraceError("stats.alpha", f"{between!r} rows between false alarms", hint)
+    _check_between(between)
     k, r = len(RISES), check_whole(strata, "number of strata", least=1, most=10_000, code="stats.shape")
     none = np.full(k, -np.inf)
     return Concept(float(between), np.zeros(r), np.zeros(r), none, none, np.zeros(k, np.int64), np.zeros(k), 0.0, -1)
+
+
+def _check_between(between: float) -> None:
+    if not (isinstance(between, int | float | np.integer | np.floating) and 2 <= between <= 1e15):
+        hint = "say how many rows may pass from one false alarm to the next, such as 20000"
+        raise MillraceError("stats.alpha", f"{between!r} rows between false alarms", hint)
 
 
 def concept_update(concept: Concept, losses: ArrayLike, strata: ArrayLike | None = None) -> Concept:

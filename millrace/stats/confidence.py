@@ -31,6 +31,7 @@ from millrace.stats.verdict import (
     check_alpha,
     check_losses,
     check_margin,
+    check_whole,
     column,
     finite,
     scalar,
@@ -106,13 +107,23 @@ class Arm(NamedTuple):
     variance: float
     events: int
 
+    def fits(self) -> None:
+        """Whether so many rows can have such a variance and so many events. Errors: stats.data."""
+        if not (self.variance >= 0 and 0 <= self.events <= self.n):
+            told = f"{self.events} events and variance {self.variance:g} in {self.n} rows"
+            raise MillraceError("stats.data", told, "give a variance ≥ 0 and at most as many events as rows")
+
 
 def arm(values: ArrayLike, events: int | None = None) -> Arm:
-    """An arm's summary from its values (n,); `events` defaults to the number of values that are not 0."""
+    """An arm's summary from its values (n,); `events` defaults to the number of values that are not 0.
+
+    Errors: stats.data, stats.shape.
+    """
     x = column(values, "values")
+    many = int(np.count_nonzero(x)) if events is None else check_whole(events, "number of events", most=len(x))
     if not len(x):
         return Arm(0, 0.0, 0.0, 0)
-    return Arm(len(x), float(x.mean()), float(x.var()), int(np.count_nonzero(x)) if events is None else events)
+    return Arm(len(x), float(x.mean()), float(x.var()), many)
 
 
 def difference_verdict(

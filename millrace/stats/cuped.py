@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import Floats, column, numbers, within
+from millrace.stats.verdict import Floats, column, numbers, same_rows, within
 
 _NARROWEST = 1e-150  # of a covariate's distances from its mean
 
@@ -27,6 +27,10 @@ class Adjustment(NamedTuple):
     slopes: Floats
     centres: Floats
     saving: float
+
+    def fits(self) -> None:
+        """Whether there is a slope for every centre. Errors: stats.shape."""
+        same_rows("slopes and centres", self.slopes, self.centres)
 
 
 def cuped_fit(values: ArrayLike, covariates: ArrayLike) -> Adjustment:

@@ -24,7 +24,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import LARGEST, Floats, Ints, check_alpha, check_whole, column, same_length, scalar
+from millrace.stats.verdict import (
+    LARGEST,
+    Floats,
+    Ints,
+    check_alpha,
+    check_whole,
+    column,
+    of_shape,
+    same_length,
+    scalar,
+)
 
 SHORT_MEMORY = 1.3  # a memory τ below this counts as none
 SAFETY = 10.0  # against the past's model
@@ -60,6 +70,11 @@ class Detector(NamedTuple):
     run: float
     peak: float
     windows: int
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        k = (len(self.own),)
+        of_shape("evidence by column", k, self.own, self.shared, self.blocks, self.mass, self.length, self.size)
 
 
 def detector_start(columns: int) -> Detector:

@@ -21,7 +21,7 @@ from millrace.base.errors import MillraceError
 from millrace.stats.estimation import MOST_LATE, RECENT, Estimate, Learner, Scorer, check_features
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
 from millrace.stats.student import satterthwaite, student_quantile
-from millrace.stats.verdict import Floats, check_alpha, check_whole, column, finite, same_length
+from millrace.stats.verdict import Floats, check_alpha, check_whole, column, finite, of_shape, same_length
 
 
 class LossEstimator(NamedTuple):
@@ -38,6 +38,12 @@ class LossEstimator(NamedTuple):
     squares: Floats
     lucks: Floats
     of_reference: int
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        of_shape("squares and lucks", (len(self.squares),), self.squares, self.lucks)
+        if not 0 < self.of_reference <= len(self.squares) or not self.scale > 0:
+            raise MillraceError("stats.shape", "an estimator without a reference", "fit it on labelled windows")
 
 
 def loss_fit(

@@ -30,6 +30,7 @@ Hashes = NDArray[np.uint64]
 BITS = 10
 REGISTERS = 1 << BITS
 _Q = 64 - BITS
+LARGEST = _Q + 1  # of a register
 _EXACT = float(1 << 53)
 
 

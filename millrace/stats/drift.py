@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,17 @@ from millrace.stats.packing import pack, unpack
 from millrace.stats.profile_packing import seal, unseal
 from millrace.stats.profiles import Profile
 from millrace.stats.reference import DAY_US, HOUR_US, WEEK_US, Against
-from millrace.stats.verdict import Floats, Ints, Verdict, check_rising, check_whole, numbers
+from millrace.stats.verdict import (
+    Floats,
+    Ints,
+    Latest,
+    Verdict,
+    check_choice,
+    check_rising,
+    check_whole,
+    numbers,
+    of_shape,
+)
 
 MAGIC, VERSION = b"MRDR", 1
 TOLERANCE = 0.01  # population stability: a shift of 0.1 standard deviations
@@ -87,8 +97,18 @@ class Drift(NamedTuple):
     run: float
     peak: float
     windows: int
-    last_us: int
-    cooling_until_us: int
+    last_us: Latest
+    cooling_until_us: Latest
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.data, stats.shape."""
+        check_choice(self.against, "reference", references.AGAINST)
+        k, groups = len(self.tolerance), len(self.frozen)
+        of_shape("windows", (len(self.starts),), self.starts)
+        of_shape("counts", (len(self.starts), groups), self.counts)
+        of_shape("the past", (len(self.roots), k), self.roots)
+        detectors.Detector(*self[10:19]).fits()
+        of_shape("columns", (k,), self.tolerance, self.own)
 
 
 def drift_start(
@@ -111,8 +131,7 @@ def drift_start(
     Errors: stats.data, stats.time, stats.shape.
     """
     cells = grid(layout)
-    if against not in get_args(Against):
-        raise MillraceError("stats.data", f"no reference {against!r}", nearest(str(against), references.AGAINST))
+    check_choice(against, "reference", references.AGAINST)
     _check_window(window_us, against)
     detectors.threshold(YEAR_US / window_us, fleet)
     k = len(cells.names)

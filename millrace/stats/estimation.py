@@ -34,7 +34,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike
 
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError
 from millrace.stats.expected import EXPECTED, label_noise
 from millrace.stats.influence import check_binary
 from millrace.stats.isotonic import Isotonic, isotonic_apply, isotonic_fit
@@ -44,6 +44,7 @@ from millrace.stats.student import satterthwaite, student_quantile
 from millrace.stats.verdict import (
     Floats,
     check_alpha,
+    check_choice,
     check_losses,
     check_share,
     check_whole,
@@ -154,8 +155,7 @@ def estimator_fit(
     if (x is None) != (learner is None):
         raise MillraceError("stats.data", "features without a learner, or a learner without features", "give both")
     chosen: Source = source or ("calibrated" if learner is None else "blend")
-    if chosen not in get_args(Source):
-        raise MillraceError("stats.data", f"no source {chosen!r}", nearest(str(chosen), get_args(Source)))
+    check_choice(chosen, "source", get_args(Source))
     if chosen in ("weighted", "direct") or (chosen != "calibrated" and learner is None):
         hint = "give features and a learner; weights come from `estimator_weighted`"
         raise MillraceError("stats.data", f"{chosen} chances cannot be fitted here", hint)

@@ -140,7 +140,7 @@ def fairness_verdict(gap: Gap, limit: float) -> Verdict:
     """
     limit = check_margin(limit, largest=math.inf)
     decision = UNDECIDED
-    if gap.low is None or gap.high is None:
+    if gap.value is None or gap.low is None or gap.high is None:
         because = f"not enough evidence yet: {len(gap.groups)} groups can be compared"
     else:
         between = f"between {_said(gap.highest)} and {_said(gap.lowest)}"

@@ -41,6 +41,7 @@ from millrace.stats.verdict import (
     evidence,
     figure,
     finite,
+    of_shape,
     same_rows,
 )
 
@@ -59,6 +60,10 @@ class Errors(NamedTuple):
     canary: Ints
     control: Ints
 
+    def fits(self) -> None:
+        """Whether there is a count on either arm for every weight. Errors: stats.shape."""
+        same_rows("weights and counts", self.weights, self.canary, self.control)
+
 
 class Guard(NamedTuple):
     """The guard's state: a value. `log_s`: (40,) ln S_δ; `peak`: the largest ln E so far.
@@ -74,6 +79,17 @@ class Guard(NamedTuple):
     control: int
     canary_mass: float
     control_mass: float
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        check_r0(self.r0)
+        of_shape("evidence by ratio", (len(RATIOS),), self.log_s)
+
+
+def check_r0(r0: float) -> None:
+    """A ratio that a margin can give. Errors: stats.margin."""
+    if not 1 <= r0 <= 501:
+        raise MillraceError("stats.margin", f"a guard against {r0:g} times control's rate", "start a new guard")
 
 
 def guard_start(margin: float = 1.0) -> Guard:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from millrace.base.errors import MillraceError
 from millrace.stats.reliability import check_ridge, expit, logistic
-from millrace.stats.verdict import Floats, check_losses, column, same_length
+from millrace.stats.verdict import Floats, check_losses, column, same_length, same_rows
 
 _PASSES = 40
 _EDGE = 1e-12
@@ -30,6 +30,11 @@ class Isotonic(NamedTuple):
 
     scores: Floats
     values: Floats
+
+    def fits(self) -> None:
+        """Whether there are steps, and a value for each. Errors: stats.shape."""
+        if not same_rows("scores and values of steps", self.scores, self.values):
+            raise MillraceError("stats.shape", "a step function without steps", "fit it on at least one row")
 
 
 class Beta(NamedTuple):

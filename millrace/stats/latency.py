@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.guard import EVERY, LAST, RATIOS, factors, started
+from millrace.stats.guard import EVERY, LAST, RATIOS, check_r0, factors, started
 from millrace.stats.verdict import (
     ALARM,
     QUIET,
@@ -35,6 +35,7 @@ from millrace.stats.verdict import (
     evidence,
     figure,
     finite,
+    of_shape,
     same_rows,
 )
 
@@ -63,6 +64,13 @@ class LatencyGuard(NamedTuple):
     control: Ints
     canary_mass: Floats
     control_mass: Floats
+
+    def fits(self) -> None:
+        """Whether the parts have their shapes. Errors: stats.shape."""
+        k = (len(self.thresholds_ms),)
+        of_shape("slow requests", k, self.thresholds_ms, self.canary, self.control, self.canary_mass, self.control_mass)
+        check_r0(self.r0)
+        of_shape("evidence by threshold and ratio", (*k, len(RATIOS)), self.log_s)
 
 
 def latency_thresholds(control_ms: ArrayLike, objective_ms: float | None = None) -> Floats:

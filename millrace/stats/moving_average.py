@@ -24,6 +24,7 @@ from millrace.stats.verdict import (
     QUIET,
     UNDECIDED,
     Floats,
+    Latest,
     Verdict,
     check_alpha,
     check_losses,
@@ -49,7 +50,7 @@ class Moving(NamedTuple):
     cut_rows: int
     first: float
     gap: float
-    at: int
+    at: Latest
 
 
 def moving_start(alpha: float = 0.001, weight: float = 0.05) -> Moving:

@@ -34,6 +34,13 @@ class Rate(NamedTuple):
     objective: float
     n: int
     bad: int
+
+    def fits(self) -> None:
+        """Whether the parts are possible. Errors: stats.data, stats.weight."""
+        check_open_share(self.objective, "objective")
+        if self.bad > self.n:
+            raise MillraceError("stats.data", f"{self.bad} bad of {self.n}", "start anew")
+
     over: float
     under: float
 

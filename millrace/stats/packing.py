@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from millrace.base.errors import MillraceError
+from millrace.stats.door import check_of
 
 VERSION = 2
 
@@ -34,9 +35,10 @@ class _Array(NamedTuple):
 
 
 def pack(state: tuple[Any, ...]) -> bytes:
-    """The bytes of a named tuple of bool, int, float, str and NumPy arrays."""
+    """The bytes of a named tuple of bool, int, float, str and NumPy arrays. Errors: stats.data for another value."""
     kind = type(state)
-    assert hasattr(kind, "_fields"), f"{kind.__name__} is not a named tuple"
+    if not hasattr(kind, "_fields"):
+        raise MillraceError("stats.data", f"a {kind.__name__} is no state", "give what a start or update answered")
     body = msgspec.msgpack.encode(_Packed(kind.__name__, VERSION, list(kind._fields), [_out(v) for v in state]))
     return zlib.crc32(body).to_bytes(4, "little") + body
 
@@ -54,7 +56,11 @@ def unpack(kind: type[State], data: bytes) -> State:
     found = (packed.kind, packed.version, packed.names)
     if found != (kind.__name__, VERSION, list(getattr(kind, "_fields", ()))) or len(values) != len(packed.names):
         raise MillraceError("stats.state", f"a packed {packed.kind} of version {packed.version}", hint)
-    return kind(*values)
+    try:
+        check_of(kind)(state := kind(*values), kind.__name__)
+    except MillraceError as error:
+        raise MillraceError("stats.state", f"not a packed {kind.__name__}: {error.message}", hint) from None
+    return state
 
 
 def _out(value: Any) -> Any:

@@ -1,11 +1,13 @@
 """Profiles as bytes: one packed row a window, readable for ever (the format has a document, docs/profile-format.md).
 
 Promise: `unpack_profile(pack_profile(x)) == x`, the same profile always gives the same bytes, and bytes that were cut,
-changed or made by a newer version are refused with `stats.state` before anything is read from them.
+changed or made by a newer version are refused with `stats.state` before anything is read from them; and so is
+what no rows can have: counts below 0 or that do not add up, moments outside their range.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import msgspec
@@ -18,6 +20,10 @@ from millrace.stats.profiles import Profile, Summary
 
 MAGIC = b"MRPF"
 VERSION = 1
+
+_MOST_ROWS = 2**62
+_ROUNDING = 1e-6  # of the largest value: what a mean over many merges may lie off
+_NOTHING = (-math.inf, -math.inf)
 
 
 class _Part(Struct, frozen=True, array_like=True):
@@ -71,22 +77,48 @@ def pack_profile(profile: Profile) -> bytes:
 
 
 def unpack_profile(packed: bytes) -> Profile:
-    """The profile behind `pack_profile`. Errors: stats.state."""
+    """The profile behind `pack_profile`. Errors: stats.state, also for contents that no rows can have."""
     body = unseal(MAGIC, VERSION, packed, "profile")
     try:
         read = msgspec.msgpack.decode(body, type=_Packed)
-        return Profile(read.layout, read.rows, {p.name: _summary(p) for p in read.parts})
+        parts = {p.name: _summary(p, read.rows) for p in read.parts}
     except (msgspec.MsgspecError, zlib.error, ValueError) as error:
         raise MillraceError("stats.state", f"a damaged profile: {error}", "read it again from its store") from None
+    if len(parts) < len(read.parts):
+        raise MillraceError("stats.state", "a profile with two parts of one name", "count the window again")
+    return Profile(read.layout, read.rows, parts)
 
 
-def _summary(part: _Part) -> Summary:
+def _summary(part: _Part, rows: int) -> Summary:
+    _possible(part, rows)
     registers = distinct.empty()
     if part.registers:
-        registers = np.frombuffer(zlib.decompress(part.registers), np.uint8)
-        if registers.shape != (distinct.REGISTERS,):
-            raise ValueError(f"{registers.size} registers")
+        registers = np.frombuffer(zlib.decompressobj().decompress(part.registers, distinct.REGISTERS + 1), np.uint8)
+        if registers.shape != (distinct.REGISTERS,) or not 0 < int(registers.max()) <= distinct.LARGEST:
+            raise ValueError(f"{registers.size} registers up to {registers.max(initial=0)}")
     return Summary(
         np.asarray(part.counts, np.int64), registers, part.nan, part.infinite, part.zero, part.finite, part.mean,
         part.m2, part.minimum, part.maximum,
     )  # fmt: skip
+
+
+def _possible(part: _Part, rows: int) -> None:
+    """Whether any `rows` rows can have this summary. Errors: ValueError, with what speaks against it."""
+    there = rows - part.counts[-1] if part.counts else -1
+    numeric = part.finite or part.infinite or part.zero
+    width = part.maximum - part.minimum if part.finite else 0.0
+    room = _ROUNDING * max(abs(part.maximum), abs(part.minimum)) if part.finite else 0.0
+    for true, told in (
+        (there >= 0 and min(part.counts) >= 0, "a count below 0"),
+        (sum(part.counts) == rows <= _MOST_ROWS, f"counts of {sum(part.counts)} in {rows} rows"),
+        (bool(part.registers) == (there > 0), f"{len(part.registers)} bytes of registers for {there} values"),
+        (0 <= part.nan <= rows - there, f"{part.nan} NaN of {rows - there} missing"),
+        (0 <= part.zero <= part.finite and part.infinite >= 0, f"{part.zero} zeros, {part.infinite} infinite"),
+        (not numeric or part.finite + part.infinite == there, f"{part.finite} finite of {there} values"),
+        (part.finite or (part.mean, part.m2, -part.minimum, part.maximum) == (0, 0, *_NOTHING), "moments of nothing"),
+        (0 <= width < math.inf or not part.finite, f"values from {part.minimum} to {part.maximum}"),
+        (not part.finite or part.minimum - room <= part.mean <= part.maximum + room, f"a mean of {part.mean}"),
+        (0 <= part.m2 <= part.finite * (width + room) * (width + room), f"squares of {part.m2}"),
+    ):
+        if not true:
+            raise ValueError(f"{told} in part {part.name!r}")

@@ -23,7 +23,20 @@ from millrace.base.errors import MillraceError
 from millrace.stats import detector as detectors
 from millrace.stats.reference import DAY_US, HOUR_US, USUAL_US, WEEK_US
 from millrace.stats.student import student_tail
-from millrace.stats.verdict import ALARM, QUIET, UNDECIDED, Floats, Ints, Verdict, check_whole, finite, scalar
+from millrace.stats.verdict import (
+    ALARM,
+    QUIET,
+    UNDECIDED,
+    Floats,
+    Gapped,
+    Ints,
+    Latest,
+    Verdict,
+    check_whole,
+    finite,
+    same_rows,
+    scalar,
+)
 
 DEGREES = 6.0
 LEAST_SAME = 2
@@ -48,10 +61,14 @@ class Season(NamedTuple):
     starts: Ints
     values: Floats
     noises: Floats
-    apart: Floats
+    apart: Gapped
     evidence: float
     windows: int
-    cooling_until_us: int
+    cooling_until_us: Latest
+
+    def fits(self) -> None:
+        """Whether the columns have one length. Errors: stats.shape."""
+        same_rows("starts, values, noises and distances", self.starts, self.values, self.noises, self.apart)
 
 
 def season_start(window_us: int = DAY_US, fleet: int = 1) -> Season:

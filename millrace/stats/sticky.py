@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from millrace.base.errors import MillraceError
 from millrace.stats.guard import Errors, errors_by_weight
 from millrace.stats.verdict import check_share
 
@@ -25,14 +26,19 @@ def first_errors(
 
     `counted`: unit → the largest weight at which it was counted on control, or `CANARY`. `failed`: (unit, ran on the
     canary, logged weight) of each failed request, in order. Answers the batch for `guard_update` and the new entries:
-    the caller keeps `counted | entries`. Unit of evidence: the unit. Errors: stats.weight.
+    the caller keeps `counted | entries`. Unit of evidence: the unit. Errors: stats.data, stats.shape,
+    stats.weight.
     """
     entries: dict[str, float] = {}
     weights: list[float] = []
     arms: list[bool] = []
-    for unit, canary, logged in failed:
+    for failure in failed:
+        if not isinstance(failure, tuple | list) or len(failure) != 3:
+            told = f"a failed request is a {type(failure).__name__}"
+            raise MillraceError("stats.shape", told, "give (unit, ran on the canary, logged weight)")
+        unit, canary, logged = failure
         weight = check_share(logged)
-        last = entries.get(unit, counted.get(unit, 0.0))
+        last = check_share(entries.get(unit, counted.get(unit, 0.0)), "weight counted before")
         if weight <= last:
             continue
         weights.append((weight - last) / (1 - last))

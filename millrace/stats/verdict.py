@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import ArrayLike, NDArray
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Unit = Literal["request", "unit", "block", "row", "window"]
+GAPS, NONE_YET = "NaN where a value is not known", "−1 while there is none"  # what a state's field may hold besides
+Gapped = Annotated[NDArray[np.float64], GAPS]
+Latest = Annotated[int, NONE_YET]
 
 ALARM = "alarm"  # harm, drift or a broken assumption is shown
 PROVEN = "proven"  # what the claim says is shown
@@ -85,6 +88,12 @@ def evidence(log_e: float) -> float:
     """e to the power `log_e` as a float that a verdict may hold."""
     assert not math.isnan(log_e), "NaN must not reach a verdict"
     return math.exp(log_e) if log_e < math.log(LARGEST) else LARGEST
+
+
+def check_choice(value: Any, what: str, known: Sequence[str]) -> None:
+    """One of the words that there are. Errors: stats.data, with the nearest."""
+    if not (isinstance(value, str) and value in known):
+        raise MillraceError("stats.data", f"no {what} {value!r:.60}", nearest(str(value)[:60], known))
 
 
 def check_alpha(alpha: float) -> float:
@@ -251,10 +260,18 @@ def same_length(what: str, *columns: Sequence[Any] | NDArray[Any]) -> int:
 
 def same_rows(what: str, *columns: NDArray[Any]) -> int:
     """The common length of one-dimensional columns. Errors: stats.shape."""
-    shapes = sorted({c.shape for c in columns})
-    if len(shapes) != 1 or len(shapes[0]) != 1:
-        raise MillraceError("stats.shape", f"{what} have shapes {shapes}", "give one value a row in each")
-    return int(shapes[0][0])
+    shapes = {np.shape(c) for c in columns}
+    shape = next(iter(shapes))
+    if len(shapes) != 1 or len(shape) != 1:
+        raise MillraceError("stats.shape", f"{what} have shapes {sorted(shapes)}", "give one value a row in each")
+    return int(shape[0])
+
+
+def of_shape(what: str, shape: tuple[int, ...], *arrays: ArrayLike) -> None:
+    """Arrays of one known shape. Errors: stats.shape."""
+    for array in arrays:
+        if np.shape(array) != shape:
+            raise MillraceError("stats.shape", f"{what} of shape {np.shape(array)}, not {shape}", "start anew")
 
 
 def check_arms(arms: ArrayLike, what: str = "arms") -> NDArray[np.bool_]:
