@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,7 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
 
 _WIDE = 1 << 22
 _HEAD = 10_000
+_LARGE = 1_000_000  # bytes of Parquet from which on codes for words pay
 OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
 
 
@@ -109,48 +111,49 @@ def read(
             return read(place, names, exact=exact, limit=limit)
     places = [str(source)] if isinstance(source, Path) else [str(place) for place in source]
     with connect() as connection:
-        told = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [places]).fetchall()
-        kinds = {name: kind for name, kind, *_ in told}
-        for name in names or ():
-            if name not in kinds:
-                raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, kinds))
-        wanted = list(kinds if names is None else names)
-        texts = [] if limit else [name for name in dict.fromkeys(wanted) if kinds[name] == "VARCHAR"]
+        large = not limit and sum(Path(place).stat().st_size for place in places) >= _LARGE
+        terms: list[str] = ["*"]
         words: dict[str, NDArray[Any]] = {}
-        terms = {name: quoted(name) for name in wanted}
-        for name in _repeating(connection, places, texts):
-            kind = f"word_{len(words)}"
-            words[name] = _words(connection, places, name, kind)
-            terms[name] = f"enum_code({quoted(name)}::{kind}) AS {quoted(name)}"
+        if large or names is not None:
+            told = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [places]).fetchall()
+            kinds = {name: kind for name, kind, *_ in told}
+            wanted = list(kinds if names is None else names)
+            for name in wanted:
+                if name not in kinds:
+                    raise MillraceError("frame.column", f"there is no column {name!r}", nearest(name, kinds))
+            texts = [name for name in dict.fromkeys(wanted) if large and kinds[name] == "VARCHAR"]
+            words = _words(connection, places, texts)
+            types = {name: f"word_{place}" for place, name in enumerate(words)}
+            terms = [
+                f"enum_code({quoted(name)}::{types[name]}) AS {quoted(name)}" if name in types else quoted(name)
+                for name in wanted
+            ]
         few = f" LIMIT {limit:d}" if limit else ""
-        asked = f"SELECT {', '.join(terms.values())} FROM read_parquet(?){few}"
+        asked = f"SELECT {', '.join(terms)} FROM read_parquet(?){few}"
         found = connection.execute(asked, [places]).fetchnumpy()
     ours = {name: _spelled(words[name], values) if name in words else plain(values) for name, values in found.items()}
     return ours if exact else {name: floating(name, values) for name, values in ours.items()}
 
 
-def _repeating(connection: duckdb.DuckDBPyConnection, places: list[str], texts: list[str]) -> list[str]:
-    """Which columns of texts repeat themselves, by their first rows."""
-    if not texts:
-        return []
-    terms = ", ".join(f"2 * count(DISTINCT {quoted(name)}) < count(*)" for name in texts)
-    head = f"SELECT * FROM read_parquet(?) LIMIT {_HEAD}"
-    answer = connection.execute(f"SELECT {terms} FROM ({head})", [places]).fetchone()
-    assert answer is not None, "an aggregate answers one row"
-    return [name for name, repeats in zip(texts, answer, strict=True) if repeats]
-
-
-def _words(connection: duckdb.DuckDBPyConnection, places: list[str], name: str, kind: str) -> NDArray[Any]:
-    """The distinct texts of a column in the order of their codes, then None; `kind` becomes their type.
+def _words(connection: duckdb.DuckDBPyConnection, places: list[str], texts: list[str]) -> dict[str, NDArray[Any]]:
+    """The distinct texts, in the order of their codes and then None, of those columns whose first rows repeat
+    themselves. The n-th of them becomes the type ``word_n`` of the connection.
 
     Codes come ten times as fast as texts, of which each would be an object of its own.
     """
-    column = quoted(name)
-    distinct = f"SELECT DISTINCT {column} FROM read_parquet(?) WHERE {column} IS NOT NULL"
-    connection.execute(f"CREATE TEMP TYPE {kind} AS ENUM ({distinct})", [places])
-    answer = connection.execute(f"SELECT enum_range(NULL::{kind})").fetchone()
-    assert answer is not None, "a type has a range"
-    return np.array([*answer[0], None], object)
+    if not texts:
+        return {}
+    terms = ", ".join(f"2 * count(DISTINCT {quoted(name)}) < count(*)" for name in texts)
+    head = f"SELECT * FROM read_parquet(?) LIMIT {_HEAD}"
+    repeats = connection.execute(f"SELECT {terms} FROM ({head})", [places]).fetchall()[0]
+    words: dict[str, NDArray[Any]] = {}
+    for name in itertools.compress(texts, repeats):
+        kind, column = f"word_{len(words)}", quoted(name)
+        distinct = f"SELECT DISTINCT {column} FROM read_parquet(?) WHERE {column} IS NOT NULL"
+        connection.execute(f"CREATE TEMP TYPE {kind} AS ENUM ({distinct})", [places])
+        range_ = connection.execute(f"SELECT enum_range(NULL::{kind})").fetchall()[0][0]
+        words[name] = np.array([*range_, None], object)
+    return words
 
 
 def _spelled(words: NDArray[Any], codes: Any) -> NDArray[Any]:

@@ -332,7 +332,9 @@ def test_a_packed_batch_and_a_part_hold_every_value(values: list[int | None]) ->
         assert not beyond
 
 
-def test_texts_that_repeat_come_back_as_they_were_each_once() -> None:
+@pytest.mark.parametrize("large", [0, 1 << 60])
+def test_texts_that_repeat_come_back_as_they_were_each_once(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_LARGE", large)
     words = [None, "a", "it's", 'a "b"', "", "é\0", "🛫"]
     texts, unique, nothing = (np.empty(700, object) for _ in range(3))
     texts[:], unique[:] = words * 100, [f"u{place}" for place in range(700)]
