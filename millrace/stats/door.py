@@ -6,8 +6,8 @@ NaN and no infinity hides in it. Ranges, lengths and NaN in columns are the func
 `__all__` stands behind the door without a line more; the platform's rooms, whose values are their own, import the
 functions from their files and do not pay for it.
 
-A field may be infinite if its default is; an array of a state may hold −∞, the logarithm of no evidence, and NaN where
-its annotation says `Gapped`.
+A field may be infinite if its default is, or its annotation says `Bound`; an array of a state may hold −∞, the
+logarithm of no evidence, and NaN where its annotation says `Gapped`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from millrace.base.errors import MillraceError
-from millrace.stats.verdict import GAPS, NONE_YET, check_choice
+from millrace.stats.verdict import GAPS, NO_BOUND_YET, NONE_YET, check_choice
 
 Check = Callable[[Any, str], None]
 
@@ -274,7 +274,7 @@ def _sound(hint: Any, endless: bool) -> Check:
     if hint is int:
         return _from(0)
     if origin is Annotated:
-        return {GAPS: _array, NONE_YET: _from(-1)}[inner[1]]
+        return {GAPS: _array, NONE_YET: _from(-1), NO_BOUND_YET: _not_nan}[inner[1]]
     if origin in (Union, UnionType) and inner[-1] is NoneType and len(inner) == 2:
         return _optional(_sound(inner[0], endless))
     if origin is np.ndarray and inner[-1] is not Any:

@@ -43,6 +43,7 @@ from millrace.stats.reliability import expit, logistic, logit
 from millrace.stats.student import satterthwaite, student_quantile
 from millrace.stats.verdict import (
     Floats,
+    Gapped,
     check_alpha,
     check_choice,
     check_losses,
@@ -70,7 +71,7 @@ class Window(NamedTuple):
     """What is known of a window's rows before labels: `scores` (n,) in [0, 1] and `features` (n, p), or None."""
 
     scores: Floats
-    features: Floats | None
+    features: Gapped | None
 
 
 class Record(NamedTuple):

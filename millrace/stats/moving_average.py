@@ -23,6 +23,7 @@ from millrace.stats.verdict import (
     ALARM,
     QUIET,
     UNDECIDED,
+    Bound,
     Floats,
     Latest,
     Verdict,
@@ -45,12 +46,17 @@ class Moving(NamedTuple):
     weight: float
     n: int
     average: float
-    low: float
+    low: Bound
     cut_average: float
     cut_rows: int
     first: float
     gap: float
     at: Latest
+
+    def fits(self) -> None:
+        """Whether its numbers are possible. Errors: stats.alpha, stats.weight."""
+        check_alpha(self.alpha)
+        check_open_share(self.weight)
 
 
 def moving_start(alpha: float = 0.001, weight: float = 0.05) -> Moving:

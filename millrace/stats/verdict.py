@@ -20,9 +20,12 @@ from millrace.base.errors import MillraceError, nearest
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Unit = Literal["request", "unit", "block", "row", "window"]
-GAPS, NONE_YET = "NaN where a value is not known", "−1 while there is none"  # what a state's field may hold besides
+GAPS = "NaN where a value is not known"  # these three: what a state's field may hold besides, which `door.py` reads
+NONE_YET = "−1 while there is none"
+NO_BOUND_YET = "infinite while there is none"
 Gapped = Annotated[NDArray[np.float64], GAPS]
 Latest = Annotated[int, NONE_YET]
+Bound = Annotated[float, NO_BOUND_YET]
 
 ALARM = "alarm"  # harm, drift or a broken assumption is shown
 PROVEN = "proven"  # what the claim says is shown

@@ -162,7 +162,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "loss_learn": {"estimator": losses_fitted, "features": real[:, None], "losses": unit},
     "mean_influence": {"values": real},
     "measure": {"name": "auc", "labels": flag, "predictions": unit, "alpha": 0.05, "threshold": 0.5, "units": days},
-    "measure_all": {"kind": "classification", "labels": flag, "predictions": unit, "alpha": 0.05, "units": days},
+    "measure_all": {"kind": "binary", "labels": flag, "predictions": unit, "alpha": 0.05, "units": days},
     "merge_assignments": {"a": stats.assignment_start(), "b": stats.assignment_start()},
     "merge_bets": {"a": bet, "b": bet},
     "merge_blocks": {"a": blocks, "b": blocks},

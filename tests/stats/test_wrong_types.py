@@ -15,7 +15,7 @@ import pytest
 
 from millrace import stats
 from millrace.base.errors import MillraceError
-from tests.stats.test_bad_input import GOOD, N, cells, real, refused_or, sound, table
+from tests.stats.test_bad_input import DAY_US, GOOD, N, cells, fitted, real, refused_or, sound, table, unit
 
 
 class Odd:
@@ -66,6 +66,7 @@ def wrong_calls(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("name", sorted(GOOD))
 def test_what_has_no_business_there_is_refused_or_answered_without_nan(name: str) -> None:
+    sound(getattr(stats, name)(**GOOD[name]), name)
     troubles = []
     for how, given in wrong_calls(name):
         try:
@@ -119,6 +120,17 @@ def test_the_error_names_what_was_given(call: Any, code: str) -> None:
     with pytest.raises(MillraceError) as fault:
         call()
     assert fault.value.code == code and fault.value.message and fault.value.hint
+
+
+def test_features_that_are_not_known_pass_the_door() -> None:
+    """A learner may take NaN; a season's distances and a detector's first bound are not known at first."""
+    holed = stats.Window(unit, np.where(np.arange(N) % 3, real, np.nan)[:, None])
+    assert stats.estimate(fitted, holed, 0.05)
+    season, _ = stats.season_update(stats.season_start(), 0, 3.0, 0.1)
+    assert np.isnan(season.apart).any()
+    assert stats.season_update(season, DAY_US, 3.0, 0.1)
+    assert math.isinf(stats.moving_start().low)
+    assert stats.moving_update(stats.moving_start(), unit).n == N
 
 
 def test_a_function_behind_the_door_is_the_one_of_its_file() -> None:
