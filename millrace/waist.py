@@ -89,13 +89,19 @@ def dispatch(
     Errors: `op.unknown`, `access.denied`, `request.invalid`, `workspace.unknown`, `idempotency.mismatch`, and the
     verb's own.
     """
-    op, ask, digest = _understood(name, request, key)
+    op = find(name)
+    try:
+        ask, digest = _understood(op, request, key)
+        more = _ready(op, ask, ground, workspace)
+    except MillraceError:
+        with ground.catalog.read() as tx:
+            _permit(tx, caller, workspace, op)  # who may not call it is not told what it takes
+        raise
     if op.kind == "read":
         with ground.catalog.read() as tx:
             _permit(tx, caller, workspace, op)
             return op.run(ask, Context(ground, caller, workspace, tx))
     if op.kind == "write":
-        more = _ready(op, ask, ground, workspace)
         return ground.catalog.write(lambda tx: _write(tx, ground, op, ask, more, caller, workspace, key, digest))
     with ground.catalog.read() as tx:
         _permit(tx, caller, workspace, op)
@@ -115,20 +121,30 @@ def submit(
     done: Callable[[Work[Any]], None],
 ) -> None:
     """`dispatch` of a verb that writes, for a caller that must not wait; see `Catalog.submit` for `done`."""
-    op, ask, digest = _understood(name, request, key)
+    op = find(name)
     assert op.kind == "write", f"{op.name} is no verb of the writer's"
-    more = _ready(op, ask, ground, workspace)
+    try:
+        ask, digest = _understood(op, request, key)
+        more = _ready(op, ask, ground, workspace)
+    except MillraceError as fault:
+        refusal = fault
+
+        def refuse(tx: Tx) -> None:
+            _permit(tx, caller, workspace, op)
+            raise refusal
+
+        ground.catalog.submit(refuse, done)
+        return
     ground.catalog.submit(lambda tx: _write(tx, ground, op, ask, more, caller, workspace, key, digest), done)
 
 
-def _understood(name: str, request: bytes | dict[str, Any] | msgspec.Struct, key: str | None) -> tuple[Op, Any, bytes]:
-    """The verb, its request, and what stands for both under an idempotency key."""
-    op = find(name)
+def _understood(op: Op, request: bytes | dict[str, Any] | msgspec.Struct, key: str | None) -> tuple[Any, bytes]:
+    """A verb's request, and what stands for both under an idempotency key."""
     ask = decode(op, request)
     if key and not _KEY.fullmatch(key):
         raise MillraceError("request.invalid", f"{key[:80]!r} is no idempotency key", "use 1 to 300 plain characters")
     keyed = key and op.kind != "read"
-    return op, ask, blake3(msgspec.json.encode([op.name, ask])).digest() if keyed else b""
+    return ask, blake3(msgspec.json.encode([op.name, ask])).digest() if keyed else b""
 
 
 def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:

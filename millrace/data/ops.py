@@ -30,7 +30,17 @@ class MakeDataset(Struct, frozen=True):
     columns: dict[str, Kind] = field(default_factory=dict)
 
 
-class AddRows(Struct, frozen=True):
+class Roles(Struct, frozen=True):
+    """Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first rows;
+    one that is there must have the same as what is not empty. `columns` (name to kind) are for one that is made."""
+
+    key: tuple[str, ...] | None = None
+    event: str | None = None
+    arrived: str | None = None
+    columns: dict[str, Kind] = field(default_factory=dict)
+
+
+class AddRows(Roles, frozen=True, kw_only=True):
     """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew.
 
     Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first version;
@@ -40,16 +50,13 @@ class AddRows(Struct, frozen=True):
     dataset: str
     files: tuple[str, ...]
     mode: Literal["append", "replace"] = "append"
-    key: tuple[str, ...] | None = None
-    event: str | None = None
-    arrived: str | None = None
-    columns: dict[str, Kind] = field(default_factory=dict)
 
 
 class PushRows(Struct, frozen=True):
-    """Rows by dataset, each a mapping of columns to lists of equal length; null where unknown."""
+    """Rows by dataset, each a mapping of columns to lists of equal length; null where unknown. `roles` by dataset."""
 
     tables: dict[str, dict[str, list[Any]]]
+    roles: dict[str, Roles] = field(default_factory=dict)
 
 
 class Pushed(Struct, frozen=True):
@@ -130,7 +137,7 @@ def add(ask: AddRows, cx: Context) -> Version:
     """
     while True:
         with cx.read() as tx:
-            dataset, anew = _wanted(ask, tx, cx)
+            dataset, anew = _wanted(ask.dataset, ask, tx, cx)
         try:
             return _add(ask, cx, dataset, anew=anew)
         except _DefinedMeanwhile:
@@ -141,29 +148,29 @@ class _DefinedMeanwhile(Exception):
     """The dataset was made, or made otherwise, while its rows were read."""
 
 
-def _wanted(ask: AddRows, tx: Tx, cx: Context) -> tuple[Dataset, bool]:
+def _wanted(name: str, roles: Roles, tx: Tx, cx: Context) -> tuple[Dataset, bool]:
     """The dataset that rows are added to, and whether it is to be made, or made otherwise.
 
     Errors: `dataset.unknown`, `dataset.schema`, `name.invalid`.
     """
-    given = {"key": ask.key, "event": ask.event, "arrived": ask.arrived}
-    said: dict[str, Any] = {name: value for name, value in given.items() if value}
-    columns = tuple(Column(name, kind) for name, kind in ask.columns.items())
-    there = tables.dataset(tx, cx.workspace, ask.dataset)
+    given = {"key": roles.key, "event": roles.event, "arrived": roles.arrived}
+    said: dict[str, Any] = {role: value for role, value in given.items() if value}
+    columns = tuple(Column(name, kind) for name, kind in roles.columns.items())
+    there = tables.dataset(tx, cx.workspace, name)
     if there is None and any(value is not None for value in given.values()):
-        empty = Dataset(check_name("dataset", ask.dataset), (), "", "", columns, cx.now)
+        empty = Dataset(check_name("dataset", name), (), "", "", columns, cx.now)
         return msgspec.structs.replace(empty, **said), True
-    there = there or life.find(tx, cx.workspace, ask.dataset)
+    there = there or life.find(tx, cx.workspace, name)
     wanted = msgspec.structs.replace(there, **said)
-    if tables.standing(tx, cx.workspace, ask.dataset) == (0, 0):
+    if tables.standing(tx, cx.workspace, name) == (0, 0):
         wanted = msgspec.structs.replace(wanted, columns=columns or wanted.columns)
     elif wanted != there:
         had, asked = (
-            ", ".join(f"{name} {_plain(getattr(one, name))}" for name in said if getattr(there, name) != said[name])
+            ", ".join(f"{role} {_plain(getattr(one, role))}" for role in said if getattr(there, role) != said[role])
             for one in (there, wanted)
         )
         raise MillraceError(
-            "dataset.schema", f"{ask.dataset!r} is there with {had}, not with {asked}",
+            "dataset.schema", f"{name!r} is there with {had}, not with {asked}",
             "say the same, leave it out, or choose another name",
         )  # fmt: skip
     return wanted, wanted != there
@@ -206,9 +213,15 @@ def _add(ask: AddRows, cx: Context, dataset: Dataset, *, anew: bool) -> Version:
 def push(ask: PushRows, cx: Context) -> Pushed:
     """Take in small batches of rows for one or several datasets, durably, all or none; no version is cut.
 
+    A dataset that is made by it is there with its first rows, or not at all.
+
     Errors: dataset.unknown, dataset.schema, dataset.empty, dataset.null, dataset.infinite, dataset.duplicate,
-    dataset.time, dataset.whole.
+    dataset.time, dataset.whole, name.invalid.
     """
+    for name, roles in ask.roles.items():
+        dataset, anew = _wanted(name, roles, cx.tx, cx)
+        if anew:
+            life.define(cx, dataset)
     return Pushed(life.push(cx, ask.tables))
 
 

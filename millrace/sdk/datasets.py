@@ -76,10 +76,10 @@ class DatasetHandle(Shown, Dataset):
         return self
 
     def _define(self) -> None:
-        self._client.call(
-            "dataset.make", name=self.name, key=list(self._key), event=self._event, arrived=self._arrived,
-            columns=self._columns,
-        )  # fmt: skip
+        self._client.call("dataset.make", name=self.name, **self._roles())
+
+    def _roles(self) -> dict[str, Any]:
+        return {"key": list(self._key), "event": self._event, "arrived": self._arrived, "columns": self._columns}
 
     def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
         """Add rows: a new version if the content is new; itself. The dataset is made with them if it is not there.
@@ -98,19 +98,19 @@ class DatasetHandle(Shown, Dataset):
 
     def load(self, digests: Sequence[str], mode: str = "append") -> Record:
         """`add` of bytes that are stored already, by their digests; the newest version. Errors: as `add`."""
-        said = {"key": list(self._key), "event": self._event, "arrived": self._arrived, "columns": self._columns}
-        found = self._client.call("dataset.add", dataset=self.name, files=list(digests), mode=mode, **said)
+        found = self._client.call("dataset.add", dataset=self.name, files=list(digests), mode=mode, **self._roles())
         return found  # type: ignore[no-any-return]  # a verb's answer
 
     def push(self, rows: Any) -> int:
         """Take in a small batch durably, visible to online features at once; the number of rows.
 
-        `rows` is a mapping of columns, one row, a list of rows or a frame. Errors: those of `dataset.push`.
+        `rows` is a mapping of columns, one row, a list of rows or a frame. The dataset is made with them if it is not
+        there. Errors: those of `dataset.push`.
         """
         if in_step():
             return 0
-        self.make()
-        taken = self._client.call("dataset.push", tables={self.name: listed(rows)[0]})
+        tables, roles = {self.name: listed(rows)[0]}, {self.name: self._roles()}
+        taken = self._client.call("dataset.push", tables=tables, roles=roles)
         return int(taken["rows"][self.name])
 
     def seal(self) -> Record:

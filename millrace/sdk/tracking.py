@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import platform
 import sys
 import threading
@@ -76,9 +77,12 @@ class RunLog(Shown):
             self._sender.put((key, None if number != number else number, place, at))
 
     def params(self, **params: Any) -> RunLog:
-        """Say parameters, once each; itself. Errors: `run.param` for one that has another value already."""
+        """Say parameters, once each; itself. NaN and infinity, which JSON has no word for, are kept as texts.
+
+        Errors: `run.param` for one that has another value already.
+        """
         self._check()
-        self._calls.make("run.log", {"run": self.id, "params": params})
+        self._calls.make("run.log", {"run": self.id, "params": _spelled(params)})
         return self
 
     def tag(self, **tags: Any) -> RunLog:
@@ -385,11 +389,21 @@ def run(
     calls.make(
         "run.start",
         {
-            "id": calls.run, "experiment": experiment, "name": name, "params": dict(params or {}), "parent": parent,
+            "id": calls.run, "experiment": experiment, "name": name, "params": _spelled(params or {}), "parent": parent,
             "origin": origin, "tags": {key: str(value) for key, value in (tags or {}).items()}, "at": _now(),
         },
     )  # fmt: skip
     return RunLog(calls, experiment, name)
+
+
+def _spelled(value: Any) -> Any:
+    """A parameter's value, or many, with NaN and infinity as "nan", "inf" and "-inf"."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(plain, Mapping):
+        return {name: _spelled(item) for name, item in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_spelled(item) for item in plain]
+    return str(plain) if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def _now() -> int:

@@ -231,6 +231,13 @@ def test_a_large_file_of_a_server_is_never_in_memory_whole(server: Server, tmp_p
     client.close()
 
 
+@pytest.mark.parametrize("url", ["notaurl", "ftp://127.0.0.1", "http://", "https:///path", "127.0.0.1:8000"])
+def test_what_is_no_address_is_told(url: str) -> None:
+    with pytest.raises(MillraceError) as caught:
+        connect(url=url)
+    assert caught.value.code == "config.invalid" and url in caught.value.message and "http://" in caught.value.hint
+
+
 def test_an_answer_that_is_not_ours() -> None:
     assert told(b"<html>", 502).code == "server.unreachable"
     assert told(b"[]", 502).code == "server.unreachable"

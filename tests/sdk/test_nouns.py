@@ -53,8 +53,11 @@ def test_a_first_add_that_is_refused_leaves_the_name_free(client: Client) -> Non
             mr.dataset("rides", **wrong).add(RIDES)
         assert caught.value.code == "dataset.schema"
         assert mr.datasets() == []
+        with pytest.raises(mr.MillraceError):
+            mr.dataset("rides", **wrong).push(RIDES)
+        assert mr.datasets() == []
     assert len(mr.dataset("rides", key="id", event="at").add(RIDES).versions) == 1
-    with pytest.raises(mr.MillraceError, match=r"not \(\('nokey'"):
+    with pytest.raises(mr.MillraceError, match="with key 'id', not with key 'nokey'"):
         mr.dataset("rides", key="nokey", event="at").push(RIDES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -53,6 +54,14 @@ def test_what_is_no_number_is_told_and_nothing_of_the_call_is_logged(embedded: C
                 assert caught.value.code == "request.invalid" and caught.value.hint
         mr.log(rmse=2.0)
     assert run.record.metrics == {"rmse": 2.0}
+
+
+def test_a_parameter_that_is_no_number_is_kept_as_a_text(embedded: Client) -> None:
+    with mr.run("demand", params={"missing": math.nan, "depth": 6}) as run:
+        run.params(bounds=[-math.inf, np.float32(1.5)], weight={"a": np.float64("nan")}, top=math.inf)
+    assert run.record.params == {
+        "missing": "nan", "depth": 6, "bounds": ["-inf", 1.5], "weight": {"a": "nan"}, "top": "inf",
+    }  # fmt: skip
 
 
 def test_metrics_in_a_dictionary_are_no_step(embedded: Client) -> None:

@@ -152,6 +152,8 @@ def _with(**changes: Any) -> dict[str, Any]:
         _with(name="hours"), _with(name="dest"), _with(parameters={"binary_data_size": 8}),
         _with(parameters={"binary_data_size": "x"}), {**question([1]), "outputs": [{"name": "scores"}]},
         _with(data=[10**400, 1]), _with(datatype="INT64", data=[2**63, 1]),
+        _with(datatype="UINT8", data=[256, 1]), _with(datatype="UINT16", data=[-1, 1]),
+        _with(datatype="INT8", data=[[1], [-129]], shape=[2, 1]),
         {**question([1]), "id": "x" * 300}, {**question([1]), "id": 3},
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -61,6 +62,14 @@ def test_permission_is_asked_before_anything_is_told(home: Platform) -> None:
     """Whether a name exists is not for those to learn who may not read."""
     assert failing(home, "experiment.make", {"name": "e"}, Caller("nobody"), "no-such-place") == "access.denied"
     assert failing(home, "experiment.make", {"name": "e"}, workspace="no-such-place") == "workspace.unknown"
+    done: SimpleQueue[Any] = SimpleQueue()
+    for op in waist.OPS:
+        assert failing(home, op.name, b"[", Caller("nobody")) == "access.denied", op.name
+        if op.kind == "write":
+            waist.submit(home.ground, op.name, b"[", Caller("nobody"), "main", None, done.put)
+            with pytest.raises(MillraceError) as caught:
+                done.get().end()
+            assert caught.value.code == "access.denied", op.name
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "approver", "operator", "admin"])

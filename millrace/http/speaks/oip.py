@@ -48,7 +48,11 @@ _BINARY = {
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "BOOL": "?", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",
     "INT64": "<i8", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
 }  # fmt: skip
-_LARGEST = 1 << 63
+_WIDEST = -(1 << 63), 1 << 63  # what a column holds
+_BOUNDS = {
+    "INT8": (-(1 << 7), 1 << 7), "INT16": (-(1 << 15), 1 << 15), "INT32": (-(1 << 31), 1 << 31),
+    "UINT8": (0, 1 << 8), "UINT16": (0, 1 << 16), "UINT32": (0, 1 << 32), "UINT64": (0, 1 << 63),
+}  # fmt: skip
 _OUTPUTS = ("score", "version", "id", "error")
 
 
@@ -340,7 +344,7 @@ def _listed(tensor: Tensor) -> list[Any]:
     if type(data) is list and len(shape) == 1 and len(data) == shape[0] and kinds is not None:
         found = {type(data[0])} if len(data) == 1 else set(map(type, data))
         if found <= kinds:
-            return data if int not in found else _within(tensor.name, data)
+            return data if int not in found else _within(tensor, data)
     return _nested(tensor)
 
 
@@ -360,13 +364,14 @@ def _nested(tensor: Tensor) -> list[Any]:
     odd = found - _TYPES[tensor.datatype]
     if odd:
         raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds {min(kind.__name__ for kind in odd)} values")
-    return data if int not in found else _within(tensor.name, data)
+    return data if int not in found else _within(tensor, data)
 
 
-def _within(name: str, data: list[Any]) -> list[Any]:
-    """Errors: `request.invalid` for a whole number that no column holds."""
-    if any(type(cell) is int and not -_LARGEST <= cell < _LARGEST for cell in data):
-        raise _bad(f"the input {name!r} holds a whole number of more than 64 bits")
+def _within(tensor: Tensor, data: list[Any]) -> list[Any]:
+    """Errors: `request.invalid` for a whole number beyond its datatype, or that no column holds."""
+    low, high = _BOUNDS.get(tensor.datatype, _WIDEST)
+    if any(type(cell) is int and not low <= cell < high for cell in data):
+        raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds a whole number outside {low} … {high - 1}")
     return data
 
 
