@@ -10,8 +10,9 @@ does unseen, unless the reference is full of values that it has once: then new o
 the other rare ones.
 
 The reference's own counts choose which values stand alone, and a choice by counts flatters the rows that made it: what
-came often by luck will come less often. So only values that came a hundred times are chosen so; in the order of a hash
-the others fill the list, and are put together.
+came often by luck will come less often. So only values that came a hundred times and hold a group's share are chosen
+so; in the order of a hash the others fill the list, and are put together. (To list every value that came a hundred
+times, where they fit, made 55 of 60 second samples of 400 even values, 36,000 rows each, look changed at 5 %; so: 2.)
 
 Text, vectors and images become numeric parts with cells of their own (`profile_text`, `profile_vector`,
 `profile_image`).
@@ -181,7 +182,8 @@ def first_pass(batch: Mapping[str, Any], kinds: Mapping[str, Kind] | None = None
         kind = seen.kinds[name]
         if kind in ("category", "text"):
             found = cols.tally(values) if kind == "category" else text.words(cols.texts(values, name))
-            total = counts[name] + found
+            total = counts[name].copy()
+            total.update(found)
             if len(total) > TRACKED:
                 total = Counter(dict(total.most_common(TRACKED // 2)))
                 dropped |= {name}
@@ -271,25 +273,34 @@ def _even(cut: Floats) -> NumberBins:
 
 
 def _category(counts: Counter[str], dropped: bool) -> CategoryBins:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    least = SMALLEST * max(counts.total(), 1)
-    large = sum(1 for _, count in ranked[:LEVELS] if count >= max(RELIABLE, least))
-    hashed = sorted(ranked[large:], key=lambda item: (distinct.text_code(item[0]), item[0]))
-    small, rest = hashed[: LEVELS - large], hashed[LEVELS - large :]
-    pools, other = _pooled([count for _, count in small], large, least)
+    values = list(counts)
+    many = np.fromiter(counts.values(), np.int64, len(values))
+    least = SMALLEST * max(int(many.sum()), 1)
+    reliable = many >= max(RELIABLE, least)
+    ranked = sorted((-int(many[at]), values[at]) for at in np.flatnonzero(reliable).tolist())
+    large = [value for _, value in ranked]  # at most 64 hold a 64th of the rows
+    code = np.fromiter(map(distinct.text_code, values), np.uint32, len(values))
+    others = np.flatnonzero(~reliable)
+    others = others[np.argsort(code[others], kind="stable")]
+    listed = LEVELS - len(large)
+    tied = int(np.searchsorted(code[others], code[others[listed - 1]], side="right")) if len(others) > listed else None
+    hashed = sorted((int(code[at]), values[at], int(many[at])) for at in others[:tied].tolist())[:listed]
+    rest = others[listed:]
+    pools, other = _pooled([count for _, _, count in hashed], len(large), least)
     unseen = other if _many_once(counts) else other + 1
     return CategoryBins(
-        levels=tuple(value for value, _ in (*ranked[:large], *small)),
-        groups=(*range(large), *pools, other, unseen, unseen + 1),
-        rest=codes([value for value, _ in rest[:KNOWN]]),
+        levels=(*large, *(value for _, value, _ in hashed)),
+        groups=(*range(len(large)), *pools, other, unseen, unseen + 1),
+        rest=np.unique(code[rest[:KNOWN]]).astype("<u4").tobytes(),
         open=dropped or len(rest) > KNOWN,
     )
 
 
 def _many_once(counts: Counter[str]) -> bool:
     """Whether so many values came once that values which did not come are to be expected (Good 1953)."""
-    once = sum(1 for count in counts.values() if count == 1)
-    return once >= ONCE[0] and once > ONCE[1] * counts.total()
+    many = np.fromiter(counts.values(), np.int64, len(counts))
+    once = int((many == 1).sum())
+    return once >= ONCE[0] and once > ONCE[1] * int(many.sum())
 
 
 def _pooled(counts: Sequence[int], first: int, least: float) -> tuple[list[int], int]:

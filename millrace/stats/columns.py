@@ -199,6 +199,8 @@ def counts(values: Any) -> tuple[list[str], list[int], int]:
             pairs = list(Counter(plain).items())
         except TypeError as error:
             raise MillraceError("stats.data", f"a label that is none: {error}", "give text or numbers") from None
+    if not isinstance(values, Coded) and set(map(type, first := [value for value, _ in pairs])) == {str}:
+        return first, [count for _, count in pairs], lost
     labels: list[str] = []
     numbers: list[int] = []
     for value, count in pairs:
@@ -228,7 +230,7 @@ def tally(values: Any) -> Counter[str]:
     for chunk in chunks(values, 1 << 16):
         labels, numbers, _ = counts(chunk)
         for value, count in zip(labels, numbers, strict=True):
-            total[value] += count
+            total[value] = total.get(value, 0) + count  # a Counter's own way of asking is thrice as slow
     return total
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache, reduce
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -293,7 +294,7 @@ def count_labels(values: Any, bins: CategoryBins) -> Summary:
     for chunk in cols.chunks(values, 1 << 16):
         labels, numbers, lost = cols.counts(chunk)
         counts[-1] += lost
-        where = np.fromiter((index.get(v, -1) for v in labels), np.int64, len(labels))
+        where = np.fromiter(map(index.get, labels, repeat(-1)), np.int64, len(labels))
         each = np.asarray(numbers, np.int64)
         codes = np.fromiter(map(distinct.text_code, labels), np.uint64, len(labels))
         distinct.mark(seen, distinct.mix(codes))

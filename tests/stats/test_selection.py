@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from millrace.base.clock import DAY
-from millrace.stats import drift_start, drift_update, layout, profile
+from millrace.stats import distinct, drift_start, drift_update, first_pass, layout, layout_of, profile
+from millrace.stats.bins import KNOWN, LEVELS, RELIABLE, SMALLEST, codes
 from millrace.stats.chi_square import chi_square_tail
 from millrace.stats.contrast import contrast, grid, grouped
 
@@ -103,3 +105,44 @@ def test_large_values_stand_alone_and_the_small_do_not_follow_their_counts():
     listed = [counts[value] for value in cells.levels[2:]]
     assert listed != sorted(listed, reverse=True)
     assert len(cells.levels) == 255
+
+
+def told_plainly(counts: Counter[str]) -> tuple[tuple[str, ...], bytes]:
+    """The rule of what is listed and what is remembered, in as few words as there are."""
+    least = max(RELIABLE, SMALLEST * counts.total())
+    large = sorted((value for value, count in counts.items() if count >= least), key=lambda v: (-counts[v], v))
+    small = sorted((value for value in counts if counts[value] < least), key=lambda v: (distinct.text_code(v), v))
+    rest = small[LEVELS - len(large) :][:KNOWN]
+    return (*large, *small[: LEVELS - len(large)]), codes(rest)
+
+
+@pytest.mark.parametrize("kinds", [0, 1, 40, 254, 255, 256, 257, 3_000, 70_000])
+@pytest.mark.parametrize("bits", [32, 8])
+def test_what_is_listed_follows_the_rule_also_where_hashes_meet(kinds, bits, monkeypatch):
+    """With hashes of 8 bits most values share theirs, and the order of values decides."""
+    whole = distinct.text_code
+    monkeypatch.setattr(distinct, "text_code", lambda text: whole(text) >> (32 - bits))
+    rng = np.random.default_rng(kinds)
+    column = np.array([f"v{at}" for at in range(kinds)] + [f"v{at}" for at in rng.zipf(1.3, 5_000) % max(kinds, 1)])
+    column = (column if kinds else column[:0]).astype(object)
+    cells = layout({"c": column}, {"c": "category"}).columns["c"]
+    levels, rest = told_plainly(Counter(column.tolist()))
+    assert cells.levels == levels
+    assert cells.rest == rest and cells.open == (kinds - len(levels) > KNOWN)
+
+
+def test_each_value_is_hashed_once_and_nothing_else_is_done_value_by_value():
+    """A million values cost half a second so, and four with a key for each in a sort."""
+    scan = first_pass({"c": np.array([f"v{at}" for at in range(20_000)], object)})
+    calls = 0
+
+    def count(_frame, event, _what):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        layout_of(scan)
+    finally:
+        sys.setprofile(None)
+    assert calls < 22_000
