@@ -122,16 +122,37 @@ class Layout(Struct, frozen=True):
 
     @staticmethod
     def unpack(packed: bytes) -> Layout:
-        """The layout behind `pack`. Errors: stats.state."""
+        """The layout behind `pack`. Errors: stats.state, also for cells that no reference can have made."""
         try:
-            return msgspec.json.decode(packed, type=Layout)
-        except (msgspec.MsgspecError, TypeError) as error:
+            read = msgspec.json.decode(packed, type=Layout)
+            for name, bins in read.parts():
+                _possible(name, bins)
+            return read
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise MillraceError("stats.state", f"not a layout: {error}", "give bytes that Layout.pack made") from None
 
     @property
     def digest(self) -> str:
         """16 hex digits that name these cells; profiles carry it."""
         return hashlib.blake2b(self.pack(), digest_size=8).hexdigest()
+
+
+def _possible(name: str, bins: NumberBins | CategoryBins) -> None:
+    """Whether cells and groups go together. Errors: ValueError, with what speaks against it."""
+    known = len(bins.cuts) + 2 if isinstance(bins, NumberBins) else len(bins.levels) + 3
+    steps = np.diff(bins.groups)
+    for true, told in (
+        (bins.cells == max(known, 3), f"{bins.cells} groups for {max(known, 3)} cells"),
+        (bins.groups[:1] == (0,) and bool(((steps == 0) | (steps == 1)).all()), f"groups {bins.groups}"),
+        (bool(len(steps) and steps[-1] == 1), "missing values that do not stand alone"),
+    ):
+        if not true:
+            raise ValueError(f"{told} in {name!r}")
+    if isinstance(bins, CategoryBins):
+        if len(set(bins.levels)) < len(bins.levels) or len(bins.rest) % 4:
+            raise ValueError(f"values twice, or half a hash, in {name!r}")
+    elif not (np.diff(bins.cuts) > 0).all() or (bins.cuts and not (steps[0] == steps[-2] == 1)):
+        raise ValueError(f"edges that do not rise, or ends that do not stand alone, in {name!r}")
 
 
 class Scan(Struct, frozen=True, eq=False):

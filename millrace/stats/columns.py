@@ -7,7 +7,7 @@ a masked entry, None, NaN, NaT or a library's NA. Times become microseconds sinc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,10 @@ class Coded(Struct, frozen=True, eq=False):
     levels: Sequence[Any]
 
     def __post_init__(self) -> None:
-        codes = np.asarray(self.codes)
+        if not _listed(self.levels):
+            told = f"levels that are a {type(self.levels).__name__}"
+            raise MillraceError("stats.data", told, "give the list of values that the codes count in")
+        codes = plain(self.codes, "codes")
         if codes.ndim != 1:
             raise MillraceError("stats.shape", f"codes of shape {codes.shape}", "give one code a row")
         if codes.size and (codes.dtype.kind not in "iu" or int(codes.max()) >= len(self.levels)):
@@ -44,6 +47,13 @@ class Coded(Struct, frozen=True, eq=False):
 
     def __len__(self) -> int:
         return len(self.codes)
+
+
+def _listed(values: Any) -> bool:
+    """Whether it is a list of values, and no text, mapping, class or single value."""
+    if isinstance(values, str | bytes | Mapping | set | type) or getattr(values, "ndim", 1) == 0:
+        return False
+    return isinstance(values, Sized)
 
 
 def rows_of(columns: Mapping[str, Any]) -> int:

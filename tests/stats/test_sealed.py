@@ -78,6 +78,28 @@ def test_unchanged_it_is_read() -> None:
     assert stats.unpack_profile(PACKED) == stats.profile(COLUMNS, CELLS)
 
 
+NUMBER = {"type": "number", "cuts": [0.0, 1.0, 2.0], "groups": [0, 1, 2, 3, 4]}
+CATEGORY = {"type": "category", "levels": ["a", "b"], "groups": [0, 1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    "bins",
+    [
+        NUMBER | {"groups": [0, 1, 2, 3]}, NUMBER | {"groups": [0, 1, 2, 4, 5]}, NUMBER | {"groups": [0, 1, 2, 2, 3]},
+        NUMBER | {"groups": [0, 0, 1, 2, 3]}, NUMBER | {"groups": [0, 1, 2, 3, 3]}, NUMBER | {"groups": []},
+        NUMBER | {"cuts": [0.0, 2.0, 2.0]}, NUMBER | {"cuts": [2.0, 1.0, 0.0]}, NUMBER | {"cuts": []},
+        CATEGORY | {"groups": [0, 1, 2]}, CATEGORY | {"groups": [1, 1, 2, 3, 4]}, CATEGORY | {"levels": ["a", "a"]},
+        CATEGORY | {"groups": [0, 1, 2, 3, 3]}, CATEGORY | {"rest": "AAA="}, CATEGORY | {"groups": [0, 2, 1, 2, 3]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_cells_that_no_reference_can_have_made_are_refused(bins: dict[str, Any]) -> None:
+    with pytest.raises(MillraceError) as fault:
+        stats.Layout.unpack(msgspec.json.encode({"columns": {"x": bins}}))
+    assert fault.value.code == "stats.state" and fault.value.hint
+    assert stats.Layout.unpack(msgspec.json.encode({"columns": {"x": NUMBER, "c": CATEGORY}}))
+
+
 VALUES = st.one_of(
     st.floats(width=64), st.sampled_from([0.1, 0.3, 1e-320, -1e150, 1e150, 1.0000000000000002, 1e16, 1e16 + 2])
 )
@@ -88,5 +110,6 @@ VALUES = st.one_of(
 def test_what_rows_do_have_is_read_whatever_they_are(parts: list[np.ndarray]) -> None:
     """Rounding over merges, constants, the largest and the smallest numbers: none of them looks impossible."""
     cells = stats.layout({"x": parts[0]})
+    assert stats.Layout.unpack(cells.pack()) == cells
     merged = stats.merge_profiles(*(stats.profile({"x": part}, cells) for part in parts * 3))
     assert stats.unpack_profile(stats.pack_profile(merged)) == merged

@@ -89,6 +89,17 @@ def test_a_column_is_counted_whole_or_refused(how: str, kind: str | None) -> Non
             assert stats.unpack_profile(stats.pack_profile(counted)) == counted
 
 
+@pytest.mark.parametrize("how", WRONG)
+def test_a_coded_column_says_what_it_cannot_be(how: str) -> None:
+    for given in ((WRONG[how], ["a", "b"]), ([0, 1], WRONG[how])):
+        try:
+            made = stats.Coded(*given)
+        except MillraceError as error:
+            assert error.code in ("stats.data", "stats.shape") and error.hint
+        else:
+            assert len(made) == len(given[0])
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [
