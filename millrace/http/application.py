@@ -1,12 +1,13 @@
 """The ASGI application: doorman first, then the hot path, then everything else.
 
-A callable of (scope, receive, send) like everything it is made of. Predictions take a bare route ahead of any
-framework; see `millrace.http.speaks.oip`.
+A callable of (scope, receive, send) like everything it is made of. Other tools' protocols, predictions among them, take
+a bare route ahead of any framework; see `millrace.http.speaks`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -21,7 +22,8 @@ from millrace.http.doorman import Doorman, remote_of
 from millrace.http.native import Native
 from millrace.http.page import Page
 from millrace.http.problem import defect, problem
-from millrace.http.speaks.oip import OpenInference
+from millrace.http.speaks import PROTOCOLS
+from millrace.http.speaks.protocol import Protocol
 
 if TYPE_CHECKING:
     from millrace.assemble import Platform
@@ -33,22 +35,26 @@ _NOSNIFF = (b"x-content-type-options", b"nosniff")
 class Application:
     """Everything the server answers."""
 
-    def __init__(self, platform: Platform, host: str = "127.0.0.1") -> None:
+    def __init__(self, platform: Platform, host: str = "127.0.0.1", protocols: Sequence[Protocol] = PROTOCOLS) -> None:
         self._platform = platform
         self._doorman = Doorman(platform.ground, host)
         self._ids = Ids()
-        self._predictions = OpenInference(platform, self._doorman)
+        self._protocols = tuple(
+            (f"{one.prefix}/", one.prefix, one.answer(platform, self._doorman)) for one in protocols
+        )
         self._page = Page()
         self._framework: ASGIApp = Router(routes=Native(platform).routes(), default=_nowhere, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if scope["path"] == "/health":
+        path = scope["path"]
+        for below, prefix, protocol in self._protocols:
+            if path.startswith(below) or path == prefix:
+                await protocol(scope, receive, send)  # tells its own errors, in its own words
+                return
+        if path == "/health":
             await self._health()(scope, receive, send)
-            return
-        if scope["path"].startswith("/v2"):
-            await self._predictions(scope, receive, send)  # tells its own errors, in its own words
             return
         started = False
 

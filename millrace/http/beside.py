@@ -1,6 +1,6 @@
 """What the server answers beside the verbs, for its OpenAPI document.
 
-These are facts as events, bytes and several reads at once; the prediction protocol's own are `speaks/described.py`'s.
+These are facts as events, bytes and several reads at once; each protocol in `speaks/` describes its own.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,15 +10,15 @@ import msgspec
 from millrace import __version__
 from millrace.base.op import Op
 from millrace.http import beside
-from millrace.http.speaks import described
-from millrace.http.speaks.oip import Question
+from millrace.http.speaks import PROTOCOLS
+from millrace.http.speaks.protocol import Protocol
 
 _REF = "#/components/schemas/{name}"
 
 
-def openapi(ops: tuple[Op, ...]) -> dict[str, Any]:
+def openapi(ops: tuple[Op, ...], protocols: Sequence[Protocol] = PROTOCOLS) -> dict[str, Any]:
     """The document: one POST for each of these verbs, a problem for every error, and what is beside the verbs."""
-    types = [op.request for op in ops] + [op.answer for op in ops] + [Question]
+    types = [op.request for op in ops] + [op.answer for op in ops] + [kind for one in protocols for kind in one.types]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     paths = {
         f"/api/v1/{op.name}": {"post": _operation(op, schemas[i], schemas[len(ops) + i])} for i, op in enumerate(ops)
@@ -31,7 +32,10 @@ def openapi(ops: tuple[Op, ...]) -> dict[str, Any]:
             for name in ("type", "title", "status", "detail", "code", "hint")
         },
     }
-    paths |= beside.paths() | described.paths(schemas[-1])
+    paths |= beside.paths()
+    place = 2 * len(ops)
+    for one in protocols:
+        paths |= one.paths(schemas[place : (place := place + len(one.types))])
     return {
         "openapi": "3.1.0",
         "info": {"title": "Millrace", "version": __version__, "license": {"name": "Apache-2.0"}},

@@ -13,7 +13,7 @@ from millrace.assemble import Platform
 from millrace.http import beside
 from millrace.http.native import Native
 from millrace.http.openapi import openapi
-from millrace.http.speaks import described
+from millrace.http.speaks import PROTOCOLS
 from millrace.testing.server import Server
 from scripts.promises import promises
 from tests.snapshots import assert_same
@@ -33,7 +33,7 @@ def test_the_names_of_verbs_are_a_promise() -> None:
     assert_same("ops.txt", promises())
 
 
-BESIDE = {*beside.paths(), *described.paths({})}
+BESIDE = {*beside.paths(), *(path for one in PROTOCOLS for path in one.paths([{}] * len(one.types)))}
 
 
 def test_everything_that_the_server_answers_is_described(home: Platform) -> None:

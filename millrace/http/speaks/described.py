@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from millrace.http.beside import BYTES, TEXT, WHOLE, WORKSPACE, many, record, told
 
 
-def paths(question: dict[str, Any]) -> dict[str, Any]:
-    """The protocol's paths; `question` is the schema of a request."""
+def paths(schemas: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The protocol's paths; `schemas` holds that of a request."""
+    (question,) = schemas
     tensor = record(name=TEXT, datatype=TEXT, shape=many(WHOLE))
     output = {**tensor, "properties": {**tensor["properties"], "data": {"type": "array"}}}
     answer = record(model_name=TEXT, model_version=TEXT, id=TEXT, outputs=many(output))

@@ -22,6 +22,8 @@ from millrace import waist
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
 from millrace.http.doorman import Doorman, remote_of
+from millrace.http.speaks import described
+from millrace.http.speaks.protocol import Protocol
 from millrace.serving import resident
 from millrace.serving.answering import Answered, Asked, check_lengths, check_request, infinite
 from millrace.serving.drain import Drains
@@ -468,3 +470,6 @@ def _number(text: str) -> int:
 
 def _bad(message: str, hint: str = "") -> MillraceError:
     return MillraceError("request.invalid", message, hint)
+
+
+PROTOCOL = Protocol("/v2", OpenInference, (Question,), described.paths)
