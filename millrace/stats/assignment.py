@@ -38,6 +38,7 @@ from millrace.stats.verdict import (
 
 _HALF: Floats = np.geomspace(1.005, 4.0, 24)
 MULTIPLES: Floats = np.concatenate([1 / _HALF[::-1], _HALF])
+_LOG_MULTIPLES: Floats = np.log(MULTIPLES)
 
 
 class Assignment(NamedTuple):
@@ -75,7 +76,7 @@ def assignment_update(check: Assignment, weights: ArrayLike, counts: ArrayLike) 
         raise MillraceError("stats.weight", "the weights of a row do not sum to 1", "give every arm's weight")
     total = n.sum(axis=1)
     norm = np.log1p(w[:, :, None] * (MULTIPLES - 1))  # ln Σ of the moved shares, by batch, arm and multiple
-    gain = n.sum(axis=0)[:, None] * np.log(MULTIPLES) - np.einsum("b,bam->am", total.astype(np.float64), norm)
+    gain = n.sum(axis=0)[:, None] * _LOG_MULTIPLES - np.einsum("b,bam->am", total.astype(np.float64), norm)
     log_e = check.log_e + gain
     peak = max(check.peak, float(_log_mean(log_e)))
     if bool(n[w == 0].any()):
@@ -120,4 +121,4 @@ def assignment_verdict(check: Assignment, alpha: float = 0.01, *, unit: Unit = "
 
 def _log_mean(log_e: Floats) -> Floats:
     top = log_e.max()
-    return np.asarray(top + np.log(np.exp(log_e - top).mean()))
+    return np.asarray(top + np.log(np.add.reduce(np.exp(log_e - top), axis=None) / log_e.size))
