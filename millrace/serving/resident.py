@@ -114,7 +114,12 @@ class Resident:
         return found
 
     def unable(self) -> list[tuple[str, str]]:
-        """The endpoints, with their workspaces, that have a routing table and cannot answer by any."""
+        """The endpoints, with their workspaces, that have a routing table and cannot answer by any.
+
+        Errors: those of the catalog, such as `catalog.unreachable`: without it nobody is let in, so none can answer.
+        """
+        with self.ground.catalog.read() as tx:
+            tables.generation(tx)
         self._look()
         return [place for place in list(self._faults) if place not in self._served]
 

@@ -79,7 +79,6 @@ def start(bin_folder: Path) -> tuple[Cluster, subprocess.Popen[bytes]]:
     folder = Path(tempfile.mkdtemp(prefix="millrace-pg-", dir="/tmp"))
     account = _account(folder)
     data = folder / "data"
-    log = folder / "log"
     settings = {**_SETTINGS, "unix_socket_directories": f"'{folder}'"}
     _check(
         [bin_folder / "initdb", "-D", data, "-U", "millrace", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"], account
@@ -94,11 +93,25 @@ def start(bin_folder: Path) -> tuple[Cluster, subprocess.Popen[bytes]]:
         **account,
     )
     try:
-        _check([bin_folder / "pg_ctl", "-D", data, "-l", log, "-w", "-s", "start"], account, log)
+        _control(bin_folder, folder, "-l", folder / "log", "start")
     except BaseException:
         stop(guard)
         raise
     return Cluster(folder), guard
+
+
+def halt(cluster: Cluster) -> None:
+    """Let a running cluster go away at once, as in a crash, with every connection to it."""
+    _control(binaries(), cluster.folder, "-m", "immediate", "stop")
+
+
+def resume(cluster: Cluster) -> None:
+    """Start a cluster that was halted; it answers when this returns."""
+    _control(binaries(), cluster.folder, "-l", cluster.folder / "log", "start")
+
+
+def _control(bin_folder: Path, folder: Path, *arguments: str | Path) -> None:
+    _check([bin_folder / "pg_ctl", "-D", folder / "data", "-w", "-s", *arguments], _account(folder), folder / "log")
 
 
 def stop(guard: subprocess.Popen[bytes]) -> None:
