@@ -18,10 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
+from millrace.base.seldom import Seldom
 from millrace.http.doorman import Doorman, remote_of
 from millrace.http.native import Native
 from millrace.http.page import Page
-from millrace.http.problem import defect, problem
+from millrace.http.problem import defect, is_for_us, problem
 from millrace.http.speaks import PROTOCOLS
 from millrace.http.speaks.protocol import Protocol
 
@@ -39,6 +40,7 @@ class Application:
         self._platform = platform
         self._doorman = Doorman(platform.ground, host)
         self._ids = Ids()
+        self._seldom = Seldom(_log)
         self._protocols = tuple(
             (f"{one.prefix}/", one.prefix, one.answer(platform, self._doorman)) for one in protocols
         )
@@ -79,6 +81,8 @@ class Application:
             scope["caller"] = self._doorman.admit(scope["method"], headers, remote_of(scope))
             await self._framework(scope, receive, watched)
         except MillraceError as fault:
+            if is_for_us(fault):
+                self._seldom.warn("requests are refused", fault)
             if not started:
                 await problem(fault)(scope, receive, send)
         except ClientDisconnect:

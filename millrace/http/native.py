@@ -167,7 +167,10 @@ class Native:
         spoke = clock.monotonic()
         while not await request.is_disconnected() and not self._platform.stopping:
             tick = self._pulse.listen()
-            found = await run_in_threadpool(page)
+            try:
+                found = await run_in_threadpool(page)
+            except MillraceError:
+                return  # who listens asks again from here on, and is told what is wrong
             for fact in found:
                 yield b"id: %d\ndata: %s\n\n" % (fact.number, _encode(fact))
                 after = fact.number

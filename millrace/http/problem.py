@@ -11,6 +11,12 @@ from millrace.base.codes import CODES
 from millrace.base.errors import MillraceError
 
 _encode = msgspec.json.encode
+_OURS = (500, 507)
+
+
+def is_for_us(fault: MillraceError) -> bool:
+    """Whether only who runs the server can mend it, so that its log says it; a defect is there already."""
+    return fault.status in _OURS and fault.code != "internal.fault"
 
 
 def told(fault: MillraceError) -> dict[str, Any]:

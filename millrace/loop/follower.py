@@ -15,6 +15,7 @@ from typing import Any
 from millrace.access.context import Ground
 from millrace.access.records import LOOP
 from millrace.base.errors import MillraceError
+from millrace.base.seldom import Seldom
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.journal import Fact
 from millrace.catalog.tx import Tx
@@ -35,6 +36,7 @@ class Follower:
     def __init__(self, ground: Ground, call: Call) -> None:
         self._ground = ground
         self._call = call
+        self._seldom = Seldom(_log)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="millrace-loop", daemon=True)
 
@@ -60,10 +62,13 @@ class Follower:
             try:
                 if self.turn():
                     continue
-            except Exception:
+            except Exception as fault:
                 if self._stopping.is_set():
                     return
-                _log.exception("the loop stumbled; it goes on from its cursor")
+                if isinstance(fault, MillraceError):
+                    self._seldom.warn("the loop tries again from its cursor", fault)
+                else:
+                    _log.exception("the loop stumbled; it goes on from its cursor")
                 self._stopping.wait(_AGAIN_S)
             seen = self._ground.catalog.wait_for_facts(seen, _POLL_S)
 

@@ -6,6 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 
+from millrace.base.errors import MillraceError
+from millrace.base.seldom import Seldom
+
 _log = logging.getLogger("millrace.loop")
 
 
@@ -13,8 +16,10 @@ class Ticker:
     """Calls `act` every `period_s` seconds from a thread of its own; what it raises is logged, and it goes on."""
 
     def __init__(self, name: str, act: Callable[[], object], period_s: float) -> None:
+        self._name = name
         self._act = act
         self._period_s = period_s
+        self._seldom = Seldom(_log)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"millrace-{name}", daemon=True)
 
@@ -31,6 +36,9 @@ class Ticker:
         while not self._stopping.wait(self._period_s):
             try:
                 self._act()
+            except MillraceError as fault:
+                if not self._stopping.is_set():
+                    self._seldom.warn(f"the {self._name} tries again", fault)
             except Exception:
                 if not self._stopping.is_set():
                     _log.exception("a tick failed; the next one tries again")

@@ -18,6 +18,7 @@ from millrace.access.context import Ground
 from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError
 from millrace.base.locks import try_lock
+from millrace.base.seldom import Seldom
 from millrace.catalog.tx import Tx
 from millrace.exec.process import Processes
 from millrace.pipelines import rules, tables
@@ -54,6 +55,7 @@ class Runner:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._folder = ground.folder / "exec"
+        self._seldom = Seldom(_log)
         self._stopping = threading.Event()
         self._bell = bell(ground)
         self._lock = threading.Lock()
@@ -102,7 +104,7 @@ class Runner:
             except MillraceError as fault:
                 if fault.code == "server.stopping":
                     return
-                _log.error("runs cannot be started: %s", fault)
+                self._seldom.warn("runs cannot be started", fault)
                 self._stopping.wait(_LOOK_S)
 
     def _claim(self, me: str) -> None:

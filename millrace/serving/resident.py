@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from millrace.access.context import Ground
 from millrace.base.errors import MillraceError, unknown
+from millrace.base.seldom import Seldom
 from millrace.features import online
 from millrace.pipelines import models
 from millrace.pipelines.encoder import Encoder
@@ -97,6 +98,7 @@ class Resident:
         self._generation = 0  # served whole
         self._seen = -1  # looked at; newer than what is served while a model of it cannot be loaded
         self._board.report(self._place, 0)  # before the first look: whoever routes from now on waits for it
+        self._seldom = Seldom(_log)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="millrace-tables", daemon=True)
         self._thread.start()
@@ -191,7 +193,11 @@ class Resident:
         try:
             fresh = self._serve(workspace, endpoint, table)
         except Exception as fault:  # a model's own code may raise anything
-            _log.exception("table %d of %s cannot be served; the one before stays", table.number, endpoint.name)
+            told = f"table {table.number} of {endpoint.name} cannot be served; the one before stays"
+            if isinstance(fault, MillraceError):
+                self._seldom.warn(told, fault)
+            else:
+                _log.exception(told)
             self._faults[workspace, endpoint.name] = _fault(table, fault)
             return False
         self._faults.pop((workspace, endpoint.name), None)
@@ -262,7 +268,7 @@ class Resident:
             try:
                 self.refresh(again=looks % _AGAIN == 0)
             except MillraceError as fault:
-                _log.warning("looking for newer routing tables: %s", fault)
+                self._seldom.warn("newer routing tables cannot be looked for", fault)
 
 
 def _fault(table: Table, fault: Exception) -> Fault:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from pathlib import Path
 
 import pytest
 
 from millrace.testing.server import serving
+from tests.serving.server import prepare, question
 
 _PLENTY = resource.RLIM_INFINITY
 
@@ -27,3 +29,21 @@ def test_no_room_for_bytes(tmp_path: Path) -> None:
         assert server.ask("POST", "/api/v1/blobs", bytes(3_000_000)).status == 200
         assert server.call("store.verify")["corrupt"] == []
     assert "Traceback" not in server.log
+
+
+@pytest.mark.slow
+def test_what_is_refused_for_want_of_room_is_one_line_of_the_log(tmp_path: Path) -> None:
+    prepare(tmp_path / "home")
+    asked = json.dumps(question([3] * 2_000)).encode()
+    with serving(tmp_path / "home") as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1_000_000, _PLENTY))
+        answers = [server.ask("POST", "/v2/models/delays/infer", asked) for _ in range(100)]
+        refused = [answer.json["code"] for answer in answers if answer.status != 200]
+        assert len(refused) > 10 and set(refused) == {"log.full"}
+        assert [server.ask("POST", "/api/v1/blobs", bytes(3_000_000)).status for _ in range(3)] == [507] * 3
+        assert server.ask("GET", "/v2/models/none").status == 404
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (_PLENTY, _PLENTY))
+        assert server.ask("POST", "/v2/models/delays/infer", asked).status == 200
+    told = [line for line in map(json.loads, server.log.splitlines()) if line["level"] != "info"]
+    first = [line["message"].rpartition(": ")[0] for line in told if "more since" not in line["message"]]
+    assert first == ["predictions are refused: log.full", "requests are refused: store.full"]

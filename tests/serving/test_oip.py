@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from millrace.assemble import Platform, open_platform
 from millrace.http.application import Application
-from millrace.serving import log
+from millrace.serving import log, resident
 from millrace.serving.records import Endpoint
 from millrace.store import tree as trees
 from millrace.testing.server import until
@@ -263,6 +264,25 @@ def test_what_cannot_answer_is_not_ready_and_says_why(tmp_path: Path) -> None:
         until(lambda: client.get("/v2/health/ready").status_code == 200, "what was mended answers again")
         assert client.post("/v2/models/delays/infer", json=question([1])).status_code == 200
         assert client.post("/v2/repository/index").json()[0]["state"] == "READY"
+
+
+def test_a_table_that_stays_unserved_is_told_once_and_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(tmp_path / "home")
+    for path in (tmp_path / "home" / "blobs").glob("??/*"):
+        path.chmod(0o644)
+        path.write_bytes(b"x")
+    platform = open_platform(tmp_path / "home")
+    try:
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                resident.resident(platform.ground).refresh(again=True)
+    finally:
+        platform.close()
+    (told,) = caplog.records
+    assert told.getMessage().startswith("table 1 of delays cannot be served; the one before stays: blob.corrupt: ")
+    assert not told.exc_info
 
 
 def test_what_was_never_routed_is_not_ready_either(home: Platform) -> None:

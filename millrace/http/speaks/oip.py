@@ -21,7 +21,9 @@ import millrace
 from millrace import waist
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
+from millrace.base.seldom import Seldom
 from millrace.http.doorman import Doorman, remote_of
+from millrace.http.problem import is_for_us
 from millrace.http.speaks import described
 from millrace.http.speaks.protocol import Protocol
 from millrace.serving import resident
@@ -99,6 +101,7 @@ class OpenInference:
         self._doorman = doorman
         self._limit = platform.ground.config["body_limit_mb"] * 1_000_000
         self._drains: Drains | None = None
+        self._seldom = Seldom(_log)
         self._permitted: dict[tuple[Any, ...], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +112,8 @@ class OpenInference:
             status, after_s = 200, 0
         except MillraceError as fault:
             status, after_s = fault.status, fault.after_s
+            if is_for_us(fault):
+                self._seldom.warn("predictions are refused", fault)
             told = f"{fault.message}; {fault.hint}" if fault.hint else fault.message
             body = _encode({"error": told, "code": fault.code, "detail": fault.message, "hint": fault.hint})
         except Exception:
