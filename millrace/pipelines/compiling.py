@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,8 @@ def compile(estimator: Any, signature: Signature) -> tuple[bytes | None, str]:
 def onnx_runner(data: bytes, signature: Signature) -> Run:
     """Run a compiled model on one thread. Errors: `model.invalid`."""
     import numpy as np
-    import onnxruntime
 
+    onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -57,6 +58,15 @@ def onnx_runner(data: bytes, signature: Signature) -> Run:
     if signature.task == "classes":
         return lambda matrix: run(names, {feed: matrix})[0].astype(np.float64)
     return lambda matrix: run(names, {feed: matrix})[0].reshape(-1).astype(np.float64)
+
+
+def _runtime() -> Any:
+    """onnxruntime, which from 1.32 on writes an id of the device to the user's home and sends events to its makers,
+    unless it is told before it loads not to."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def native(estimator: Any, signature: Signature) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -152,17 +153,24 @@ def test_the_prepared_encoder_makes_the_same_numbers(rows: list[tuple[Any, Any]]
         assert np.array_equal(Encoder(inputs).matrix(columns, len(rows)), encode(inputs, known), equal_nan=True)
 
 
-def test_loading_needs_onnxruntime_alone(tmp_path: Path) -> None:
-    tree = trees.make(LocalBlobs(tmp_path), models.pack(LogisticRegression().fit(X, Y), ROWS))
+def test_loading_needs_onnxruntime_alone_and_leaves_nothing_elsewhere(tmp_path: Path) -> None:
+    home, store = tmp_path / "home", tmp_path / "store"
+    home.mkdir()
+    tree = trees.make(LocalBlobs(store), models.pack(LogisticRegression().fit(X, Y), ROWS))
     program = (
         "import sys; import numpy as np; from millrace.pipelines import models; "
         "from millrace.store.local import LocalBlobs\n"
-        f"scorer = models.load(LocalBlobs({str(tmp_path)!r}), {tree!r})\n"
+        f"scorer = models.load(LocalBlobs({str(store)!r}), {tree!r})\n"
         "assert scorer.score(np.zeros((1, 5), np.float32)).shape == (1,)\n"
         "print(*sorted({'sklearn', 'skl2onnx', 'onnx', 'scipy', 'skops', 'onnxruntime'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    elsewhere = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    elsewhere |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, env=elsewhere
+    )
     assert done.stdout.split() == ["onnxruntime"]
+    assert list(home.rglob("*")) == []  # no id of the device, and no events that wait to be sent
 
 
 def test_the_same_estimator_packs_to_the_same_bytes() -> None:
