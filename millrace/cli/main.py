@@ -268,10 +268,13 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.option("--port", type=click.INT, default=0, help="Port of its server; 0 takes a free one.")
 @click.option("--days", type=click.IntRange(1, 306), default=306, help="How many days to replay, from 1 March 2013.")
 @click.option("--search", type=click.IntRange(0, 100), default=6, help="Trials of the search for parameters.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Draws the search, and the split between versions.")
 @click.option("--unplanted", is_flag=True, help="Without the two bad versions.")
 @click.option("--exit", "leave", is_flag=True, help="Stop the server at the end instead of leaving it up.")
 @click.pass_context
-def demo(ctx: click.Context, dir_: str, port: int, days: int, search: int, unplanted: bool, leave: bool) -> None:
+def demo(
+    ctx: click.Context, dir_: str, port: int, days: int, search: int, seed: int, unplanted: bool, leave: bool
+) -> None:  # fmt: skip
     """Turn the whole wheel once, on a year of real flights."""
     from pathlib import Path
 
@@ -279,7 +282,8 @@ def demo(ctx: click.Context, dir_: str, port: int, days: int, search: int, unpla
 
     with of_platform("the demo"):
         from millrace.demo.story import START, Story
-    story = Story(Path(ctx.obj["dir"] or dir_).absolute(), port, START + days * DAY, not unplanted, search)
+    folder = Path(ctx.obj["dir"] or dir_).absolute()
+    story = Story(folder, port, START + days * DAY, not unplanted, search, seed=seed)
     try:
         story.tell()
         if not leave:

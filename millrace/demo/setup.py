@@ -75,13 +75,13 @@ def people(client: Client) -> dict[str, str]:
     return secrets
 
 
-def deploy(client: Client, run: RunHandle, say: Say) -> None:
-    """Register the run's model and serve it through the gate; watch it from now on."""
+def deploy(client: Client, run: RunHandle, say: Say, seed: int = 0) -> None:
+    """Register the run's model and serve it through the gate; watch it from now on. `seed` is the endpoint's."""
     version = client.call("model.register", model=ENDPOINT, run=run.id)
     params = {name: run.run["params"][name] for name in ("leaves", "rounds", "rate")}
     client.call(
         "endpoint.make", name=ENDPOINT, model=ENDPOINT, key="id", event="asked_at", day_origin=tables.FIRST,
-        maturity_s=DAY // 1_000_000,
+        maturity_s=DAY // 1_000_000, seed=seed,
     )  # fmt: skip
     client.call(
         "monitor.watch", endpoint=ENDPOINT, pipeline="delays", params=params, metric="auc", calendar_days=28,

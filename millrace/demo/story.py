@@ -19,7 +19,7 @@ START: Micros = tables.FIRST + 59 * DAY
 
 class Story:
     """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts trials of tuning,
-    `seed` draws them."""
+    `seed` draws them, and splits the flights between versions."""
 
     def __init__(
         self, folder: Path, port: int = 0, until: Micros = tables.END, planted: bool = True, search: int = 6,
@@ -52,7 +52,7 @@ class Story:
             self.client.call("model.make", name=ENDPOINT, approvals=1)
         run = setup.train(self.client, START, self.say, self._search, self._seed)
         setup.approve(self.client, setup.people(self.client), self._connect)
-        setup.deploy(self.client, run, self.say)
+        setup.deploy(self.client, run, self.say, self._seed)
 
     def replay(self) -> None:
         self.heading("March to December: the loop acts alone")

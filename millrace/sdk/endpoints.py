@@ -248,6 +248,7 @@ def deploy(
     day_origin: Any = 0,
     block_s: int = 86_400,
     maturity_s: int = 0,
+    seed: int = 0,
     reason: str = "",
     **policy: Any,
 ) -> EndpointHandle:
@@ -255,10 +256,11 @@ def deploy(
 
     The endpoint is made if it is not there, called as the model unless named: `key` is the column that routing sticks
     to, `event` the column of event time; blocks of `block_s` seconds begin at `day_origin`, a label is expected within
-    `maturity_s`. The first version needs the gate alone; a later one goes through gate, shadow and canary by verdicts.
-    `metric` is what it must be better by, `canary` its shares in percent, such as ``(10, 50)``; more fields of the
-    policy: strategy, alpha, margin, shadow_days, step_days, watch_days and so on. Without any of them the policy is
-    that of the last rollout. A version that serves already, or is on its way, is left as it is.
+    `maturity_s`, another `seed` splits keys otherwise. The first version needs the gate alone; a later one goes through
+    gate, shadow and canary by verdicts. `metric` is what it must be better by, `canary` its shares in percent, such as
+    ``(10, 50)``; more fields of the policy: strategy, alpha, margin, shadow_days, step_days, watch_days and so on.
+    Without any of them the policy is that of the last rollout. A version that serves already, or is on its way, is left
+    as it is.
 
     Errors: `gate.refused`, `version.unapproved`, `rollout.busy`, `policy.invalid`, `endpoint.unknown`.
     """
@@ -269,7 +271,7 @@ def deploy(
     if live.name not in {found["name"] for found in used.pages("endpoint.list")}:
         used.call(
             "endpoint.make", name=live.name, model=version.model.name, key=key, event=event,
-            day_origin=micros(day_origin), block_s=block_s, maturity_s=maturity_s,
+            day_origin=micros(day_origin), block_s=block_s, maturity_s=maturity_s, seed=seed,
         )  # fmt: skip
     elif live.definition["model"] != version.model.name:
         raise MillraceError(

@@ -27,7 +27,8 @@ _TABLES = 20
 class MakeEndpoint(Struct, frozen=True):
     """`key`: the column that routing sticks to; `event`: the column with a row's event time; both may be empty.
 
-    Blocks of event time have `block_s` seconds and are aligned at `day_origin` (micros, UTC).
+    Blocks of event time have `block_s` seconds and are aligned at `day_origin` (micros, UTC). Another `seed` splits the
+    keys between versions otherwise.
     """
 
     name: str
@@ -37,6 +38,7 @@ class MakeEndpoint(Struct, frozen=True):
     day_origin: Micros = 0
     block_s: int = 86_400
     maturity_s: int = 0
+    seed: int = 0
 
 
 class WhichEndpoint(Struct, frozen=True):
@@ -183,7 +185,7 @@ def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
     versions.find_model(cx.tx, cx.workspace, ask.model)
     made = Endpoint(
         check_name("endpoint", ask.name), cx.new_id(), ask.model, cx.now, ask.key, ask.event, ask.day_origin,
-        ask.block_s, ask.maturity_s,
+        ask.block_s, ask.maturity_s, ask.seed,
     )  # fmt: skip
     if not tables.add_endpoint(cx.tx, cx.workspace, rules.check_endpoint(made)):
         raise MillraceError("endpoint.exists", f"there is an endpoint {made.name!r} already", "choose another name")

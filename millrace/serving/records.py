@@ -22,7 +22,7 @@ class Endpoint(Struct, frozen=True):
 
     `key` is the column that routing sticks to and `event` the column with a row's event time; where one is empty, the
     prediction's id and the present stand in. Days begin at `day_origin` and blocks have `block_s` seconds of event
-    time; a label is expected within `maturity_s` seconds.
+    time; a label is expected within `maturity_s` seconds. Another `seed` splits the keys between versions otherwise.
     """
 
     name: Name
@@ -34,6 +34,7 @@ class Endpoint(Struct, frozen=True):
     day_origin: Micros = 0
     block_s: int = 86_400
     maturity_s: int = 0
+    seed: int = 0
 
 
 class Arm(Struct, frozen=True):

@@ -34,7 +34,8 @@ def now(tx: Tx, workspace: str, endpoint: str) -> Table | None:
 def point(cx: Context, table: Table) -> Table:
     """Make `table` what its endpoint answers by, in an open writing call; as it is kept.
 
-    Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint.
+    Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint,
+    and the endpoint's seed.
     The call returns when every worker of this server answers by it; those that do not after ten seconds are named by
     the fact `endpoint.behind` and by `endpoint.get`.
 
@@ -62,7 +63,7 @@ def point(cx: Context, table: Table) -> Table:
     made = msgspec.structs.replace(
         table,
         number=before.number + 1 if before else 1,
-        salt=table.salt or table.rollout or endpoint.id,
+        salt=table.salt or f"{table.rollout or endpoint.id}{f'#{endpoint.seed}' if endpoint.seed else ''}",
         made=cx.now,
         actor=cx.actor,
     )

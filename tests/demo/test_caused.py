@@ -110,10 +110,18 @@ def test_whoever_fails_or_is_mistaken_is_caught(before: tuple[Path, Ending], tmp
     honest(tell(copy(folder, tmp_path), LATER))
 
 
-def test_another_search_changes_dates_and_not_who_is_caught(before: tuple[Path, Ending], tmp_path: Path) -> None:
-    other = tell(tmp_path / "home", LATER, search=2, seed=5)
-    honest(other)
-    assert other.digest != before[1].digest
+def test_another_split_or_search_changes_when_and_not_who_is_caught(
+    before: tuple[Path, Ending], tmp_path: Path
+) -> None:
+    """Without a search the seed splits the flights between versions, and does nothing else."""
+    first = before[1]
+    split = tell(tmp_path / "split", LATER, seed=5)
+    honest(split)
+    assert split.had(1, "rollout.promoted") == first.had(1, "rollout.promoted")
+    assert split.digest != first.digest and split.failed != first.failed
+    searched = tell(tmp_path / "searched", LATER, search=2, seed=5)
+    honest(searched)
+    assert searched.had(1, "rollout.promoted") != first.had(1, "rollout.promoted")
 
 
 def test_without_its_rule_nobody_takes_the_mistake_back(before: tuple[Path, Ending], tmp_path: Path) -> None:
