@@ -90,6 +90,7 @@ def _offer(given: Columns, values: NDArray[Any]) -> str:
 
 _WIDE = 1 << 22
 _HEAD = 10_000
+_MOST_WORDS = 20_000
 _LARGE = 1_000_000  # bytes of Parquet from which on codes for words pay
 OPTIONS = "FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2"
 
@@ -136,18 +137,17 @@ def read(
 
 
 def _words(connection: duckdb.DuckDBPyConnection, places: list[str], texts: list[str]) -> dict[str, NDArray[Any]]:
-    """The distinct texts, in the order of their codes and then None, of those columns whose first rows repeat
-    themselves. The n-th of them becomes the type ``word_n`` of the connection.
+    """The distinct texts, in the order of their codes and then None, of those columns that have few. The n-th of them
+    becomes the type ``word_n`` of the connection.
 
     Codes come ten times as fast as texts, of which each would be an object of its own.
     """
     if not texts:
         return {}
-    terms = ", ".join(f"2 * count(DISTINCT {quoted(name)}) < count(*)" for name in texts)
-    head = f"SELECT * FROM read_parquet(?) LIMIT {_HEAD}"
-    repeats = connection.execute(f"SELECT {terms} FROM ({head})", [places]).fetchall()[0]
+    terms = ", ".join(f"approx_count_distinct({quoted(name)})" for name in texts)
+    counts = connection.execute(f"SELECT {terms} FROM read_parquet(?)", [places]).fetchall()[0]
     words: dict[str, NDArray[Any]] = {}
-    for name in itertools.compress(texts, repeats):
+    for name in itertools.compress(texts, [count <= _MOST_WORDS for count in counts]):
         kind, column = f"word_{len(words)}", quoted(name)
         distinct = f"SELECT DISTINCT {column} FROM read_parquet(?) WHERE {column} IS NOT NULL"
         connection.execute(f"CREATE TEMP TYPE {kind} AS ENUM ({distinct})", [places])
