@@ -23,8 +23,8 @@ from millrace.sdk.client import Client
 pytestmark = pytest.mark.slow
 
 BEFORE = (MISTAKEN_AT - START) // DAY - 1
-LATER = BEFORE + 14
-FAILING, MISTAKEN = 2, 3
+LATER, PROMOTED = BEFORE + 14, 56
+FAILING, MISTAKEN, CHALLENGER = 2, 3, 4
 
 Act = Callable[[Client], object]
 
@@ -95,35 +95,33 @@ def copy(folder: Path, to: Path) -> Path:
 
 
 def honest(told: Ending) -> None:
-    """What must hold whatever the seeds: who fails is caught by the guard, who is mistaken by gate and late labels."""
+    """What must hold whatever the seed: who fails is caught by the guard, who is mistaken by gate and late labels."""
     ((caught, why),) = told.had(FAILING, "rollout.rolled_back")
     assert caught <= 1 and why.startswith("the error guard")
     assert told.had(MISTAKEN, "gate.refused") and told.had(MISTAKEN, "rollout.forced")
     ((back, why),) = told.had(MISTAKEN, "rollout.rolled_back")
     assert 0 < back <= 14 and "worse than the version before" in why
-    assert told.serving == 1
 
 
-@pytest.fixture(scope="module")
-def later(before: tuple[Path, Ending], tmp_path_factory: pytest.TempPathFactory) -> Ending:
-    """The story as it is, until the mistake was taken back."""
-    return tell(copy(before[0], tmp_path_factory.mktemp("later")), LATER)
-
-
-def test_whoever_fails_or_is_mistaken_is_caught(before: tuple[Path, Ending], later: Ending) -> None:
-    assert before[1].had(FAILING, "rollout.rolled_back") and 0 < len(before[1].failed) < 100
+def test_whoever_fails_or_is_mistaken_is_caught(before: tuple[Path, Ending], tmp_path: Path) -> None:
+    folder, earlier = before
+    assert earlier.had(FAILING, "rollout.rolled_back") and 0 < len(earlier.failed) < 100
+    later = tell(copy(folder, tmp_path), LATER)
     honest(later)
+    assert later.serving == 1
 
 
-def test_another_split_or_search_changes_when_and_not_who_is_caught(later: Ending, tmp_path: Path) -> None:
-    """Without a search the seed splits the flights between versions, and does nothing else: others meet the failure."""
-    split = tell(tmp_path / "split", LATER, seed=5)
-    honest(split)
-    assert split.had(1, "rollout.promoted") == later.had(1, "rollout.promoted")
-    assert split.failed and split.failed != later.failed
-    searched = tell(tmp_path / "searched", LATER, search=2, seed=5)
-    honest(searched)
-    assert searched.had(1, "rollout.promoted") != later.had(1, "rollout.promoted")
+def test_another_split_changes_dates_and_not_who_is_caught(before: tuple[Path, Ending], tmp_path: Path) -> None:
+    """Without a search the seed splits the flights between versions, and does nothing else."""
+    told = tell(copy(before[0], tmp_path / "as it is"), PROMOTED)
+    split = tell(tmp_path / "split", PROMOTED, seed=5)
+    for one in (told, split):
+        honest(one)
+        assert len(one.had(CHALLENGER, "rollout.promoted")) == 1
+        assert one.serving == CHALLENGER
+    assert split.had(1, "rollout.promoted") == told.had(1, "rollout.promoted")
+    assert split.had(CHALLENGER, "rollout.promoted") != told.had(CHALLENGER, "rollout.promoted")
+    assert split.failed != told.failed and split.digest != told.digest
 
 
 def test_without_its_rule_nobody_takes_the_mistake_back(before: tuple[Path, Ending], tmp_path: Path) -> None:
