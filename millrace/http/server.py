@@ -55,7 +55,10 @@ def up(config: Config) -> int:
                 return _serve(config, listener, url, 0, -1, Board())
             board = Board(count)
             return workers.watch(
-                lambda place, parent: _serve(config, listener, url, place, parent, board), count, board.leave
+                lambda place, parent: _serve(config, listener, url, place, parent, board),
+                count,
+                board.leave,
+                lambda pids: lock.tell(url, pids),
             )
         finally:
             listener.close()

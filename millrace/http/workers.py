@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from millrace.base.errors import MillraceError
 
@@ -26,10 +26,16 @@ _QUICK_S = 10.0
 _QUICK_DEATHS = 5
 
 
-def watch(serve: Serve, workers: int, ended: Callable[[int], None] = lambda place: None) -> int:
+def watch(
+    serve: Serve,
+    workers: int,
+    ended: Callable[[int], None] = lambda place: None,
+    begun: Callable[[Collection[int]], None] = lambda pids: None,
+) -> int:
     """Keep `workers` processes serving until SIGTERM or SIGINT, then drain them; the exit code.
 
-    `ended(place)` is called once the worker of a place is gone, before another takes it.
+    `ended(place)` is called once the worker of a place is gone, before another takes it; `begun(pids)` with all that
+    there are, once one has begun.
     """
     parent, alive = os.pipe()
     children: dict[int, int] = {}
@@ -45,6 +51,7 @@ def watch(serve: Serve, workers: int, ended: Callable[[int], None] = lambda plac
 
     def start(place: int) -> None:
         children[_fork(serve, place, parent, alive)] = place
+        begun(tuple(children))
         if stopping:  # the signal may have come before the child was known
             _tell(children)
 

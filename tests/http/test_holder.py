@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.http.holder import DirectoryLock, Holder, holder
+from millrace.testing.server import until
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -43,6 +45,39 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert holder(tmp_path) is None, "what it wrote is there, and means nothing"
+
+
+def test_workers_that_stay_when_their_server_was_killed_are_named(tmp_path: Path) -> None:
+    ready, done = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        lock = DirectoryLock(tmp_path)
+        worker = os.fork()
+        if worker == 0:
+            signal.pause()
+        lock.tell("http://127.0.0.1:7", [worker])
+        os.write(done, b"x")
+        signal.pause()
+    os.read(ready, 1)
+    held = holder(tmp_path)
+    assert held is not None and held.pid == parent
+    (worker,) = held.workers
+    try:
+        with pytest.raises(MillraceError, match=f"is served by process {parent} at http://127.0.0.1:7"):
+            DirectoryLock(tmp_path, 0.0)
+        os.kill(parent, signal.SIGKILL)
+        for _ in range(2):  # it has ended: nobody has asked about it yet, then somebody has
+            with pytest.raises(MillraceError) as caught:
+                DirectoryLock(tmp_path, 0.0)
+            assert caught.value.code == "server.held"
+            told = f"the server of {tmp_path}, process {parent}, was killed, and its workers {worker} have not left"
+            assert caught.value.message == told
+            with suppress(ChildProcessError):
+                os.waitpid(parent, 0)
+    finally:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: holder(tmp_path) is None, "nobody is left")
+    DirectoryLock(tmp_path).release()
 
 
 @pytest.mark.slow

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
 from millrace.http import workers
-from millrace.testing.server import Server, serving, start, until
+from millrace.http.holder import holder
+from millrace.testing.server import Server, command, serving, start, until
 
 
 def children(server: Server) -> list[int]:
@@ -48,6 +51,34 @@ def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
     until(lambda: not any(psutil.pid_exists(pid) for pid in orphans), "the workers have ended")
     with serving(tmp_path / "home") as again:
         assert again.call("experiment.list")["items"] == []
+
+
+@pytest.mark.slow
+def test_a_start_waits_for_the_workers_of_a_server_that_was_killed(tmp_path: Path) -> None:
+    server = start(tmp_path / "home", "--workers", 2)
+    orphans = until(lambda: len(children(server)) == 2 and children(server), "both are there")
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as wire:
+        wire.sendall(
+            b"POST /api/v1/blobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 200000\r\n\r\n" + bytes(100_000)
+        )
+        until(lambda: any(established(pid) for pid in orphans), "the upload is under way")
+        server.stop(signal.SIGKILL)
+        with (tmp_path / "again.log").open("wb") as log:
+            again = subprocess.Popen(command("up", "--dir", tmp_path / "home", "--port", 0), stderr=log)
+        told = f"waiting for the workers of process {server.process.pid}, which was killed"
+        until(lambda: told in (tmp_path / "again.log").read_text(), "the start has said what it waits for")
+        wire.sendall(bytes(100_000))
+        assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+    try:
+        until(lambda: (held := holder(tmp_path / "home")) and held.pid == again.pid and held.url, "it serves")
+    finally:
+        again.terminate()
+    assert again.wait(30) == 0
+
+
+def established(pid: int) -> bool:
+    """Whether a process has a connection that it took."""
+    return any(link.status == psutil.CONN_ESTABLISHED for link in psutil.Process(pid).net_connections("tcp"))
 
 
 def test_workers_that_die_at_once_end_the_server(capfd: pytest.CaptureFixture[str]) -> None:
