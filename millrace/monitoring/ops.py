@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct, field, structs, to_builtins
@@ -10,7 +11,7 @@ from millrace.access.context import Context
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.op import op, record_of
-from millrace.base.page import Page, Paged, page_of
+from millrace.base.page import Page, Paged, page_of, page_size, wrong_cursor
 from millrace.monitoring import judge as judging
 from millrace.monitoring import rules, tables
 from millrace.monitoring.records import SERVED, Block, Incident, Judged, Judgement, Metric, Plan
@@ -18,6 +19,7 @@ from millrace.pipelines import tables as pipeline_tables
 from millrace.serving.ops import find
 
 _EVER: Micros = 1 << 62
+_CURSOR = re.compile(r"(0|-?[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})")
 
 
 class WatchEndpoint(Struct, frozen=True):
@@ -157,8 +159,16 @@ def windows(ask: ListWindows, cx: Context) -> Page[Block]:
     Errors: endpoint.unknown, page.invalid.
     """
     find(cx.tx, cx.workspace, ask.endpoint)
-    found = tables.blocks(cx.tx, cx.workspace, ask.endpoint, ask.since, ask.until, ask.version)
-    return page_of(found, ask, lambda one: f"{one.since}-{one.version}")
+    limit, begin, past = page_size(ask.limit), ask.since, -1
+    if ask.after:
+        begin, past = _place_of(ask.after)
+        asked = ask.since <= begin < ask.until and ask.version in (None, past)
+        if not asked or not tables.has_block(cx.tx, cx.workspace, ask.endpoint, begin, past):
+            raise wrong_cursor(ask.after)
+    place = (cx.tx, cx.workspace, ask.endpoint)
+    items, more = tables.some_blocks(*place, begin, ask.until, ask.version, past, limit)
+    total = tables.block_count(*place, ask.since, ask.until, ask.version)
+    return Page(items, f"{items[-1].since}-{items[-1].version}" if more else None, total)
 
 
 @op("monitor.series", permission="monitor:read", kind="read")
@@ -208,6 +218,16 @@ def close_incident(ask: CloseIncident, cx: Context) -> Incident:
     tables.put_incident(cx.tx, cx.workspace, over)
     cx.fact("incident.closed", f"{over.endpoint}-{over.number}", to_builtins(over))
     return over
+
+
+def _place_of(after: str) -> tuple[Micros, int]:
+    """The block's start and version of a cursor. Errors: `page.invalid`."""
+    if not _CURSOR.fullmatch(after):
+        raise wrong_cursor(after)
+    since, _, version = after.rpartition("-")
+    if abs(int(since)) > _EVER or int(version) > _EVER:
+        raise wrong_cursor(after)
+    return int(since), int(version)
 
 
 def _curve(version: int, blocks: list[Block]) -> Curve:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, bindparam, func, select
+from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from millrace.base.clock import Micros
 from millrace.catalog.schema import binary, integer, table, text
@@ -76,6 +76,15 @@ _blocks = (
     select(_b.spec).where(_b.workspace == _place, _b.endpoint == _which, *_span).order_by(_b.since, _b.version)
 )  # fmt: skip
 _version_blocks = _blocks.where(_b.version == bindparam("version"))
+_further = or_(_b.since > bindparam("begin"), _b.version > bindparam("past"))
+_some_blocks, _some_version_blocks = (
+    every.where(_further).limit(bindparam("most")) for every in (_blocks, _version_blocks)
+)
+_block_count = select(func.count()).where(_b.workspace == _place, _b.endpoint == _which, *_span)
+_version_block_count = _block_count.where(_b.version == bindparam("version"))
+_one_block = select(_b.since).where(
+    _b.workspace == _place, _b.endpoint == _which, _b.since == bindparam("begin"), _b.version == bindparam("version")
+)
 _profiles = (
     select(_b.since, _b.profile)
     .where(_b.workspace == _place, _b.endpoint == _which, *_span, _b.version == bindparam("version"))
@@ -164,6 +173,33 @@ def blocks(
     else:
         rows = tx.run(_version_blocks, **span, version=version)
     return [msgspec.json.decode(row[0], type=Block) for row in rows]
+
+
+def some_blocks(
+    tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros, version: int | None, past: int, most: int
+) -> tuple[list[Block], bool]:
+    """The first `most` of `blocks`, of those that begin at `since` only versions greater than `past`; whether there are
+    more."""
+    span = {"place": workspace, "which": endpoint, "begin": since, "end": until, "past": past, "most": most + 1}
+    if version is None:
+        rows = tx.run(_some_blocks, **span)
+    else:
+        rows = tx.run(_some_version_blocks, **span, version=version)
+    return [msgspec.json.decode(row[0], type=Block) for row in rows[:most]], len(rows) > most
+
+
+def block_count(tx: Tx, workspace: str, endpoint: str, since: Micros, until: Micros, version: int | None = None) -> int:
+    """How many `blocks` there are."""
+    span = {"place": workspace, "which": endpoint, "begin": since, "end": until}
+    if version is None:
+        row = tx.one(_block_count, **span)
+    else:
+        row = tx.one(_version_block_count, **span, version=version)
+    return int(row[0]) if row else 0
+
+
+def has_block(tx: Tx, workspace: str, endpoint: str, since: Micros, version: int) -> bool:
+    return tx.one(_one_block, place=workspace, which=endpoint, begin=since, version=version) is not None
 
 
 def profiles(

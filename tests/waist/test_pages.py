@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from millrace.assemble import Platform, open_platform
 from millrace.base.errors import MillraceError
+from millrace.monitoring.records import Block, Measures
+from millrace.monitoring.tables import put_block
 from millrace.store import tree as trees
 from millrace.waist import TABLE
 from tests.registry.made import files
@@ -17,10 +20,11 @@ from tests.registry.made import files
 NEEDS: dict[str, dict[str, Any]] = {
     "dataset.versions": {"dataset": "data-0"},
     "model.versions": {"model": "late-0"},
+    "monitor.windows": {"endpoint": "e-0"},
     "prediction.search": {"endpoint": "e-0", "since": 0, "until": 100},
 }
 # These take days of predictions or a pipeline's code to fill; `page_of`, which they share, has its own tests.
-EMPTY = {"incident.list", "monitor.windows", "model.uses", "pipeline.list"}
+EMPTY = {"incident.list", "model.uses", "pipeline.list"}
 LISTS = sorted(
     name for name, op in TABLE.items()
     if {"after", "limit"} <= set(op.request.__struct_fields__) and name not in EMPTY
@@ -57,6 +61,8 @@ def fill(platform: Platform) -> None:
         call("endpoint.make", {"name": f"e-{n}", "model": f"late-{n}", "event": "at"})
         call("monitor.watch", {"endpoint": f"e-{n}"})
         call("rollout.start", {"endpoint": f"e-{n}", "number": 1})
+        block = Block(n, 10, 20, 1, 0, 0, {}, Measures())
+        platform.ground.catalog.write(partial(put_block, workspace="main", endpoint="e-0", block=block, profile=None))
     columns = {"hour": [1, 2, 3], "dest": ["LAX"] * 3, "at": [5, 6, 7]}
     call("endpoint.predict", {"endpoint": "e-0", "columns": columns, "id": "r"})
 
