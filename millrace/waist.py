@@ -25,6 +25,7 @@ from millrace.access.records import LOCAL, LOOP, Caller
 from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
+from millrace.base.words import words
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.engine import Work
 from millrace.catalog.tx import Tx
@@ -166,9 +167,11 @@ def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
     except msgspec.ValidationError as fault:
         foreign = _UNKNOWN_FIELD.fullmatch(str(fault))
         if foreign:
-            known = nearest(foreign[1], op.request.__struct_fields__) if op.request.__struct_fields__ else _fields(op)
-            raise MillraceError("request.invalid", f"{op.name} has no field {foreign[1]!r}", known) from fault
-        raise MillraceError("request.invalid", f"{op.name}: {fault}", _fields(op)) from fault
+            hint = nearest(foreign[1], op.request.__struct_fields__) if op.request.__struct_fields__ else _fields(op)
+            raise MillraceError("request.invalid", f"{op.name} has no field {foreign[1]!r}", hint) from fault
+        known = words(op.request, fault)
+        hint = f"use one of: {', '.join(known)}" if known else _fields(op)
+        raise MillraceError("request.invalid", f"{op.name}: {fault}", hint) from fault
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise MillraceError("request.invalid", f"{op.name}: the request is not JSON: {fault}", _fields(op)) from fault
     except RecursionError as fault:

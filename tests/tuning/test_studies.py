@@ -142,3 +142,10 @@ def test_tune_searches_a_pipeline(client: Client, module: Any) -> None:
         sampler="random", seed=3, client=client,
     )  # fmt: skip
     assert again.trials == trials
+
+
+@pytest.mark.parametrize("depth", [{"type": "flot", "low": 1, "high": 2}, {"low": 1, "high": 2}])
+def test_a_range_of_no_known_type_is_told_those_that_are_known(platform: Platform, depth: dict[str, Any]) -> None:
+    with pytest.raises(MillraceError) as caught:
+        platform.call("study.make", {"name": "s", "metric": "loss", "space": {"depth": depth}})
+    assert (caught.value.code, caught.value.hint) == ("request.invalid", "use one of: choice, floats, ints")
