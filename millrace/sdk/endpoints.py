@@ -66,22 +66,21 @@ class EndpointHandle(Named):
         """Say what came true: of `Predictions`, a `Prediction`, an id or a list of ids; how many labels were kept.
 
         `values` are the outcomes, one for each or one for all; None where an outcome has a state instead, such as
-        ``cancelled``, in `states`. `event`, the predictions' event times, is known of `Predictions` and looked up
-        otherwise. `arrived` is when each outcome was known, now by default. A later label corrects an earlier one.
+        ``cancelled``, in `states`. `arrived` is when each outcome was known, now by default. A later label corrects an
+        earlier one. A label counts at its prediction's event time; `event` is needed only for predictions that are not
+        logged, which count when the label arrived otherwise.
 
-        Errors: `label.invalid`, `prediction.unknown`, `endpoint.unknown`.
+        Errors: `label.invalid`, `endpoint.unknown`.
         """
         found = _named(what)
         ids, known = [id for id, _ in found], [stamp for _, stamp in found]
         times = _each(event, len(ids)) if event is not None else known
-        for place, id in enumerate(ids):
-            if times[place] is None:
-                times[place] = self.prediction(id)["prediction"]["event"]
         arrivals = _each(time.time_ns() // 1_000 if arrived is None else arrived, len(ids))
         outcomes = [_outcome(value) for value in _each(values, len(ids))]
         added = self._call(
-            "label.add", ids=ids, event=[micros(one) for one in times], arrived=[micros(one) for one in arrivals],
-            values=outcomes, states=[str(one or "") for one in _each(states, len(ids))],
+            "label.add", ids=ids, arrived=[micros(one) for one in arrivals], values=outcomes,
+            event=[micros(late if own is None else own) for own, late in zip(times, arrivals, strict=True)],
+            states=[str(one or "") for one in _each(states, len(ids))],
         )  # fmt: skip
         return int(added["labels"])
 

@@ -56,7 +56,8 @@ def make(
     event: Sequence[Micros],
     arrived: Sequence[Micros],
 ) -> Labels:
-    """Labels from columns of one length; empty `values` or `states` mean unknown or "" throughout.
+    """Labels from columns of one length; empty `values` or `states` mean unknown or "" throughout, an empty `event`
+    the time of arrival.
 
     Errors: `label.invalid` for different lengths, a label with neither value nor state, one that is not finite, or one
     so large that its square would not be.
@@ -64,6 +65,7 @@ def make(
     count = len(ids)
     values = values or [None] * count
     states = states or [""] * count
+    event = event or arrived
     if not count == len(values) == len(states) == len(event) == len(arrived):
         raise MillraceError("label.invalid", "the columns have different lengths", "give every label one value in each")
     if count > _LONGEST:

@@ -100,16 +100,17 @@ class ExportPredictions(Struct, frozen=True):
     inputs: bool = True
 
 
-class AddLabels(Struct, frozen=True):
+class AddLabels(Struct, frozen=True, kw_only=True):
     """Columns of one length. Each label has a value, or else a state such as ``cancelled``.
 
     `event`: the event times of the predictions; `arrived`: when each outcome was known. Both are micros, UTC. A
-    prediction that is logged is found by its id, and its own event time counts, whatever `event` says.
+    prediction that is logged is found by its id, and its own event time counts, whatever `event` says. Of others
+    `event` counts, and without it `arrived`.
     """
 
     endpoint: str
     ids: list[str]
-    event: list[Micros]
+    event: list[Micros] = []
     arrived: list[Micros]
     values: list[float | None] = []
     states: list[str] = []
@@ -321,7 +322,8 @@ def _batch(ask: AddLabels, ground: Ground, workspace: str) -> labels.Batch:
 def add_labels(ask: AddLabels, cx: Context, batch: labels.Batch) -> Added:
     """Add outcomes to predictions, by their ids; a later one corrects an earlier one.
 
-    Each counts at the event time of its logged prediction. One whose prediction is not logged counts at its `event`.
+    Each counts at the event time of its logged prediction. One whose prediction is not logged counts at its `event`, or
+    when it `arrived` where none is given.
 
     Errors: endpoint.unknown, label.invalid, blob.unknown, blob.corrupt.
     """

@@ -212,8 +212,8 @@ def test_times_are_texts_for_a_person_and_micros_for_a_program(millrace: Any) ->
     at = json.loads(millrace("run", "start", "e", "--at", "2013-03-01T12:00:00Z", "--json").out)["started"]
     assert at == micros
     assert "2013-03-01T12:00:00Z" in millrace("run", "search").out
-    labels = ("label", "add", "e", "a,b", "2013-03-01,2013-03-02", "[1362139200000000, 5]", "--dry-run", "--json")
-    request = json.loads(millrace(*labels).out)["request"]
+    labels = ("label", "add", "e", "a,b", "[1362139200000000, 5]", "--event", "2013-03-01,2013-03-02")
+    request = json.loads(millrace(*labels, "--dry-run", "--json").out)["request"]
     assert (request["event"], request["arrived"]) == ([1_362_096_000_000_000, 1_362_182_400_000_000], [micros, 5])
     bad = millrace("endpoint", "advance", "delays", "noon")
     assert bad.code == 2 and "'noon' is not a time; write it as 2013-03-01T12:00:00Z, or in micros" in bad.err

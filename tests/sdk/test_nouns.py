@@ -183,6 +183,9 @@ def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> 
     assert several[1].fault and repr(several).endswith(", –, 1 failed>")
     assert live.label(one, 1, arrived="2013-03-02T00:00:00Z") == 1
     assert live.label(several.ids, [None, 0], states=["cancelled", ""]) == 2
+    with pytest.raises(mr.MillraceError, match="no prediction 'later:0'"):
+        live.prediction("later:0")
+    assert live.label("later:0", 1, arrived=7) == 1, "it counts when it arrived"
     told = live.prediction("mine:0")
     assert (told.label.value, told.lineage.version.number, told.routing.arms[0].number) == (1.0, 1, 1)
     assert live.prediction(several[0]).label.state == "cancelled"

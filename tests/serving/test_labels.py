@@ -59,7 +59,8 @@ def test_a_correction_supersedes(platform: Platform, delays: Endpoint) -> None:
         {"ids": ["a:0"], "event": [1], "arrived": [1]},
         {"ids": ["a:0"], "values": [1], "states": ["cancelled"], "event": [1], "arrived": [1]},
         {"ids": ["a:0", "b:0"], "values": [1], "event": [1], "arrived": [1]},
-        {"ids": ["a:0"], "values": [1], "event": [], "arrived": [1]},
+        {"ids": ["a:0"], "values": [1], "event": [1, 2], "arrived": [1]},
+        {"ids": ["a:0"], "values": [1], "arrived": []},
     ],
 )
 def test_odd_labels_are_refused(platform: Platform, delays: Endpoint, odd: dict[str, object]) -> None:
@@ -112,6 +113,21 @@ def test_a_label_counts_at_its_predictions_time(
     }  # fmt: skip
     covered = platform.call("label.coverage", {"endpoint": "delays", "since": 0, "until": 2 * DAY})
     assert (covered.predictions, covered.labelled) == (3, 3)
+
+
+@pytest.mark.parametrize("given", [{}, {"event": []}])
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_label_needs_no_event_time(
+    platform: Platform, delays: Endpoint, sealed: bool, given: dict[str, list[int]]
+) -> None:
+    """Its prediction has one; one that is not logged counts when its label arrived."""
+    logs(platform.ground).of("main", delays).append([entry("a", [10, DAY], [0.3, 0.1])])
+    if sealed:
+        platform.call("endpoint.advance", {"endpoint": "delays", "until": 2 * DAY})
+    add(platform, ids=["a:0", "a:1", "b:0"], values=[1, 0, 1], arrived=[5 * DAY, 6 * DAY, 7 * DAY], **given)
+    found = read(platform, 0, 10 * DAY)
+    assert dict(zip(found.id, found.event.tolist(), strict=True)) == {"a:0": 10, "a:1": DAY, "b:0": 7 * DAY}
+    assert found.arrived.tolist() == [5 * DAY, 6 * DAY, 7 * DAY]
 
 
 def test_event_times_leave_memory_and_stay_known(
