@@ -68,9 +68,9 @@ class EndpointHandle(Named):
         `values` are the outcomes, one for each or one for all; None where an outcome has a state instead, such as
         ``cancelled``, in `states`. `arrived` is when each outcome was known, now by default. A later label corrects an
         earlier one. A label counts at its prediction's event time; `event` is needed only for predictions that are not
-        logged, which count when the label arrived otherwise.
+        logged yet.
 
-        Errors: `label.invalid`, `endpoint.unknown`.
+        Errors: `label.invalid`, `prediction.unknown`, `endpoint.unknown`.
         """
         found = _named(what)
         ids, known = [id for id, _ in found], [stamp for _, stamp in found]
@@ -79,7 +79,7 @@ class EndpointHandle(Named):
         outcomes = [_outcome(value) for value in _each(values, len(ids))]
         added = self._call(
             "label.add", ids=ids, arrived=[micros(one) for one in arrivals], values=outcomes,
-            event=[micros(late if own is None else own) for own, late in zip(times, arrivals, strict=True)],
+            event=[] if None in times else [micros(one) for one in times],
             states=[str(one or "") for one in _each(states, len(ids))],
         )  # fmt: skip
         return int(added["labels"])

@@ -26,6 +26,7 @@ from millrace.serving.records import Endpoint, Labels
 
 LARGEST = 1e100
 _LONGEST = 1_000_000
+_NAMED = 5  # ids that an error names
 _Packed = tuple[list[str], bytes, list[str], bytes, bytes]
 
 
@@ -57,7 +58,7 @@ def make(
     arrived: Sequence[Micros],
 ) -> Labels:
     """Labels from columns of one length; empty `values` or `states` mean unknown or "" throughout, an empty `event`
-    the time of arrival.
+    that `joined` finds it.
 
     Errors: `label.invalid` for different lengths, a label with neither value nor state, one that is not finite, or one
     so large that its square would not be.
@@ -104,14 +105,25 @@ def expect(ground: Ground, workspace: str, endpoint: str) -> None:
             known[workspace, endpoint] = _expected(tx, ground, workspace, endpoint)
 
 
-def joined(ground: Ground, workspace: str, endpoint: str, labels: Labels) -> Labels:
+def joined(ground: Ground, workspace: str, endpoint: str, labels: Labels, *, timed: bool) -> Labels:
     """The labels, each at the event time of its own prediction, whatever moment came with it; where no such prediction
-    is known, as they are. Outside of any writing call, after `expect`."""
+    is logged, as they are if they came `timed`. Outside of any writing call, after `expect`.
+
+    Errors: `prediction.unknown`, `blob.unknown`, `blob.corrupt`.
+    """
     known = _known(ground).get((workspace, endpoint))
     if known is None or not len(labels.id):
         return labels
-    log = logs(ground).of(workspace, known.endpoint)
-    event = np.array(log.events(labels.id.tolist(), labels.event.tolist()), np.int64)
+    near = labels.event.tolist()
+    found = logs(ground).of(workspace, known.endpoint).events(labels.id.tolist(), near)
+    missing = [] if timed else [id for id, event in zip(labels.id.tolist(), found, strict=True) if event is None]
+    if missing:
+        few = ", ".join(map(repr, missing[:_NAMED])) + ", …" * (len(missing) > _NAMED)
+        raise MillraceError(
+            "prediction.unknown", f"no prediction of {endpoint} is logged as {few}",
+            "look for a mistyped id; for one that is logged later, say its event time in `event`",
+        )  # fmt: skip
+    event = np.array([at if at is not None else own for at, own in zip(found, near, strict=True)], np.int64)
     return labels._replace(event=event)
 
 

@@ -100,10 +100,12 @@ class Log:
                 return None
         return segments.find(self._ground, self._workspace, self.endpoint.name, request)
 
-    def events(self, ids: Sequence[str], near: Sequence[Micros]) -> list[Micros]:
-        """The event times of predictions by their ids, n each; `near` says where to look first, and stays the answer
-        where there is no such prediction. Errors: `blob.unknown`, `blob.corrupt`."""
-        found = list(near)
+    def events(self, ids: Sequence[str], near: Sequence[Micros]) -> list[Micros | None]:
+        """The event times of predictions by their ids, n each, None where there is no such prediction.
+
+        `near` says where to look first. Errors: `blob.unknown`, `blob.corrupt`.
+        """
+        found: list[Micros | None] = [None] * len(ids)
         wanted: dict[str, list[tuple[int, int]]] = {}  # request → (place, row)
         for place, id in enumerate(ids):
             request, _, number = id.rpartition(":")
@@ -124,7 +126,7 @@ class Log:
             asked = {ids[place]: near[place] for place in sealed}
             known = segments.events(self._ground, self._workspace, self.endpoint.name, asked)
             for place in sealed:
-                found[place] = known.get(ids[place], found[place])
+                found[place] = known.get(ids[place])
         return found
 
     def _events_of(self, request: str) -> Sequence[Micros]:

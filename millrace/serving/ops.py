@@ -104,8 +104,8 @@ class AddLabels(Struct, frozen=True, kw_only=True):
     """Columns of one length. Each label has a value, or else a state such as ``cancelled``.
 
     `event`: the event times of the predictions; `arrived`: when each outcome was known. Both are micros, UTC. A
-    prediction that is logged is found by its id, and its own event time counts, whatever `event` says. Of others
-    `event` counts, and without it `arrived`.
+    prediction that is logged is found by its id, and its own event time counts, whatever `event` says; only those
+    that are not logged yet need it.
     """
 
     endpoint: str
@@ -315,17 +315,17 @@ def export_log(ask: ExportPredictions, cx: Context) -> Exported:
 def _batch(ask: AddLabels, ground: Ground, workspace: str) -> labels.Batch:
     labels.expect(ground, workspace, ask.endpoint)
     made = labels.make(ask.ids, ask.values, ask.states, ask.event, ask.arrived)
-    return labels.batch(labels.joined(ground, workspace, ask.endpoint, made))
+    return labels.batch(labels.joined(ground, workspace, ask.endpoint, made, timed=bool(ask.event)))
 
 
 @op("label.add", permission="label:write", ready=_batch)
 def add_labels(ask: AddLabels, cx: Context, batch: labels.Batch) -> Added:
     """Add outcomes to predictions, by their ids; a later one corrects an earlier one.
 
-    Each counts at the event time of its logged prediction. One whose prediction is not logged counts at its `event`, or
-    when it `arrived` where none is given.
+    Each counts at the event time of its logged prediction. One whose prediction is not logged counts at its `event`;
+    without `event` it is refused, and all with it.
 
-    Errors: endpoint.unknown, label.invalid, blob.unknown, blob.corrupt.
+    Errors: endpoint.unknown, label.invalid, prediction.unknown, blob.unknown, blob.corrupt.
     """
     labels.check(cx, ask.endpoint, batch)
     labels.add(cx, ask.endpoint, batch)

@@ -185,7 +185,10 @@ def test_an_endpoint_answers_and_is_labelled(client: Client, tmp_path: Path) -> 
     assert live.label(several.ids, [None, 0], states=["cancelled", ""]) == 2
     with pytest.raises(mr.MillraceError, match="no prediction 'later:0'"):
         live.prediction("later:0")
-    assert live.label("later:0", 1, arrived=7) == 1, "it counts when it arrived"
+    with pytest.raises(mr.MillraceError, match="'later:0'") as unknown:
+        live.label([several.ids[0], "later:0"], 1, arrived=7)
+    assert unknown.value.code == "prediction.unknown"
+    assert live.label("later:0", 1, event=5, arrived=7) == 1, "it is logged later, so its time is said"
     told = live.prediction("mine:0")
     assert (told.label.value, told.lineage.version.number, told.routing.arms[0].number) == (1.0, 1, 1)
     assert live.prediction(several[0]).label.state == "cancelled"

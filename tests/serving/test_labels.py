@@ -120,14 +120,17 @@ def test_a_label_counts_at_its_predictions_time(
 def test_a_label_needs_no_event_time(
     platform: Platform, delays: Endpoint, sealed: bool, given: dict[str, list[int]]
 ) -> None:
-    """Its prediction has one; one that is not logged counts when its label arrived."""
+    """Its prediction has one; one that is not logged is refused, and all that came with it."""
     logs(platform.ground).of("main", delays).append([entry("a", [10, DAY], [0.3, 0.1])])
     if sealed:
         platform.call("endpoint.advance", {"endpoint": "delays", "until": 2 * DAY})
-    add(platform, ids=["a:0", "a:1", "b:0"], values=[1, 0, 1], arrived=[5 * DAY, 6 * DAY, 7 * DAY], **given)
+    with pytest.raises(MillraceError, match="'b:0', 'a:2'") as caught:
+        add(platform, ids=["a:0", "b:0", "a:2"], values=[1, 0, 1], arrived=[5 * DAY] * 3, **given)
+    assert caught.value.code == "prediction.unknown" and len(read(platform, 0, 10 * DAY).id) == 0
+    add(platform, ids=["a:0", "a:1"], values=[1, 0], arrived=[5 * DAY, 6 * DAY], **given)
     found = read(platform, 0, 10 * DAY)
-    assert dict(zip(found.id, found.event.tolist(), strict=True)) == {"a:0": 10, "a:1": DAY, "b:0": 7 * DAY}
-    assert found.arrived.tolist() == [5 * DAY, 6 * DAY, 7 * DAY]
+    assert dict(zip(found.id, found.event.tolist(), strict=True)) == {"a:0": 10, "a:1": DAY}
+    assert found.arrived.tolist() == [5 * DAY, 6 * DAY]
 
 
 def test_event_times_leave_memory_and_stay_known(
@@ -139,7 +142,7 @@ def test_event_times_leave_memory_and_stay_known(
         writer.append([entry(f"r{number}", [number, 100 + number], [0.3, 0.1])])
     assert len(writer._events) == 1
     ids = [f"r{number}:1" for number in range(9)]
-    assert writer.events([*ids, "r8:2", "r0:2", "r8:" + "9" * 9_999], [5] * 12) == [*range(100, 109), 5, 5, 5]
+    assert writer.events([*ids, "r8:2", "r0:2", "r8:" + "9" * 9_999], [5] * 12) == [*range(100, 109), None, None, None]
 
 
 def test_the_writer_is_left_nothing_but_its_statements(
