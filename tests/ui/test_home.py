@@ -185,6 +185,25 @@ def test_a_day_that_is_judged_brings_its_own_points_alone(browser: Browser, turn
     assert visit.errors == []
 
 
+def test_who_serves_now_is_told_by_the_routing_table_alone(browser: Browser, turning: Server) -> None:
+    visit = Visit(browser, turning.url)
+    page = visit.open()
+    versions, traffic = page.locator("figure").nth(0), page.locator(".traffic")
+    expect(versions).to_contain_text("2 versions so far. Now v2 100 %")
+    whole = {"endpoint": "late", "arms": [{"number": 2, "weight": 10_000}], "shadows": []}
+    shared = {**whole, "arms": [{"number": 2, "weight": 8_000}, {"number": 1, "weight": 2_000}]}
+    ask(turning, "endpoint.route", {**shared, "reason": "a step, before event time goes on"})
+    for _ in range(2):  # as it happens, and opened anew
+        expect(traffic).to_contain_text("v2 80 % · v1 20 %")
+        expect(versions).to_contain_text("2 versions so far. Now v2 80 %, v1 20 %.")
+        page.reload()
+    page.get_by_role("button", name="Last 4 weeks").click()
+    expect(versions).to_contain_text(re.compile(r"On \d+ \w+ \d{4} v2 100 %"))
+    ask(turning, "endpoint.route", {**whole, "reason": "back"})
+    expect(traffic).to_contain_text("v2 100 %")
+    assert visit.errors == []
+
+
 def test_a_lost_server_is_said(browser: Browser, empty: Server) -> None:
     visit = Visit(browser, empty.url)
     page = visit.open()

@@ -130,6 +130,7 @@ function take(facts) {
   });
   const own = facts.filter((fact) => fact.subject === home.watched.value?.endpoint.name);
   if (own.some((fact) => fact.kind === "monitor.judged")) wants.blocks = true;
+  if (own.some((fact) => fact.kind.startsWith("endpoint."))) wants.table = true; // whoever routed it, at whatever time
   if (own.some((fact) => fact.data.late?.length)) wants.past = true; // outcomes of judged blocks came late
   if (facts.some((fact) => COUNTED.test(fact.kind) || /^(rollout|gate)\./.test(fact.kind))) wants.counts = true;
   ask();
@@ -140,15 +141,16 @@ function merged(fresh, known) {
   return [...all.values()].sort((a, b) => b.opened - a.opened);
 }
 
-const wants = { blocks: false, counts: false, past: false };
+const wants = { blocks: false, table: false, counts: false, past: false };
 let asking = false;
 
 /** One request at a time, at most one a second, with whatever changed meanwhile. */
 async function ask() {
-  if (asking || !(wants.blocks || wants.counts)) return;
+  const wanted = () => wants.blocks || wants.table || wants.counts;
+  if (asking || !wanted()) return;
   asking = true;
   try {
-    while (wants.blocks || wants.counts) await refresh({ ...wants });
+    while (wanted()) await refresh({ ...wants });
   } catch (problem) {
     if (problem.code !== "server.unreachable") home.problem.value = problem;
   } finally {
@@ -156,19 +158,21 @@ async function ask() {
   }
 }
 
-async function refresh({ blocks, counts, past }) {
-  wants.blocks = wants.counts = wants.past = false;
+async function refresh({ blocks, table, counts, past }) {
+  wants.blocks = wants.table = wants.counts = wants.past = false;
   const watched = home.watched.value;
   const last = watched?.judgements.at(-1)?.since;
   const about = { endpoint: watched?.endpoint.name };
   const span = { ...about, ...(last === undefined ? {} : { since: last + 1 }) };
-  const fresh = blocks && watched ? [{ op: "monitor.series", ask: span }, { op: "endpoint.get", ask: about }] : [];
+  const judged = blocks && watched ? [{ op: "monitor.series", ask: span }] : [];
+  const shown = (blocks || table) && watched ? [{ op: "endpoint.get", ask: about }] : [];
+  const fresh = [...shown, ...judged];
   const models = counts ? Object.keys(home.models.value).map((model) => ({ op: "model.get", ask: { model } })) : [];
   const known = counts ? [{ op: "rollout.list", ask: ALL }, ...COUNTS] : [];
   const found = await reads([...fresh, ...models, ...known]);
   batch(() => {
     if (fresh.length && home.watched.value === watched) {
-      home.watched.value = { ...watched, shown: found[1], ...joined(watched, series(found[0])) };
+      home.watched.value = { ...watched, shown: found[0], ...(judged.length ? joined(watched, series(found[1])) : {}) };
     }
     if (!counts) return;
     const told = found.slice(fresh.length, fresh.length + models.length).filter(Boolean);

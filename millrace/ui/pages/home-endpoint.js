@@ -75,11 +75,10 @@ function Traffic({ table, look }) {
   const [box, width] = useWidth();
   if (!table) return html`<div ref=${box}></div>`;
   const shares = table.arms.map((arm) => ({ ...arm, share: arm.weight / 10_000 }));
-  const told = [...shares.map((arm) => `v${arm.number} ${percent(arm.share)}`), ...table.shadows.map((version) => `v${version} in shadow`)];
   return html`<div class="traffic" ref=${box}>
     <p class="over">Traffic now</p>
     <div class="traffic-bar" aria-hidden="true">${shares.map((arm) => html`<span class="traffic-arm" style=${{ flexGrow: arm.weight, background: `var(${look(arm.number).color})` }}>${arm.share * width > 48 ? `v${arm.number}` : ""}</span>`)}</div>
-    <p class="need-text">${told.join(" · ")}</p>
+    <p class="need-text">${lanes.answering(table).join(" · ")}</p>
   </div>`;
 }
 

@@ -57,7 +57,7 @@ export function Served({ axis, watched, lanes, decisions, incidents, look }) {
   };
   const reading = there.length ? html`<strong>${day(at)}</strong> ${there.join(" · ")}` : null;
   const whole = low <= axis.whole.value[0] && high >= axis.whole.value[1];
-  return html`<${Figure} title="Versions" summary=${servedSummary(lanes, [low, high], whole)} reading=${reading} spoken=${at === null ? "" : `${day(at)}: ${there.join("; ")}`} legend=${legend} table=${table} steps=${steps} onEnter=${open} axis=${axis}>
+  return html`<${Figure} title="Versions" summary=${servedSummary(lanes, [low, high], whole ? watched.shown?.table : null)} reading=${reading} spoken=${at === null ? "" : `${day(at)}: ${there.join("; ")}`} legend=${legend} table=${table} steps=${steps} onEnter=${open} axis=${axis}>
     <${Timeline} lanes=${shown} marks=${marks} axis=${axis} /><//>`;
 }
 

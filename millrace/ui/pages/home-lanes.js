@@ -138,13 +138,26 @@ export function looks(lanes) {
   };
 }
 
-/** What the lanes show between `low` and `high`, in a sentence. */
-export function servedSummary(lanes, [low, high], whole) {
+/** Who answers by a routing table, in words. */
+export const answering = ({ arms, shadows }) => [
+  ...arms.map(({ number, weight }) => `v${number} ${percent(weight / 10_000)}`),
+  ...shadows.map((version) => `v${version} in shadow`),
+];
+
+/**
+ * What the lanes show between `low` and `high`, in a sentence. They end with event time; who serves now is told by the
+ * routing table alone, which is given where all of event time is shown.
+ */
+export function servedSummary(lanes, [low, high], table = null) {
   const seen = lanes.map(({ version, bars }) => ({ version, bars: bars.filter((bar) => bar.until > low && bar.since < high) })).filter(({ bars }) => bars.length);
+  if (table) {
+    const versions = new Set([...seen.map(({ version }) => version), ...table.arms.map((arm) => arm.number), ...table.shadows]);
+    return `${many(versions.size, "version")} so far. Now ${answering(table).join(", ")}.`;
+  }
   if (!seen.length) return "No version served.";
   const end = Math.min(high, Math.max(...seen.flatMap(({ bars }) => bars.map((bar) => bar.until))));
   const live = seen.flatMap(({ version, bars }) => bars.filter((bar) => bar.since < end && bar.until >= end).slice(-1).map((bar) => ({ version, bar })));
   live.sort((a, b) => b.bar.height - a.bar.height);
   const told = live.map(({ version, bar }) => (bar.look === "thin" ? `v${version} in shadow` : `v${version} ${percent(bar.height)}`));
-  return `${many(seen.length, "version")}${whole ? " so far. Now" : `. On ${day(end - 1)}`} ${told.join(", ")}.`;
+  return `${many(seen.length, "version")}. On ${day(end - 1)} ${told.join(", ")}.`;
 }
