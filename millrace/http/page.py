@@ -105,7 +105,7 @@ def policy(document: bytes) -> str:
     inline = f" 'sha256-{b64encode(sha256(found[1]).digest()).decode()}'" if found else ""
     return (
         f"default-src 'none'; script-src 'self'{inline}; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 

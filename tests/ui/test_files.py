@@ -79,6 +79,7 @@ def test_the_document_allows_its_import_map_and_nothing_else_inline() -> None:
     inline = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", document, re.DOTALL)
     assert len(inline) == 1
     assert f"'sha256-{b64encode(sha256(inline[0].encode()).digest()).decode()}'" in policy
+    assert "worker-src 'self'" in policy
     assert "unsafe" not in policy and "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
     assert not re.search(r"\son\w+=|\sstyle=|<style", document)
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -16,6 +16,7 @@ from tests.monitoring.days import ORIGIN
 from tests.rollout.replay import Replay
 from tests.serving.server import Server
 from tests.ui.conftest import SIZES, Visit
+from tests.ui.relay import Relay
 
 pytestmark = pytest.mark.slow
 LOOKS = list(product(SIZES, ("light", "dark")))
@@ -69,10 +70,11 @@ def test_a_loop_that_is_held_up_is_shown_until_it_is_mended(browser: Browser, tu
 
 
 def test_home_opens_with_four_requests(browser: Browser, turning: Server) -> None:
-    visit = Visit(browser, turning.url)
-    page = visit.open()
-    expect(page.locator("figure")).to_have_count(4)
-    assert visit.asked == ["GET /", "POST /api/v1/reads", "POST /api/v1/reads", "GET /api/v1/facts"]
+    with Relay(turning.url) as relay:
+        page = Visit(browser, relay.url).open()
+        expect(page.locator("figure")).to_have_count(4)
+        assert relay.pages == ["GET /", "POST /api/v1/reads", "POST /api/v1/reads", "GET /api/v1/facts"]
+        page.context.close()
 
 
 def test_the_keyboard_alone_reaches_everything(browser: Browser, turning: Server) -> None:

@@ -2,8 +2,9 @@
  * The public API, as any program may call it. A page opens with at most three requests here: two of `reads` and one of
  * `follow`, which then brings every change.
  * @typedef {{op: string, ask?: object}} Read
- * @typedef {{number: number, at: number, actor: string, kind: string, subject: string, data: any}} Fact
+ * @typedef {import("./journal.js").Fact} Fact
  */
+import { Journal } from "./journal.js";
 
 /** What went wrong, in the three parts of every error. */
 export class Problem extends Error {
@@ -66,58 +67,46 @@ export async function reads(list) {
 }
 
 /**
- * Follows the journal from fact number `after` on, for ever; what arrives together is told together.
+ * Follows the journal from fact number `after` on, for ever; what arrives together is told together. All tabs of a
+ * browser share one stream (`tabs.js`); where a browser cannot share, this tab has its own.
  * @param {number} after @param {(facts: Fact[]) => void} onFacts @param {(state: "live" | "lost") => void} onState
  * @returns {() => void} ends it
  */
 export function follow(after, onFacts, onState) {
-  const ended = new AbortController();
-  let waiting = [];
-  let timer = 0;
-  const tell = () => {
-    timer = 0;
-    const facts = waiting;
-    waiting = [];
+  const asking = headers();
+  const tell = (/** @type {import("./journal.js").News} */ { state, facts = [] }) => {
+    if (state) onState(state);
+    if (!facts.length) return;
+    after = facts.at(-1).number;
     onFacts(facts);
   };
-  const take = (fact) => {
-    after = fact.number;
-    waiting.push(fact);
-    timer = timer || setTimeout(tell, 250);
+  let leave = join(asking, after, tell);
+  const hide = () => leave();
+  const show = (/** @type {PageTransitionEvent} */ event) => {
+    if (event.persisted) leave = join(asking, after, tell);
   };
-  (async () => {
-    let pause = 500;
-    while (!ended.signal.aborted) {
-      try {
-        const init = { headers: headers({ "Last-Event-ID": String(after) }), signal: ended.signal, cache: "no-store" };
-        const answer = await send(`/api/v1/facts`, init);
-        onState("live");
-        pause = 500;
-        await events(answer.body, take);
-      } catch {
-        /* the pause below, then again from the last fact */
-      }
-      if (ended.signal.aborted) return;
-      onState("lost");
-      await new Promise((done) => setTimeout(done, pause));
-      pause = Math.min(pause * 2, 10_000);
-    }
-  })();
-  return () => ended.abort();
+  addEventListener("pagehide", hide);
+  addEventListener("pageshow", show);
+  return () => {
+    leave();
+    removeEventListener("pagehide", hide);
+    removeEventListener("pageshow", show);
+  };
 }
 
-/** @param {ReadableStream<Uint8Array>} body @param {(fact: Fact) => void} take */
-async function events(body, take) {
-  const reader = body.pipeThrough(/** @type {any} */ (new TextDecoderStream())).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).split("\n\n");
-    rest = parts.pop() || "";
-    for (const part of parts) {
-      const line = part.split("\n").find((one) => one.startsWith("data: "));
-      if (line) take(JSON.parse(line.slice(6)));
-    }
-  }
+function join(asking, after, tell) {
+  const alone = () => new Journal(asking).join(after, tell);
+  if (!("SharedWorker" in globalThis)) return alone();
+  const worker = new SharedWorker(new URL("./tabs.js", import.meta.url), { type: "module" });
+  let leave = () => {
+    worker.onerror = null;
+    worker.port.postMessage({});
+    worker.port.close();
+  };
+  worker.onerror = () => {
+    leave = alone(); // it could not be loaded, or this browser takes no modules there
+  };
+  worker.port.onmessage = ({ data }) => tell(data);
+  worker.port.postMessage({ headers: asking, after });
+  return () => leave();
 }

@@ -58,14 +58,15 @@ let ending = () => {};
 /** Opens Home, and keeps it true until the returned function is called. */
 export function openHome() {
   let ended = false;
-  open().catch((problem) => ended || (home.problem.value = problem));
+  open(() => ended).catch((problem) => ended || (home.problem.value = problem));
   return () => {
     ended = true;
     ending();
   };
 }
 
-async function open() {
+/** @param {() => boolean} ended */
+async function open(ended) {
   ending();
   const [head, decisions, incidents, rollouts, ...counts] = await reads([
     { op: "audit.head" },
@@ -80,10 +81,9 @@ async function open() {
     home.incidents.value = incidents?.items || [];
     home.rollouts.value = rollouts?.items || [];
     home.counts.value = named(counts);
-    home.state.value = "live";
   });
   await detail();
-  ending = follow(head?.number || 0, take, (state) => (home.state.value = state));
+  if (!ended()) ending = follow(head?.number || 0, take, (state) => (home.state.value = state));
 }
 
 /** @param {any[]} answers to COUNTS */
