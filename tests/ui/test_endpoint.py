@@ -69,6 +69,68 @@ def test_nothing_lies_over_another_or_is_cut(browser: Browser, crowded: Server, 
     assert visit.overflow() == 0 and visit.errors == []
 
 
+VERDICT = {
+    "claim": "the loss stays as low as it was", "unit": "request", "statistic": 1.34, "bound": 20.0, "alpha": 0.05,
+    "decision": "undecided", "because": "not enough evidence yet", "effect": 0.00128, "interval": None,
+    "design_effect": 1.31,
+}  # fmt: skip
+
+CARDS = """
+  const { h, render } = await import('preact');
+  const box = document.querySelector('.decision-verdicts:not([hidden])');
+  box.replaceChildren();
+  render(a[0].map((verdict) => h(m.VerdictCard, { name: 'not_worse', verdict })), box);
+"""
+
+# Numbers that stand in one line of a card with less than a gap between them.
+CLOSE = """() => [...document.querySelectorAll('.verdict-numbers')].flatMap((numbers) => {
+  const boxes = [...numbers.querySelectorAll('dd')].flatMap((one) => {
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const { textContent: text } = one;
+    return [...words.getClientRects()].map(({ left, right, top }) => ({ left, right, top, one, text }));
+  });
+  const close = (a, b) => Math.abs(a.top - b.top) < 4 && a.left <= b.left && a.right + 8 > b.left;
+  return boxes.flatMap((a) => boxes.filter((b) => b.one !== a.one && close(a, b)).map((b) => `${a.text} | ${b.text}`));
+})"""
+
+
+def test_the_numbers_of_a_verdict_keep_apart(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    page = visit.open()
+    expect(page.locator(".verdict").first).to_be_visible()
+    visit.module("parts/verdict.js", CARDS, [{**VERDICT, "n": n} for n in (1, 1_680, 93_991, 12_345_678)])
+    for width in (1_440, 1_024, 768, 390, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert (width, page.evaluate(CLOSE), visit.overflow()) == (width, [], 0)
+
+
+# What is written beyond the element that frames it.
+SPILLED = """() => [...document.querySelectorAll('.station > *, .tiles dd, .tiles dt, .button, .figure-head > *')]
+  .filter((one) => one.getClientRects().length)
+  .flatMap((one) => {
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const { left, right } = (one.matches('.button') ? one : words).getBoundingClientRect();
+    const frame = one.closest('.station, .tiles > div, .figure-head, .page, .bar-in').getBoundingClientRect();
+    const spills = left < frame.left - 0.5 || right > frame.right + 0.5;
+    return spills ? [`${one.textContent.trim()} ${left}-${right} ${frame.left}-${frame.right}`] : [];
+  })"""
+
+
+def test_text_of_twice_the_size_stays_within_the_page(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url, "narrow")
+    page = visit.open()
+    expect(page.locator("figure")).to_have_count(4)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    found = page.evaluate(SPILLED)
+    assert not found, "\n".join(found)
+    assert visit.overflow() == 0
+    page.get_by_role("button", name="Keys").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert visit.overflow() == 0
+
+
 MARKS = """all => all.map((one) => [
   one.querySelector('title').textContent.split(/ v[0-9]| [a-z]+, /)[0],
   one.querySelector('.mark-shape').getAttribute('d'),
