@@ -131,6 +131,17 @@ def test_text_of_twice_the_size_stays_within_the_page(browser: Browser, crowded:
     assert visit.overflow() == 0
 
 
+def test_what_was_judged_is_counted_in_blocks(browser: Browser, crowded: Server) -> None:
+    visit = Visit(browser, crowded.url)
+    station = visit.open().locator(".station").filter(has_text="monitoring")
+    expect(station).to_contain_text(re.compile(r"\d+ days judged"))
+    watched = "const { watched } = m.home; const { endpoint } = watched.value;"
+    hourly = "watched.value = { ...watched.value, endpoint: { ...endpoint, block_s: 3600 } };"
+    visit.module("pages/home-data.js", watched + hourly)
+    expect(station).to_contain_text(re.compile(r"\d+ hours judged"))
+    assert visit.errors == []
+
+
 MARKS = """all => all.map((one) => [
   one.querySelector('title').textContent.split(/ v[0-9]| [a-z]+, /)[0],
   one.querySelector('.mark-shape').getAttribute('d'),

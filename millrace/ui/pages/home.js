@@ -12,6 +12,7 @@ import { Decisions } from "./home-decisions.js";
 import { Endpoint } from "./home-endpoint.js";
 import { Needs } from "./home-needs.js";
 import { START } from "./home-start.js";
+import { blocks } from "./home-story.js";
 
 export const title = "Home";
 
@@ -88,7 +89,7 @@ function WheelNow() {
   const promotions = decisions.value.filter((one) => one.kind === "rollout.promoted" && one.data.champion).length;
   const asked = decisions.value.filter((one) => /^monitor\.(breached|due)$/.test(one.kind));
   const served = (watched.value?.curves.find((curve) => curve.version === 0)?.rows || []).reduce((sum, rows) => sum + rows, 0);
-  const days = watched.value?.judgements.length || 0;
+  const judged = watched.value?.judgements.length || 0;
   const now = watched.value?.shown?.sealed;
   const beat = (name) => beats.value[name] || 0;
   const stations = [
@@ -100,7 +101,7 @@ function WheelNow() {
     { name: "rollout", count: under.length, noun: "under way", tone: under.length ? "live" : "",
       note: under.length ? `v${under[0].version} ${under[0].state === "canary" ? `canary ${under[0].weight / 100} %` : "in shadow"}` : `${rollouts.value.length} so far` },
     { name: "serving", count: endpoints.length, noun: endpoints.length === 1 ? "endpoint" : "endpoints", note: served ? many(served, "answer") : "" },
-    { name: "monitoring", count: open, noun: open === 1 ? "incident" : "incidents", tone: open ? "bad" : "", note: days ? `${many(days, "day")} judged` : `${plans.length} watched` },
+    { name: "monitoring", count: open, noun: open === 1 ? "incident" : "incidents", tone: open ? "bad" : "", note: judged ? `${many(judged, blocks(watched.value.endpoint).noun)} judged` : `${plans.length} watched` },
     { name: "retraining", count: asked.length, noun: asked.length === 1 ? "challenger" : "challengers", note: asked.length ? `last ${day(asked.at(-1).data.at, false)}` : "none asked for" },
   ].map((station) => ({ ...station, beat: beat(station.name) }));
   const small = now ? `event time · ${many(promotions, "turn")}` : "event time has not begun";
