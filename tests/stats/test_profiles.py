@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from millrace import stats
 from millrace.base.errors import MillraceError
-from millrace.stats import bins
+from millrace.stats import bins, profile_vector
 from millrace.stats.profiles import count_numbers
 
 NUMBER = st.one_of(
@@ -54,6 +54,32 @@ def test_any_split_adds_up_to_the_whole(rows: list[tuple[float, str | None]], i:
     assert close(stats.merge_profiles(c, stats.merge_profiles(b, a)), whole)
     assert close(stats.merge_profiles(stats.empty_profile(LAYOUT), b, c, a), whole)
     assert stats.merge_profiles(a, stats.empty_profile(LAYOUT)) == a
+
+
+@pytest.mark.parametrize("width", [1, 3, 8, 33, 768])
+def test_vectors_fall_into_the_same_cells_whoever_comes_with_them(width: int) -> None:
+    random = np.random.default_rng(width)
+    few = random.normal(size=(12, width)) * np.exp(3 * random.normal(size=(12, 1)))
+    vectors = few[random.integers(0, 12, 300)]
+    cells = stats.layout({"v": vectors}, kinds={"v": "vector"})
+    whole = stats.profile({"v": vectors}, cells)
+    for size in (1, 2, 7, 64):
+        parts = (stats.profile({"v": vectors[i : i + size]}, cells) for i in range(0, 300, size))
+        merged = stats.merge_profiles(*parts)
+        assert close(merged, whole)
+        assert all(part.distinct < 15 for part in stats.merge_profiles(merged, whole).parts.values())
+    assert stats.profile({"v": np.asfortranarray(vectors)}, cells) == whole
+
+
+def test_projections_are_those_of_the_signs() -> None:
+    vectors = np.random.default_rng(1).normal(size=(50, 96)) * 1e-3
+    found = profile_vector.measures(vectors)
+    for place in range(profile_vector.PROJECTIONS):
+        wanted = vectors @ profile_vector.signs(96)[:, place] / np.sqrt(96)
+        assert np.allclose(found[f"p{place:02d}"], wanted, rtol=0, atol=1e-14)
+    assert np.allclose(found["norm"], np.linalg.norm(vectors, axis=1), rtol=1e-14)
+    extreme = profile_vector.measures(np.array([[1e307, 1e307], [5e-324, 0.0], [0.0, 0.0], [np.nan, 1.0]]))
+    assert np.isnan(extreme["p00"]).tolist() == [False, False, False, True]
 
 
 @settings(max_examples=40)
