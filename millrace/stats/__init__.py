@@ -1,12 +1,11 @@
 """The mathematics behind every verdict: pure functions on NumPy arrays, useful by themselves in a notebook.
 
 Values in, values out: no clock, no I/O, randomness by argument, NumPy and nothing heavier. Every function's text
-says the claim it makes, its unit of evidence, where the method comes from and what breaks it.
+says the claim it makes, its unit of evidence, where the method comes from and what breaks it: its own, and behind it
+that of its file.
 """
 
 from __future__ import annotations
-
-from types import FunctionType
 
 from millrace.stats.assignment import (
     Assignment,
@@ -303,5 +302,5 @@ __all__ = [
 ]
 
 for _name in __all__:
-    if isinstance(globals()[_name], FunctionType):
+    if callable(globals()[_name]) and not isinstance(globals()[_name], type):
         globals()[_name] = guarded(globals()[_name])

@@ -103,6 +103,7 @@ def band(
     if share_of is not None:
         share_of = scalar(share_of, "denominator of the share")
         low, high = _wilson(value, share_of, effect, k if units is not None else None, alpha)
+        low, high = min(low, value), max(high, value)  # at 0 and 1 they may lie a rounding within
     elif k > 1 and error > 0 and size > 1:
         half = student_quantile(alpha, size - 1) * error
         low, high = max(value - half, limits[0]), min(value + half, limits[1])

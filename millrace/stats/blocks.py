@@ -1,9 +1,12 @@
 """Rows gathered into blocks, because outcomes of one day (or one user) share their weather.
 
-A claim about the days to come has as many pieces of evidence as there are days, however many rows each has. `Blocks`
-is additive: the blocks of two servers or two files merge to the blocks of all rows, in any order.
+Claim: what is said of the days to come has as many pieces of evidence as there are days, however many rows each has.
+`Blocks` is additive: the blocks of two servers or two files merge to the blocks of all rows, in any order. Unit of
+evidence: the block.
 What breaks it: blocks cut by something that depends on the outcome, or days so long in memory that neighbours repeat
 each other (see `inflation`).
+Sources: Kish 1965 for the design effect; Künsch 1989 for blocks of a series that remembers; Bartlett 1946 and Kendall
+1954 for `inflation`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ distance from their peak, which keeps their digits at means of a hundred thousan
 
 Sources: Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2, chapter 29; Loader, "Fast and accurate
 computation of binomial probabilities", 2000; Sankaran, Biometrika 1959 (`chi_square_point`).
+Unit: that of the caller. What breaks it: counts that are not chi-square, since a group expects a few rows at most
+(Cochran 1954) or rows hang together: the tail is then right, and the p is not.
 """
 
 from __future__ import annotations

@@ -1,13 +1,17 @@
-"""Confidence sequences for a mean: intervals that cover it at every look at once, with probability 1 − α.
+"""Confidence sequences for a mean: intervals that may be looked at after every value.
 
+Claim: the intervals cover the mean at every look at once, with probability 1 − α.
 Unit of evidence: the value handed in, taken as independent of the others given the past (for rows of one day, hand in
 block means instead: `block_verdicts.py`).
 
-- Empirical Bernstein: values in [0, 1], exact at any n, any distribution. Waudby-Smith & Ramdas (JRSS B 2024),
-  theorem 2.
+- Empirical Bernstein: values in [0, 1], exact at any n, any distribution.
 - Asymptotic: any values with finite variance, valid as n grows; only where both arms have 30 events, since looked at
-  from 500 rare-event requests it is wrong 29–88 % of the time. Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (Annals of
-  Statistics 2024), theorem 2.2 and proposition B.1 (one-sided).
+  from 500 rare-event requests it is wrong 29–88 % of the time.
+
+What breaks it: a mean that moves (there is then no one mean to cover), values that hang together, settings that are
+chosen after a look; for the asymptotic sequence also tails without a variance.
+Sources: Waudby-Smith & Ramdas (JRSS B 2024), theorem 2, for empirical Bernstein; Waudby-Smith, Arbour, Sinha, Kennedy &
+Ramdas (Annals of Statistics 2024), theorem 2.2 and proposition B.1 (one-sided), for the asymptotic sequence.
 """
 
 from __future__ import annotations

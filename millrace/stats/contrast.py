@@ -4,7 +4,8 @@ Claim: under one distribution for both, independent rows and expected counts tha
 chi-square with `degrees`; under a shift whose population stability index is d it is noncentral by about `rows`·d.
 Both sides are taken as samples (a one-sample test would call noise in the reference drift). The floor 1/n under the
 pooled share keeps one row with a new value from being an alarm. `psi` is the population stability index less what
-noise alone adds, (k−1)(1/n + 1/N); it may be negative. Unit: a row.
+noise alone adds, (k−1)(1/n + 1/N); it may be negative. Directions are distances between the 16 groups' places: right
+in sign, coarse in size for long tails. Unit: a row.
 What breaks it: rows that are not independent (a day shares its weather): `past` is there for that.
 
 Sources: Pearson's two-sample chi-square; Yurdakul & Naranjo, "Statistical properties of the population stability
@@ -192,7 +193,10 @@ def trend(current: Floats | Ints, reference: Floats | Ints, grid: Grid) -> Float
 
 
 def directions(current: Ints, reference: Floats, grid: Grid, ranges: Floats) -> Floats:
-    """The Wasserstein distance of each part in standard deviations of the reference, signed by where the mean went.
+    """The Wasserstein distance of each part's groups in units of the groups' deviation, signed by where the mean went.
+
+    All rows of a group lie at its one place, and the deviation is that of those places in the reference. So the sign is
+    right and the size is coarse where tails are long: a lognormal that moved by −0.2 standard deviations shows −0.08.
 
     `current`, `reference`: counts (groups,). `ranges`: (k, 2) the least and largest finite value of the current
     window, where rows under and over the reference's range are put half-way. Only rows with a value count; a

@@ -6,6 +6,9 @@ NaN and no infinity hides in it. Ranges, lengths and NaN in columns are the func
 `__all__` stands behind the door without a line more; the platform's rooms, whose values are their own, import the
 functions from their files and do not pay for it.
 
+What `help` shows of a function there is its own text and then that of its file, which names the claim, the unit of
+evidence, the source and what breaks it.
+
 A field may be infinite if its default is, or its annotation says `Bound`; an array of a state may hold −∞, the
 logarithm of no evidence, and NaN where its annotation says `Gapped`.
 """
@@ -13,9 +16,10 @@ logarithm of no evidence, and NaN where its annotation says `Gapped`.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, wraps
-from inspect import Parameter, signature
+from inspect import Parameter, cleandoc, signature
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -52,7 +56,12 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*given, **named)
 
     called.__module__ = "millrace.stats"
+    called.__doc__ = "\n\n".join(cleandoc(text) for text in (function.__doc__, _text_of_file(function)) if text)
     return called
+
+
+def _text_of_file(function: Callable[..., Any]) -> str | None:
+    return sys.modules[function.__module__].__doc__
 
 
 @cache
@@ -101,8 +110,12 @@ def _anything(value: Any, name: str) -> None:
     return None
 
 
+def _named(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
+
+
 def _refuse(value: Any, name: str, hint: str) -> MillraceError:
-    told = f"{value!r:.60}" if isinstance(value, str | int | float | NoneType) else f"a {type(value).__name__}"
+    told = f"{value!r:.60}" if isinstance(value, str | int | float | NoneType) else _named(type(value))
     return MillraceError(_CODES.get(name, "stats.data"), f"{name} is {told}", f"give {hint}")
 
 
@@ -174,7 +187,7 @@ _SCALARS: dict[Any, Check] = {
 
 
 def _instance(kind: type) -> Check:
-    return _is(kind, f"a {kind.__name__}")
+    return _is(kind, _named(kind))
 
 
 def _either(hints: Sequence[Any]) -> Check:
@@ -255,7 +268,7 @@ def _fields(kind: Any) -> Check:
 
     def check(value: Any, name: str) -> None:
         if not isinstance(value, kind):
-            raise _refuse(value, name, f"a {kind.__name__}")
+            raise _refuse(value, name, _named(kind))
         own = value if isinstance(value, tuple) else [getattr(value, field) for field in names]
         for (told, one), part in zip(parts, own, strict=True):
             one(part, told)

@@ -24,6 +24,8 @@ that change while the distribution of each column stays the same.
 Neutral while evidence is missing: no rows, no reference yet, or fewer than `past.LEAST` windows of the past give an
 undecided verdict and leave the detectors where they were.
 What breaks it: a past that is no guide (a first winter) and memory much longer than the past.
+Sources: Vovk & Wang (Annals of Statistics 2021) for e-values and their means; Shin, Ramdas & Rinaldo (NEJSDS 2024) for
+the detectors; Cochran 1954 and Armitage 1955 for the trend; the rest with the parts: `contrast`, `past`, `detector`.
 
 Feed `drift_update` each window's profile once, in order; store the state between windows with `drift_pack`.
 """

@@ -16,14 +16,15 @@ class ColumnDrift(Struct, frozen=True, kw_only=True):
     """One column in one window. Every float is finite.
 
     `statistic` X² with `degrees` at `rows` effective rows; `psi`: the effect, debiased population stability (may be
-    slightly negative); `direction`: signed Wasserstein distance in standard deviations of the reference, None for
-    categories; `moved`: the group whose share changed most, in words. Is it more than the tolerance? `p_immaterial`
-    over all groups, `p_trend` by the ranks of a number (for other columns the same again). `p_unusual`: is it
-    unusual against the column's own past? 1 while there is none. `e`: the window's evidence, the smaller of what
-    the two questions give, the first the mean over its two p; 1 while there is no past. `evidence` against the
-    column by itself since the last reset. `visible_psi`: the smallest lasting change that would raise an alarm in
-    this column alone in about a week (a day for windows shorter than that); 1 and more means practically blind;
-    None while unknown.
+    slightly negative); `direction`: which way a number moved, and about how far, the Wasserstein distance between the
+    16 groups' places in units of the groups' deviation (right in sign; coarse in size for long tails: a lognormal that
+    moved by −0.2 standard deviations shows −0.08), None for categories; `moved`: the group whose share changed most, in
+    words. Is it more than the tolerance? `p_immaterial` over all groups, `p_trend` by the ranks of a number (for other
+    columns the same again). `p_unusual`: is it unusual against the column's own past? 1 while there is none. `e`: the
+    window's evidence, the smaller of what the two questions give, the first the mean over its two p; 1 while there is
+    no past. `evidence` against the column by itself since the last reset. `visible_psi`: the smallest lasting change
+    that would raise an alarm in this column alone in about a week (a day for windows shorter than that); 1 and more
+    means practically blind; None while unknown.
     """
 
     name: str

@@ -98,7 +98,7 @@ def guard_start(margin: float = 1.0) -> Guard:
     The null is half of it, r0 = 1 + margin/2: at r0 = 1 canaries inside the margin would be rolled back half the
     time. Errors: stats.margin.
     """
-    margin = check_margin(margin, largest=1000.0)
+    margin = check_margin(margin, largest=1000.0, such=1.0)
     return Guard(1 + margin / 2, np.full(len(RATIOS), math.log(0.5)), 0.0, 0, 0, 0.0, 0.0)
 
 

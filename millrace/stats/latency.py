@@ -90,7 +90,7 @@ def latency_start(thresholds_ms: ArrayLike, margin: float = 1.0) -> LatencyGuard
     fixed = np.unique(column(thresholds_ms, "thresholds"))
     if not len(fixed):
         raise MillraceError("stats.data", "there are no thresholds", "take them from `latency_thresholds`")
-    margin = check_margin(margin, largest=1000.0)
+    margin = check_margin(margin, largest=1000.0, such=1.0)
     k, none = len(fixed), np.zeros(len(fixed), np.int64)
     log_s = np.full((k, len(RATIOS)), math.log(0.5))
     return LatencyGuard(1 + margin / 2, fixed, log_s, 0.0, none, none, np.zeros(k), np.zeros(k))

@@ -4,6 +4,7 @@ Claim: one way from a metric's name to its value and band, so that gates, report
 same by "auc". Bands are at one look and, over slices, each by itself unless `together` asks for all of them at once
 (Bonferroni). Unit of evidence: see `bands.py`.
 What breaks it: hundreds of slices read one by one (some will look bad: ask for `together`), slices cut by the outcome.
+Sources: Dunn 1961 for all slices at once; each metric's with its own file (`classification`, `regression`, `ranking`).
 """
 
 from __future__ import annotations

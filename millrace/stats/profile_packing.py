@@ -1,8 +1,11 @@
 """Profiles as bytes: one packed row a window, readable for ever (the format has a document, docs/profile-format.md).
 
-Promise: `unpack_profile(pack_profile(x)) == x`, the same profile always gives the same bytes, and bytes that were cut,
+Claim: `unpack_profile(pack_profile(x)) == x`, the same profile always gives the same bytes, and bytes that were cut,
 changed or made by a newer version are refused with `stats.state` before anything is read from them; and so is
 what no rows can have: counts below 0 or that do not add up, moments outside their range.
+Unit: a profile. What breaks it: a checksum finds damage, not intent: who rewrites both bytes and checksum is believed,
+as far as rows could have such counts.
+Sources: docs/profile-format.md; CRC-32 as zlib has it (Peterson & Brown 1961 for cyclic codes).
 """
 
 from __future__ import annotations

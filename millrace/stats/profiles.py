@@ -5,7 +5,9 @@ and registers of the profile of all rows together, and its moments to rounding. 
 under the `Layout` it was counted with, which it names by digest. Breaks: merging the same rows twice counts them twice.
 
 Counting is branch-free: a value's cell among 64 uneven edges comes from a table over 2,048 even steps, and only values
-that share a step with an edge are compared. Moments: Chan, Golub, LeVeque, "Updating formulae", 1979.
+that share a step with an edge are compared.
+Sources: Chan, Golub & LeVeque, "Updating formulae", 1979, for moments that add; Flajolet, Fusy, Gandouet & Meunier 2007
+for the registers of `distinct.py`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Claim: normalised discounted gain and average precision of each query equal scikit-learn's to 1e-9, ties averaged over
 their orders for the gain; the metric is the plain mean over queries (`mean_influence`, then `band(unit="entity")`).
-A query without a relevant item says nothing and is left out (NaN inside, never in an answer).
+Unit of evidence: the query. A query without a relevant item says nothing and is left out (NaN inside, never in an
+answer).
 What breaks it: rows of one query counted apart, or relevance that was only seen where the model ranked high.
 Sources: Järvelin & Kekäläinen 2002; McSherry & Najork 2008 for ties.
 """

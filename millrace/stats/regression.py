@@ -1,9 +1,12 @@
 """Metrics of numbers and of predicted quantiles, each as (value, influence).
 
 Claim: the values equal scikit-learn's to 1e-9; the influence values sum to 0 and give the bands (`bands.py`).
+Unit of evidence: that of the bands.
 None where the metric is not defined: no rows, or R² of a constant truth.
 What breaks it: heavy tails (one row decides a mean of squares: compare with `absolute_error`), and a relative error of
 truths near 0.
+Sources: Koenker & Bassett 1978 for the pinball loss; Gneiting & Raftery 2007 for the interval score; Hampel 1974 for
+influence.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Claim: the whole keeps α however many parts are opened, by the union bound; the parts need not be independent.
 What breaks it: spending the same part twice (a challenger replaced half-way is a new one), or choosing the split
 after seeing the data.
+Unit: the part, a challenger or a reason.
+Sources: Bonferroni's inequality (Dunn 1961); Foster & Stine, "Alpha-investing" (JRSS B 2008), with the telescoping
+sequence 1/(k(k+1)) for challengers.
 """
 
 from __future__ import annotations

@@ -3,9 +3,13 @@
 A user whose every request fails is one piece of evidence, not a hundred. With α = 2.5 %, at the edge of what the guard
 tolerates, it alarms falsely in 30–42 % of hours by every error, in 3–6 % by one error a unit and ten minutes, and in
 none of 800 by first errors only (`bench/sequential.py --only sticky`).
+Claim: given the past, an error that counts at weight v falls on the canary with probability v where both arms fail
+alike, as the guards ask. Unit of evidence: the sticky unit (a user).
 A unit last counted on control at weight w₁ had its draw above w₁, so at a later weight w it is on the canary with
 probability (w − w₁)/(1 − w₁), which is the weight it counts with; a unit once counted on the canary never counts again.
 What breaks it: a sticky key that is drawn anew during the rollout (a cookie that is not kept).
+Source: Kohavi, Tang & Xu, Trustworthy Online Controlled Experiments (2020), for the unit of randomisation; the weight
+is the conditional probability of one even draw.
 """
 
 from __future__ import annotations

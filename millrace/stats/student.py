@@ -3,6 +3,9 @@
 Claim: equal to SciPy's to 1e-9. The tail of t is the incomplete beta function by its series (Abramowitz & Stegun
 26.5.4) or continued fraction, the quantile its root; Poisson's lower bound is the root of the exact tail (Garwood
 1936).
+Unit: that of the caller. What breaks it: a few values far from normal, skew above all: the quantile is then right, and
+the ratio that is held against it is not Student's.
+Sources: Student 1908; Satterthwaite 1946 for the degrees of a sum of variances; Press et al., Numerical Recipes, §6.4.
 """
 
 from __future__ import annotations
@@ -25,13 +28,16 @@ def normal_quantile(alpha: float) -> float:
 
 @lru_cache(maxsize=4096)
 def student_quantile(alpha: float, degrees: float) -> float:
-    """The two-sided quantile of Student's t: P(|T| > t) = `alpha` at `degrees` > 0. Errors: stats.alpha, stats.data."""
+    """The two-sided quantile of Student's t: P(|T| > t) = `alpha` at `degrees` > 0; about 1e154 if it lies beyond.
+
+    Errors: stats.alpha, stats.data.
+    """
     alpha = check_alpha(alpha)
     if not degrees > 0:
         raise MillraceError("stats.data", f"{degrees!r} degrees of freedom", "a band needs at least two units")
     if degrees >= _MANY:
         return normal_quantile(alpha)
-    low, high = 0.0, 1.0
+    degrees, low, high = max(float(degrees), 1e-300), 0.0, 1.0
     while 2 * _tail(high, degrees) > alpha:
         low, high = high, high * 2
     for _ in range(200):
@@ -105,7 +111,9 @@ def _tail(t: float, degrees: float) -> float:
     log_beta = math.log(math.pi) / 2 - _log_gamma_step(half)
     below = square / (degrees + square)
     if square > 3:  # there 0.5 − … would cancel
-        front = math.exp(-half * math.log1p(square / degrees) + math.log(below) / 2 - log_beta)
+        more = square / degrees
+        log_more = math.log1p(more) if more < math.inf else math.log(square) - math.log(degrees)
+        front = math.exp(-half * log_more + math.log(below) / 2 - log_beta)
         return 0.5 * front * _fraction(degrees / (degrees + square), half, 0.5) / half
     return 0.5 - 0.5 * math.sqrt(below) * math.exp(-log_beta) * _series(below, 0.5, half)
 

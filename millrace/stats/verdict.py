@@ -106,11 +106,12 @@ def check_alpha(alpha: float) -> float:
     return float(alpha)
 
 
-def check_margin(margin: float, *, largest: float = 1.0) -> float:
-    """A margin of tolerated harm in (0, `largest`), in the metric's own units. Errors: stats.margin."""
+def check_margin(margin: float, *, largest: float = 1.0, such: float = 0.005) -> float:
+    """A margin of tolerated harm in (0, `largest`), in the metric's own units; `such` is one. Errors: stats.margin."""
     number = float(margin) if isinstance(margin, np.floating) else margin
     if not (isinstance(number, (int, float, np.integer)) and 0 < number < min(largest, LARGEST)):
-        hint = f"say how much worse is still good enough: a number above 0 and below {largest:g}, such as 0.005"
+        below = f" and below {largest:g}" if math.isfinite(largest) else ""
+        hint = f"say how much worse is still good enough: a number above 0{below}, such as {such:g}"
         raise MillraceError("stats.margin", f"the margin is {margin!r}", hint)
     return float(margin)
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from millrace.base.errors import MillraceError
 from millrace.stats.guard import Errors, errors_by_weight
 
 Floats = NDArray[np.float64]
@@ -88,8 +89,35 @@ class Traffic(NamedTuple):
     arrived_us: Ints
 
 
+def _check(world: World) -> None:
+    shares = {name: getattr(world, name) for name in ("season", "rest", "errors", "unlabelled", "turned")}
+    shares |= {f"ramp from day {day:g}": weight for day, weight in world.ramp}
+    for name, share in shares.items():
+        if not 0 <= share <= 1 or (name == "season" and share == 1):
+            raise MillraceError(
+                "stats.data", f"a world's {name} is {share!r}", "give a share in [0, 1], a season below 1"
+            )
+    for name in (
+        "days",
+        "rate_s",
+        "users",
+        "canary_ratio",
+        "uneven",
+        "latency_ms",
+        "canary_slower",
+        "shock",
+        "label_h",
+    ):
+        if not 0 <= getattr(world, name) < np.inf:
+            raise MillraceError("stats.data", f"a world's {name} is {getattr(world, name)!r}", "give a number from 0")
+
+
 def simulate(world: World, rng: np.random.Generator) -> Traffic:
-    """A world's traffic, the same for the same generator's state. Memory: about 90 bytes a request."""
+    """A world's traffic, the same for the same generator's state. Memory: about 90 bytes a request.
+
+    Errors: stats.data for a world that cannot be.
+    """
+    _check(world)
     day = _moments(world, rng)
     n = len(day)
     event = world.start_us + (day * DAY_US).astype(np.int64)

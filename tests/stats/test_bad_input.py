@@ -175,6 +175,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "ndcg": RANKED | {"at": 3},
     "noncentral_t_density": {"t": real, "df": COUNTS, "nc": unit},
     "normal_quantile": {"alpha": 0.05},
+    "student_quantile": {"alpha": 0.05, "degrees": 7.0},
     "pack": {"state": bet},
     "pack_profile": {"profile": stats.profile(table, cells)},
     "pairwise": {"candidate": blocks, "champion": blocks},

@@ -271,3 +271,20 @@ def test_the_bound_of_a_count_equals_scipys(count):
 
 def test_the_package_lists_them():
     assert inspect.unwrap(stats.measure) is metrics.measure and inspect.unwrap(stats.band) is bands.band
+
+
+@pytest.mark.parametrize("name", ["accuracy", "recall", "precision", "selection_rate"])
+@pytest.mark.parametrize("alpha", [0.05, 0.1])
+def test_a_shares_band_holds_its_own_value_at_the_ends(name, alpha):
+    for n in range(2, 400, 3):
+        for truth in (np.ones(n), np.zeros(n)):
+            for said in (np.ones(n), np.zeros(n)):
+                found = stats.measure(name, truth, said, alpha)
+                assert found.value is None or found.low <= found.value <= found.high
+    assert stats.measure("accuracy", np.ones(5), np.zeros(5)).low == 0
+    assert stats.measure("recall", np.ones(90), np.ones(90), 0.1).high == 1
+
+
+@pytest.mark.parametrize(("alpha", "degrees"), [(0.05, 5e-324), (0.05, 1e-7), (1e-300, 1.0)])
+def test_a_quantile_of_students_t_beyond_all_numbers_is_a_large_one(alpha, degrees):
+    assert 1e153 < student_quantile(alpha, degrees) < 1e155

@@ -150,6 +150,21 @@ def test_a_function_behind_the_door_is_the_one_of_its_file() -> None:
     for name in GOOD:
         called = getattr(stats, name)
         own = inspect.unwrap(called)
-        assert own is not called and own.__doc__ == called.__doc__
+        assert own is not called
         assert inspect.signature(called) == inspect.signature(own)
         assert pickle.loads(pickle.dumps(called)) is called
+
+
+def test_the_error_of_a_kind_has_its_article_and_that_of_a_margin_an_example_of_its_size() -> None:
+    with pytest.raises(MillraceError) as fault:
+        stats.merge_errors(stats.guard_start(), None)  # type: ignore[arg-type]
+    assert (fault.value.message, fault.value.hint) == ("a is a Guard", "give an Errors")
+    for call, said in [
+        (lambda: stats.guard_start(-1), "above 0 and below 1000, such as 1"),
+        (lambda: stats.latency_start([10.0], -1), "above 0 and below 1000, such as 1"),
+        (lambda: stats.bet_start(-1), "above 0 and below 1, such as 0.005"),
+        (lambda: stats.fairness_verdict(GOOD["fairness_verdict"]["gap"], -1), "above 0, such as 0.005"),
+    ]:
+        with pytest.raises(MillraceError) as fault:
+            call()
+        assert fault.value.hint.endswith(f"a number {said}")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from millrace import stats
+from millrace.base.errors import MillraceError
 from millrace.testing.world import DAY_US, Incident, World, between, errors_of, failures_of, known, simulate
 
 
@@ -17,6 +18,15 @@ def test_the_same_seed_makes_the_same_world():
     one, two, other = made(3, users=50), made(3, users=50), made(4, users=50)
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     assert len(one.event_us) != len(other.event_us) or not np.array_equal(one.event_us, other.event_us)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"errors": -1}, {"season": 2}, {"season": 1}, {"ramp": ((0.0, 1.5),)}, {"rate_s": -1.0}, {"turned": np.nan}]
+)
+def test_a_world_that_cannot_be_is_refused(odd):
+    with pytest.raises(MillraceError) as fault:
+        made(**odd)
+    assert fault.value.code == "stats.data" and next(iter(odd)) in fault.value.message and fault.value.hint
 
 
 def test_rates_season_and_rest():
