@@ -1,4 +1,5 @@
-"""What every test may ask for, and one rule for all of them: a test that was skipped has failed."""
+"""What every test may ask for, and two rules for all of them: a test that was skipped has failed, and each has
+one name in every process."""
 
 from __future__ import annotations
 
@@ -25,6 +26,13 @@ def wide_terminal() -> Iterator[None]:
     """Tables are as wide as where no terminal is known, whoever runs the tests in whatever window."""
     with mock.patch.dict("os.environ", {"COLUMNS": "200"}):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test whose name holds an address is another one in each process, and none can be given to several."""
+    odd = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if odd:
+        raise pytest.UsageError(f"{odd[0]}: give its parameters names (ids=…)")
 
 
 @pytest.hookimpl(wrapper=True)

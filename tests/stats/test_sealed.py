@@ -56,7 +56,7 @@ def lost(counts: list[int]) -> list[int]:
         {"registers": zlib.compress(bytes([56] * 1024))}, {"registers": zlib.compress(bytes(2048))},
         {"registers": zlib.compress(bytes(1024))}, {"registers": b"no zlib"}, {"name": "c"},
     ],
-    ids=repr,
+    ids=lambda fields: ",".join(f"{name}={getattr(value, '__name__', value)}" for name, value in fields.items()),
 )  # fmt: skip
 def test_what_no_rows_can_have_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(MillraceError) as fault:
