@@ -79,9 +79,13 @@ def test_a_killed_server_loses_no_answered_prediction(tmp_path: Path, workers: i
         told = {id: score for a in callers.answers for id, score in zip(a["id"], a["score"], strict=True)}
         assert len(told) >= 200
         assert {id: scores[id] for id in told} == told
-        again = question([1, 0], id="c0-1")
+        first = callers.answers[0]["id"][0].rpartition(":")[
+            0
+        ]  # whoever was answered: some caller may not have been yet
+        caller, turn = map(int, first[1:].split("-"))
+        again = question([turn % 24, caller], id=first)
         columns = {item["name"]: item["data"] for item in again["inputs"]}
-        found = platform.call("endpoint.predict", {"endpoint": "delays", "columns": columns, "id": "c0-1"})
+        found = platform.call("endpoint.predict", {"endpoint": "delays", "columns": columns, "id": first})
         assert dict(zip(found.ids, found.scores, strict=True)) == {id: told[id] for id in found.ids}
     finally:
         platform.close()
