@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from millrace.base.errors import MillraceError, nearest
 
+_NO_HOST = ("", "/", "?", "#")  # what follows the scheme of an address without one
+
 
 class Setting(NamedTuple):
     """One thing a user may set. `parse` turns text into the value and raises `ValueError` on nonsense."""
@@ -26,6 +28,8 @@ class Setting(NamedTuple):
     most: int = 1 << 53
     starts: tuple[str, ...] = ()
     """What a text that is not empty begins with."""
+    host: bool = False
+    """Whether the name of a host must follow."""
     choices: tuple[str, ...] = ()
 
     @property
@@ -35,7 +39,9 @@ class Setting(NamedTuple):
             return f"a whole number from {self.least}" + (f" to {self.most}" if self.most < 1 << 53 else " up")
         if self.choices:
             return " or ".join(map(repr, self.choices))
-        return f"text that begins with {' or '.join(self.starts)}" if self.starts else "text"
+        if not self.starts:
+            return "text"
+        return f"text that begins with {' or '.join(self.starts)}{' and a host' * self.host}"
 
     def holds(self, value: Any) -> bool:
         """Whether `value`, of the right type, can be this setting's."""
@@ -43,7 +49,10 @@ class Setting(NamedTuple):
             return bool(self.least <= value <= self.most)
         if self.choices:
             return value in self.choices
-        return not value or not self.starts or value.startswith(self.starts)
+        if not value or not self.starts:
+            return True
+        _, _, rest = value.partition("://")
+        return value.startswith(self.starts) and not (self.host and rest[:1] in _NO_HOST)
 
 
 class Value(NamedTuple):
@@ -55,7 +64,14 @@ class Value(NamedTuple):
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("dir", ".millrace", str, "directory that holds everything of an embedded platform"),
-    Setting("url", "", str, "address of a server; empty means embedded in this process"),
+    Setting(
+        "url",
+        "",
+        str,
+        "address of a server; empty means embedded in this process",
+        starts=("http://", "https://"),
+        host=True,
+    ),
     Setting("token", "", str, "token shown to the server"),
     Setting("workspace", "main", str, "workspace that names are looked up in"),
     Setting("spool", "", str, "folder for what a server that is away could not take; empty means the user's own data"),

@@ -7,7 +7,7 @@ Programmer errors are assertions; they are never caught and dressed up as a `Mil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from millrace.base.codes import CODES
@@ -55,7 +55,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean {close[0]!r}?"
     if not names:
         return "there are none yet"
-    return "known: " + ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"known: {few(names, 8)}"
+
+
+def few(told: Sequence[str], most: int = 5) -> str:
+    """The first of many, for a message that stays short."""
+    return ", ".join(told[:most]) + ", …" * (len(told) > most)
 
 
 def unknown(noun: str, name: object, known: Iterable[str] | None = None, hint: str = "") -> MillraceError:

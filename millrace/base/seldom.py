@@ -13,7 +13,7 @@ _EVERY_S = 60.0
 
 
 class Seldom:
-    """Writes warnings, one line each. Safe between threads."""
+    """Writes warnings, one line each, and defects whole. Safe between threads."""
 
     def __init__(
         self, log: logging.Logger, every_s: float = _EVERY_S, clock: Callable[[], float] = time.monotonic
@@ -24,8 +24,14 @@ class Seldom:
         self._lock = threading.Lock()
         self._told: dict[tuple[str, str], tuple[float, int]] = {}  # trouble → when it was told, how often it came since
 
-    def warn(self, what: str, fault: MillraceError) -> None:
-        """Tell that `what` met `fault`, unless that of the same code was told within the minute: then count it."""
+    def warn(self, what: str, fault: Exception) -> None:
+        """Tell that `what` met `fault`, unless that of the same code was told within the minute: then count it.
+
+        Whatever is none of our errors is a defect: it is told with its trace, each time.
+        """
+        if not isinstance(fault, MillraceError):
+            self._log.error("%s", what, exc_info=fault)
+            return
         now, trouble = self._clock(), (what, fault.code)
         with self._lock:
             at, count = self._told.get(trouble, (-self._every_s, 0))

@@ -41,11 +41,7 @@ class Roles(Struct, frozen=True):
 
 
 class AddRows(Roles, frozen=True, kw_only=True):
-    """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew.
-
-    Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first version;
-    one that is there must have the same as what is not empty. `columns` (name to kind) are for one that is made.
-    """
+    """`files` are digests of stored Parquet or CSV bytes. ``mode="replace"`` begins the table anew; see `Roles`."""
 
     dataset: str
     files: tuple[str, ...]
@@ -219,6 +215,8 @@ def push(ask: PushRows, cx: Context) -> Pushed:
     dataset.time, dataset.whole, name.invalid.
     """
     for name, roles in ask.roles.items():
+        if name not in ask.tables:
+            raise MillraceError("dataset.empty", f"no rows came for {name!r}", "a dataset is made with its first rows")
         dataset, anew = _wanted(name, roles, cx.tx, cx)
         if anew:
             life.define(cx, dataset)

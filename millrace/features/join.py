@@ -14,7 +14,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from millrace.base.clock import Micros
+from millrace.base.clock import SECOND, Micros
 from millrace.base.errors import MillraceError, nearest
 from millrace.data import read
 from millrace.data.parquet import listed
@@ -131,7 +131,7 @@ def _within_reach(view: View, rows: Told, at: Ints) -> Told:
     """The rows that can matter to a view at moments `at` (n,): what a fold may leave out, it need not put in order."""
     known = np.maximum(rows.event, rows.arrived)
     span = rules.horizon_s(view)
-    near = (known <= at.max()) & (known >= (at.min() - span * 1_000_000 if span else -np.inf))
+    near = (known <= at.max()) & (known >= (at.min() - span * SECOND if span else -np.inf))
     if rows.kept is not None:
         near &= rows.kept
     columns = {name: rows.columns[name][near] for name in dict.fromkeys((*view.keys, *view.reads))}

@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from millrace.base.clock import SECOND
 from millrace.features.records import View, Window
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 EVENT, ARRIVED, CORRECTED, VALUES = 0, 1, 2, 3
-_SECOND = 1_000_000
 _CHUNK = 4_000_000
 
 
@@ -86,11 +86,11 @@ def _newest(
     good = there & (place >= 0)
     held = rows[np.maximum(place, 0)] if len(rows) else np.full((len(at), VALUES + len(view.reads)), np.nan)
     if view.ttl_s:
-        good &= at - held[:, EVENT] <= view.ttl_s * _SECOND
+        good &= at - held[:, EVENT] <= view.ttl_s * SECOND
     column = {name: VALUES + number for number, name in enumerate(view.reads)}
     found = {f"{view.name}__{name}": np.where(good, held[:, column[name]], np.nan) for name in view.columns}
     if view.age:
-        found[f"{view.name}__{view.age}"] = np.where(good, (at - held[:, EVENT]) / _SECOND, np.nan)
+        found[f"{view.name}__{view.age}"] = np.where(good, (at - held[:, EVENT]) / SECOND, np.nan)
     return found
 
 
@@ -147,7 +147,7 @@ def _windows(
     firsts: dict[int, Ints] = {}
     for window in view.windows:
         if window.span_s not in firsts:
-            old = (exact - window.span_s * _SECOND) // (view.hop_s * _SECOND) * (view.hop_s * _SECOND)
+            old = (exact - window.span_s * SECOND) // (view.hop_s * SECOND) * (view.hop_s * SECOND)
             firsts[window.span_s] = np.minimum(places.after(old.astype(np.float64)), last)
         first = firsts[window.span_s]
         name = f"{view.name}__{window.name}"

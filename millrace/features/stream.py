@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.access.context import Ground
+from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError, nearest
 from millrace.catalog.tx import Tx
 from millrace.data import life
@@ -27,7 +28,6 @@ from millrace.features.records import View
 from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, fold, is_plain, order
 
 SLACK_S = 21_600
-_SECOND = 1_000_000
 _MANY = 4_096
 _LOOSE = 64  # so many rows may lie on a shelf unordered, and so many old ones at its end
 Key = tuple[Any, ...]
@@ -46,7 +46,7 @@ class Shelves:
         self._ordered: dict[Key, Floats] = {}
         self._loose: dict[Key, list[Floats]] = {}
         span = rules.horizon_s(view)
-        self.horizon = float((span + SLACK_S) * _SECOND) if span else np.inf
+        self.horizon = float((span + SLACK_S) * SECOND) if span else np.inf
 
     def clear(self) -> None:
         self._ordered, self._loose = {}, {}
@@ -175,7 +175,7 @@ class Stream:
         """Which of the moments `at` (n,) rows may be gone that a view would need."""
         if not np.isfinite(self._shelves[digest].horizon):
             return np.zeros(len(at), np.bool_)
-        old: NDArray[np.bool_] = at < self._newest - SLACK_S * _SECOND
+        old: NDArray[np.bool_] = at < self._newest - SLACK_S * SECOND
         return old
 
     def keep_up(self, ground: Ground, tx: Tx, workspace: str) -> None:

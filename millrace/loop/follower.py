@@ -65,10 +65,7 @@ class Follower:
             except Exception as fault:
                 if self._stopping.is_set():
                     return
-                if isinstance(fault, MillraceError):
-                    self._seldom.warn("the loop tries again from its cursor", fault)
-                else:
-                    _log.exception("the loop stumbled; it goes on from its cursor")
+                self._seldom.warn("the loop tries again from its cursor", fault)
                 self._stopping.wait(_AGAIN_S)
             seen = self._ground.catalog.wait_for_facts(seen, _POLL_S)
 

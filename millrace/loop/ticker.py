@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from millrace.base.errors import MillraceError
 from millrace.base.seldom import Seldom
 
 _log = logging.getLogger("millrace.loop")
@@ -36,9 +35,6 @@ class Ticker:
         while not self._stopping.wait(self._period_s):
             try:
                 self._act()
-            except MillraceError as fault:
+            except Exception as fault:
                 if not self._stopping.is_set():
                     self._seldom.warn(f"the {self._name} tries again", fault)
-            except Exception:
-                if not self._stopping.is_set():
-                    _log.exception("a tick failed; the next one tries again")

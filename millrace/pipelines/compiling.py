@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, few
 from millrace.pipelines.signature import Signature
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def to_skops(estimator: Any, why: str) -> bytes:
     except Exception as fault:  # what cannot be written safely fails in as many ways as there are libraries
         raise _unsafe(why, str(fault)) from fault
     if foreign:
-        raise _unsafe(why, "it holds " + ", ".join(foreign[:5]))
+        raise _unsafe(why, "it holds " + few(foreign))
     _log.warning("the model is kept as it is: %s", why)
     return data
 
@@ -101,7 +101,7 @@ def from_skops(data: bytes) -> Any:
 
     foreign = _foreign(data)
     if foreign:
-        raise _unsafe("", "it holds " + ", ".join(foreign[:5]))
+        raise _unsafe("", "it holds " + few(foreign))
     return io.loads(data, trusted=sorted(_KNOWN))
 
 

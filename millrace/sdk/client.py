@@ -6,7 +6,6 @@ a server holds is reached through that server.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -166,8 +165,6 @@ class Remote:
     def __init__(self, url: str, token: str = "", name: str = "", spool: Path | None = None) -> None:
         import urllib3
 
-        if not re.match(r"https?://[^/?#]", url):
-            raise MillraceError("config.invalid", f"{url!r} is no address of a server", "such as http://127.0.0.1:8000")
         self.name = name or url.rstrip("/")
         self.spool = spool
         self.url = url.rstrip("/")

@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from millrace.base.clock import from_datetime, from_iso
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, few
 
 Listed = dict[str, list[Any]]
-_NAMED = 5  # columns that an error names
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
@@ -32,8 +31,8 @@ def listed(rows: Any, infinite: str = "dataset.infinite") -> tuple[Listed, bool]
             several = {str(name): len(value) for name, value in rows.items() if _is_column(value)}
             raise MillraceError(
                 "request.invalid",
-                f"{', '.join(map(repr, single[:_NAMED]))} of the columns are single values, "
-                f"{', '.join(f'{name!r} has {count}' for name, count in list(several.items())[:_NAMED])}",
+                f"{few([repr(name) for name in single])} of the columns are single values, "
+                f"{few([f'{name!r} has {count}' for name, count in several.items()])}",
                 "give one value a row in each column, or a single row of single values",
             )
         columns = {str(name): [value] if alone else value for name, value in rows.items()}

@@ -18,7 +18,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, few, nearest
 from millrace.serving import rules
 from millrace.serving.entry import Answer, Column, Entry, Role, pack, rows_of, unpack_score
 from millrace.serving.records import WHOLE, Arm, Logged
@@ -28,7 +28,6 @@ _log = logging.getLogger("millrace.serving")
 Values = Mapping[str, Any]  # lists as a client sends them; features of many rows come as arrays
 _LARGEST = 1 << 63
 _FEW = 32
-_NAMED = 5  # inputs that an error names
 _CELLS = frozenset({int, float, bool, str, type(None)})
 
 
@@ -90,7 +89,7 @@ def check_lengths(lengths: Mapping[str, int]) -> None:
         by_length.setdefault(length, []).append(repr(name))
     if len(by_length) == 1 and not by_length.get(0):
         return
-    told = "; ".join(f"{', '.join(names[:_NAMED])}{', …' * (len(names) > _NAMED)} {length}"
+    told = "; ".join(f"{few(names)} {length}"
                      for length, names in sorted(by_length.items(), reverse=True))  # fmt: skip
     message = f"the inputs differ in how many values they have: {told}" if len(by_length) > 1 else "no rows were sent"
     raise MillraceError("request.invalid", message, "one value a row in each, null where unknown")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, few
 from millrace.catalog.tx import Tx
 from millrace.pipelines import models
 from millrace.registry import versions
@@ -26,7 +26,6 @@ from millrace.serving.records import Endpoint, Labels
 
 LARGEST = 1e100
 _LONGEST = 1_000_000
-_NAMED = 5  # ids that an error names
 _Packed = tuple[list[str], bytes, list[str], bytes, bytes]
 
 
@@ -118,9 +117,8 @@ def joined(ground: Ground, workspace: str, endpoint: str, labels: Labels, *, tim
     found = logs(ground).of(workspace, known.endpoint).events(labels.id.tolist(), near)
     missing = [] if timed else [id for id, event in zip(labels.id.tolist(), found, strict=True) if event is None]
     if missing:
-        few = ", ".join(map(repr, missing[:_NAMED])) + ", …" * (len(missing) > _NAMED)
         raise MillraceError(
-            "prediction.unknown", f"no prediction of {endpoint} is logged as {few}",
+            "prediction.unknown", f"no prediction of {endpoint} is logged as {few([repr(id) for id in missing])}",
             "look for a mistyped id; for one that is logged later, say its event time in `event`",
         )  # fmt: skip
     event = np.array([at if at is not None else own for at, own in zip(found, near, strict=True)], np.int64)

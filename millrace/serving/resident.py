@@ -193,11 +193,7 @@ class Resident:
         try:
             fresh = self._serve(workspace, endpoint, table)
         except Exception as fault:  # a model's own code may raise anything
-            told = f"table {table.number} of {endpoint.name} cannot be served; the one before stays"
-            if isinstance(fault, MillraceError):
-                self._seldom.warn(told, fault)
-            else:
-                _log.exception(told)
+            self._seldom.warn(f"table {table.number} of {endpoint.name} cannot be served; the one before stays", fault)
             self._faults[workspace, endpoint.name] = _fault(table, fault)
             return False
         self._faults.pop((workspace, endpoint.name), None)

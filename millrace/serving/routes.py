@@ -63,7 +63,7 @@ def point(cx: Context, table: Table) -> Table:
     made = msgspec.structs.replace(
         table,
         number=before.number + 1 if before else 1,
-        salt=table.salt or f"{table.rollout or endpoint.id}{f'#{endpoint.seed}' if endpoint.seed else ''}",
+        salt=table.salt or rules.salt(table.rollout or endpoint.id, endpoint.seed),
         made=cx.now,
         actor=cx.actor,
     )

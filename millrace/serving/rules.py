@@ -54,6 +54,11 @@ def check_views(versions: Mapping[str, Sequence[View]]) -> None:
                 )  # fmt: skip
 
 
+def salt(origin: str, seed: int) -> str:
+    """What decides which keys an arm gets: a rollout's id, or the endpoint's, and the endpoint's seed if it has one."""
+    return f"{origin}#{seed}" if seed else origin
+
+
 def bucket(salt: str, key: str) -> int:
     """The place of a key among 10,000, evenly spread and independent between salts."""
     digest = blake2b(key.encode(), digest_size=8, key=salt.encode()[:64]).digest()

@@ -62,6 +62,8 @@ def test_an_impossible_value_names_its_origin(tmp_path: Path, name: str, value: 
         ("port", "99999", "port is a whole number from 0 to 65535: "),
         ("steps", "-1", "steps is a whole number from 0 up: "),
         ("catalog", "mysql://x", "catalog is text that begins with postgresql:// or postgres://: "),
+        ("url", "notaurl", "url is text that begins with http:// or https:// and a host: "),
+        ("url", "https:///path", "url is text that begins with http:// or https:// and a host: "),
         ("prediction_sync", "never", "prediction_sync is 'second' or 'batch': "),
     ],
 )

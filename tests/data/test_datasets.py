@@ -116,6 +116,20 @@ def test_a_push_over_several_datasets_is_all_or_nothing(platform: Platform) -> N
     assert platform.call("dataset.get", {"dataset": "trips"}).waiting == 0
 
 
+def test_a_dataset_is_made_with_rows_that_are_pushed_or_not_at_all(platform: Platform) -> None:
+    for tables, code in (
+        ({}, "dataset.empty"),
+        ({"new": {"id": []}}, "dataset.empty"),
+        ({"new": {"x": [1]}}, "dataset.schema"),
+    ):
+        with pytest.raises(MillraceError) as caught:
+            platform.call("dataset.push", {"tables": tables, "roles": {"new": {"key": ["id"]}}})
+        assert caught.value.code == code
+        assert "new" not in {one.name for one in platform.call("dataset.list").items}
+    platform.call("dataset.push", {"tables": {"new": {"id": [1]}}, "roles": {"new": {"key": ["id"]}}})
+    assert platform.call("dataset.get", {"dataset": "new"}).key == ("id",)
+
+
 def test_the_summary_of_a_version_is_that_of_all_its_rows(platform: Platform) -> None:
     add(platform, pl.DataFrame(TRIPS))
     both = {summary.name: summary for summary in add(platform, pl.DataFrame(table(id=[4, 5, 60]))).summary}

@@ -156,8 +156,9 @@ def test_a_function_behind_the_door_is_the_one_of_its_file() -> None:
 
 
 def test_the_error_of_a_kind_has_its_article_and_that_of_a_margin_an_example_of_its_size() -> None:
+    guard: Any = stats.guard_start()
     with pytest.raises(MillraceError) as fault:
-        stats.merge_errors(stats.guard_start(), None)  # type: ignore[arg-type]
+        stats.merge_errors(guard, None)
     assert (fault.value.message, fault.value.hint) == ("a is a Guard", "give an Errors")
     for call, said in [
         (lambda: stats.guard_start(-1), "above 0 and below 1000, such as 1"),
