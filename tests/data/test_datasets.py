@@ -119,7 +119,7 @@ def test_a_push_over_several_datasets_is_all_or_nothing(platform: Platform) -> N
 def test_a_dataset_is_made_with_rows_that_are_pushed_or_not_at_all(platform: Platform) -> None:
     for tables, code in (
         ({}, "dataset.empty"),
-        ({"new": {"id": []}}, "dataset.empty"),
+        ({"new": {"id": []}}, "dataset.schema"),
         ({"new": {"x": [1]}}, "dataset.schema"),
     ):
         with pytest.raises(MillraceError) as caught:
