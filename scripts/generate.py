@@ -1,4 +1,4 @@
-"""Writes everything that follows from the code: the first schema, the command line's op table, the
+"""Writes everything that follows from the code: the first schema and its scripts, the command line's op table, the
 reference pages, the names of verbs that callers lean on.
 
     .venv/bin/python -m scripts.generate
@@ -14,6 +14,7 @@ import sys
 
 _STEPS = (
     ["millrace.catalog.revise", "--first"],
+    ["millrace.catalog.revise", "--scripts"],
     ["millrace.cli.optable"],
     ["scripts.reference"],
     ["scripts.promises"],

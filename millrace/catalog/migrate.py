@@ -1,6 +1,7 @@
 """Bring a catalog's schema up to this version's, from every released one, or refuse a newer one.
 
-Alembic keeps the steps (`migrations/versions`); it is loaded only when there is something to do.
+Alembic keeps the steps (`migrations/versions`); it is loaded only to go up. A new catalog is made by one script of all
+steps (`anew.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 
 from millrace.base.errors import MillraceError
+from millrace.catalog.anew import script
 from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.schema import fact
 from millrace.catalog.sqlite import SqliteEngine
@@ -34,8 +36,8 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
             with bind.begin() as connection:
                 if isinstance(engine, PostgresEngine):
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-                _check_numbered(connection)
-                upgrade(connection, HEAD)
+                if _make_anew(connection) != HEAD:
+                    upgrade(connection, HEAD)
         finally:
             bind.dispose()
     except MillraceError:
@@ -47,16 +49,25 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
         raise
 
 
-def _check_numbered(connection: Connection) -> None:
-    """Errors: `catalog.unnumbered` where tables stand and no number: a first step would fail on what is there."""
+def _make_anew(connection: Connection) -> str:
+    """The number of the schema that stands there, made now where there was none.
+
+    Errors: `catalog.unnumbered` where tables stand and no number: what is there would be made once more.
+    """
     look = inspect(connection)
-    numbered = look.has_table(_NUMBER) and connection.execute(text(f"SELECT 1 FROM {_NUMBER}")).first() is not None
-    if not numbered and look.has_table(fact.name):
+    if look.has_table(_NUMBER) and (row := connection.execute(text(f"SELECT version_num FROM {_NUMBER}")).first()):
+        return str(row[0])
+    if look.has_table(fact.name):
         raise MillraceError(
             "catalog.unnumbered",
             f"the catalog has tables, and {_NUMBER} does not say which schema they are of",
             f"restore it from a backup; if only the number was lost, and this version wrote it: {HEAD!r} belongs there",
         )
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_NUMBER}")
+    number, statements = script(connection.dialect.name)
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+    return number
 
 
 def _bind(engine: SqliteEngine | PostgresEngine) -> Engine:

@@ -2,7 +2,8 @@
 
     python -m millrace.catalog.revise "what changed"
 
-`--first` rewrites the first step instead, which is allowed only until it has been released.
+`--first` rewrites the first step instead, which is allowed only until it has been released; `--scripts` writes the
+scripts that make a new catalog of the current schema (`anew.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 import millrace
+from millrace.catalog.anew import write
 from millrace.catalog.migrate import _MIGRATIONS, HEAD, upgrade
 
 
@@ -30,6 +32,9 @@ def main(arguments: list[str]) -> None:
     from alembic.config import Config
 
     load_tables()
+    if arguments == ["--scripts"]:
+        write(HEAD)
+        return
     first = "--first" in arguments
     versions = _MIGRATIONS / "versions"
     if first:

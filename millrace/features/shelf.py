@@ -46,8 +46,12 @@ def order(rows: Floats, over: str, codes: Ints | None = None) -> Ints:
 
 
 def _ranks(rows: Floats) -> list[Floats]:
-    """Event, arrival, then the values, the least important first. A correction that came later must not move a row."""
-    return [*(rows[:, place] for place in range(rows.shape[1] - 1, CORRECTED, -1)), rows[:, ARRIVED], rows[:, EVENT]]
+    """Event, arrival, then the values, the least important first. A correction that came later must not move a row.
+
+    What is unknown comes before every value: of two rows of one moment the one that says more is the newer.
+    """
+    values = (rows[:, place] for place in range(rows.shape[1] - 1, CORRECTED, -1))
+    return [*(np.where(np.isnan(column), -np.inf, column) for column in values), rows[:, ARRIVED], rows[:, EVENT]]
 
 
 def axis(rows: Floats, over: str) -> Floats:

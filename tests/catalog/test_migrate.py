@@ -6,16 +6,18 @@ import os
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, inspect
 
 import millrace.waist  # noqa: F401 - every room's tables must be known
 from millrace.base.errors import MillraceError
 from millrace.catalog import migrate as migrations
+from millrace.catalog.anew import script
 from millrace.catalog.journal import verify
 from millrace.catalog.migrate import HEAD, migrate, upgrade
 from millrace.catalog.postgres import PostgresEngine
@@ -62,6 +64,35 @@ def test_up_from_every_step_with_what_was_written(tmp_path: Path, step: str) -> 
     session.begin_read()
     assert verify(chain(Tx(session.cursor, engine.statements), "main")).number == 1
     session.close()
+
+
+def described(connection: Connection) -> dict[str, Any]:
+    look = inspect(connection)
+    return {
+        table: (
+            [(column["name"], str(column["type"]), column["nullable"]) for column in look.get_columns(table)],
+            look.get_pk_constraint(table),
+            sorted((index["name"], index["column_names"], index["unique"]) for index in look.get_indexes(table)),
+        )
+        for table in look.get_table_names()
+    }
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_new_catalog_is_what_all_steps_make(tmp_path: Path, request: Any, kind: str) -> None:
+    engine: SqliteEngine | PostgresEngine = SqliteEngine(tmp_path / "catalog.db")
+    if kind == "postgresql":
+        engine = PostgresEngine(request.getfixturevalue("postgres_url"))
+    assert script(kind)[0] == HEAD, "run: scripts.generate"
+    found = []
+    for make in (upgrade, migrations._make_anew):
+        bind = migrations._bind(engine)
+        with bind.connect() as connection:
+            make(connection)
+            found.append(described(connection))
+            connection.rollback()
+        bind.dispose()
+    assert found[0] == found[1] and len(found[0]) == 1 + len(metadata.tables)
 
 
 @pytest.mark.slow

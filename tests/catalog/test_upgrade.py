@@ -163,6 +163,7 @@ def test_rows_go_up_from_every_released_schema(engine: Engine, step: str, later:
     session.close()
 
 
+@pytest.mark.slow
 def test_a_step_that_is_killed_leaves_the_old_or_the_new(engine: Engine, later: Any) -> None:
     before = filled(engine, HEAD)
     with pytest.MonkeyPatch.context() as patch:

@@ -75,6 +75,7 @@ def test_errors_and_their_exit_codes(millrace: Any) -> None:
     assert_same("cli_errors.txt", "\n".join(shown))
 
 
+@pytest.mark.slow
 def test_permission_has_an_exit_code_of_its_own(server: Server, millrace: Any) -> None:
     where = ("--url", server.url)
     name = fresh("ann")

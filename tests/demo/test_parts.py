@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from millrace.base.clock import DAY, HOUR
 from millrace.demo import chronicle, close, tables, views
@@ -12,6 +13,7 @@ from millrace.demo.replay import lists, prediction_of, request_of
 from millrace.demo.training import delays, rivals, told
 
 
+@pytest.mark.slow
 def test_a_flight_knows_the_row_of_its_request() -> None:
     flights = tables.flights()
     for number in (0, 60_000, 200_000, 336_775):

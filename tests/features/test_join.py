@@ -81,6 +81,8 @@ CASES: list[tuple[str, list[Row], list[tuple[Any, float]], list[Any]]] = [
     ("an arrival at the very moment counts", [(1, "a", 0, 5, 1, None)], [("a", 5)], [1.0]),
     ("late rows are seen late", [(1, "a", 0, 9, 1, None)], [("a", 5), ("a", 9)], [None, 1.0]),
     ("an older event changes nothing", [(1, "a", 3, 3, 1, None), (2, "a", 2, 4, 2, None)], [("a", 5)], [1.0]),
+    ("of one moment's rows the one that says more",
+     [(1, "a", 3, 3, 1, "x"), (2, "a", 3, 3, None, None)], [("a", 5)], [1.0]),
     ("ties go to the newest arrival", [(1, "a", 3, 3, 1, None), (2, "a", 3, 4, 2, None)], [("a", 5)], [2.0]),
     ("the time to live is inclusive", [(1, "a", 0, 0, 1, None)], [("a", 15), ("a", 15.1)], [1.0, None]),
     ("rows of the future are not seen", [(1, "a", 9, 9, 1, None)], [("a", 5)], [None]),

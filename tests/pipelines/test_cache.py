@@ -68,7 +68,7 @@ EDITS: dict[str, tuple[str, str, str, set[str]]] = {
 }
 
 
-_QUICK = ("a helper's helper", "a base class", "a decorator's argument", "a comment")
+_QUICK = ("a helper's helper", "a comment")
 _NAMES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in EDITS]
 
 

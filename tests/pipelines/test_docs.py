@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_page_s_examples_print_what_it_shows(tmp_path: Path) -> None:
     blocks = re.findall(r"```(python|text)\n(.*?)```", (ROOT / "docs" / "pipelines.md").read_text("utf-8"), re.DOTALL)
     program = "\n".join(text for kind, text in blocks if kind == "python")

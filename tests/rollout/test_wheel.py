@@ -75,6 +75,7 @@ def test_without_its_rule_nobody_is_judged(replay: Replay) -> None:
     assert not replay.platform.call("rollout.get", {"endpoint": "late"}).evidence
 
 
+@pytest.mark.slow
 def test_a_version_that_goes_back_gives_the_name_back(replay: Replay) -> None:
     begin(replay)
     days(replay, 1, rows=60)

@@ -58,6 +58,7 @@ def test_bands_cover_when_nothing_changed():
     assert 0.85 <= np.mean(covered) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shock", [0.0, 0.3])
 @pytest.mark.parametrize("source", ["calibrated", "blend"])
 def test_bands_cover_where_few_windows_are_known_and_windows_share_shocks(source, shock):

@@ -56,7 +56,7 @@ def test_any_split_adds_up_to_the_whole(rows: list[tuple[float, str | None]], i:
     assert stats.merge_profiles(a, stats.empty_profile(LAYOUT)) == a
 
 
-@pytest.mark.parametrize("width", [1, 3, 8, 33, 768])
+@pytest.mark.parametrize("width", [1, 3, *(pytest.param(width, marks=pytest.mark.slow) for width in (8, 33, 768))])
 def test_vectors_fall_into_the_same_cells_whoever_comes_with_them(width: int) -> None:
     random = np.random.default_rng(width)
     few = random.normal(size=(12, width)) * np.exp(3 * random.normal(size=(12, 1)))
