@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _LOCK = 0x6D696C6C72616365  # "millrace"
+_STATEMENTS = Statements(postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
 
 
 class PostgresSession:
@@ -53,7 +54,7 @@ class PostgresEngine:
         """Errors: `config.invalid` for what is no such URL."""
         _check(url)
         self._url = url
-        self.statements = Statements(postgresql.psycopg.dialect())  # type: ignore[no-untyped-call]
+        self.statements = _STATEMENTS
 
     @property
     def url(self) -> str:

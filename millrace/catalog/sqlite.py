@@ -15,6 +15,7 @@ from millrace.base.errors import MillraceError
 from millrace.catalog.statements import Statements
 
 _BUSY_S = 30
+_STATEMENTS = Statements(sqlite.dialect(paramstyle="named"))
 
 
 class SqliteSession:
@@ -46,7 +47,7 @@ class SqliteEngine:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.statements = Statements(sqlite.dialect(paramstyle="named"))
+        self.statements = _STATEMENTS
 
     def connection(self) -> sqlite3.Connection:
         """A connection as the catalog wants it; transactions are begun and ended by statements alone."""

@@ -30,7 +30,7 @@ class _Compiled(NamedTuple):
 
 
 class Statements:
-    """The compiled SQL of one dialect; shared by all connections of a catalog."""
+    """The compiled SQL of one dialect; shared by all catalogs of its kind."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
