@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Struct, field, structs
+from msgspec import Meta, Struct, field, structs
 
 from millrace.access.context import Context, Ground
 from millrace.base.clock import Micros
@@ -21,7 +21,6 @@ from millrace.serving.predictions import Prediction, Told
 from millrace.serving.records import Arm, Endpoint, Segment, Table
 
 find = routes.find
-_TABLES = 20
 
 
 class MakeEndpoint(Struct, frozen=True):
@@ -41,8 +40,11 @@ class MakeEndpoint(Struct, frozen=True):
     seed: int = 0
 
 
-class WhichEndpoint(Struct, frozen=True):
+class ShowEndpoint(Struct, frozen=True, kw_only=True):
+    """`tables`: how many of its routing tables, the newest."""
+
     endpoint: str
+    tables: Annotated[int, Meta(ge=1, le=10_000)] = 20
 
 
 class RouteEndpoint(Struct, frozen=True):
@@ -211,13 +213,13 @@ def route(ask: RouteEndpoint, cx: Context) -> Routed:
 
 
 @op("endpoint.get", permission="endpoint:read", kind="read")
-def get(ask: WhichEndpoint, cx: Context) -> Shown:
+def get(ask: ShowEndpoint, cx: Context) -> Shown:
     """Show an endpoint and the routing tables it had.
 
     Errors: endpoint.unknown.
     """
     found = routes.find(cx.tx, cx.workspace, ask.endpoint)
-    history = tables.routing_tables(cx.tx, cx.workspace, found.name, _TABLES)
+    history = tables.routing_tables(cx.tx, cx.workspace, found.name, ask.tables)
     sealed = tables.horizon(cx.tx, cx.workspace, found.name)
     return Shown(found, history[0] if history else None, history[1:], sealed, resident.behind(cx.ground))
 

@@ -49,7 +49,8 @@ class Table(Struct, frozen=True):
 
     The first arm takes what the others leave; they take buckets from 0 up, in order, so a growing arm never loses a
     key. `shadows` answer every row beside it, unseen. `salt` decides which keys an arm gets: it stays the same through
-    one rollout. `number` counts the tables of the endpoint.
+    one rollout. `number` counts the tables of the endpoint. `since` is the event time up to which the log was sealed
+    when it came: what it answers is later. None where nothing was sealed yet.
     """
 
     endpoint: Name
@@ -61,6 +62,7 @@ class Table(Struct, frozen=True):
     salt: str = ""
     made: Micros = 0
     actor: str = ""
+    since: Micros | None = None
 
     @property
     def versions(self) -> tuple[int, ...]:

@@ -34,8 +34,8 @@ def now(tx: Tx, workspace: str, endpoint: str) -> Table | None:
 def point(cx: Context, table: Table) -> Table:
     """Make `table` what its endpoint answers by, in an open writing call; as it is kept.
 
-    Its `number`, `made` and `actor` are filled in, and its `salt` where it is empty: by the rollout, or the endpoint,
-    and the endpoint's seed.
+    Its `number`, `made`, `actor` and `since` are filled in, and its `salt` where it is empty: by the rollout, or the
+    endpoint, and the endpoint's seed.
     The call returns when every worker of this server answers by it; those that do not after ten seconds are named by
     the fact `endpoint.behind` and by `endpoint.get`.
 
@@ -66,6 +66,7 @@ def point(cx: Context, table: Table) -> Table:
         salt=table.salt or rules.salt(table.rollout or endpoint.id, endpoint.seed),
         made=cx.now,
         actor=cx.actor,
+        since=tables.horizon(cx.tx, cx.workspace, table.endpoint),
     )
     tables.add_table(cx.tx, cx.workspace, made)
     cx.fact(

@@ -85,6 +85,16 @@ def test_rows_of_one_request_stick_to_their_arms(platform: Platform, routed: End
     assert told.lineage.version.number == expected[0] and told.lineage.run is not None
 
 
+def test_a_table_knows_since_when_it_answers(platform: Platform, routed: Endpoint) -> None:
+    predict(platform, rows=1)
+    sealed = platform.call("endpoint.advance", {"endpoint": "delays", "until": 3_600_000_000}).sealed
+    for number in (2, 1):
+        platform.call("endpoint.route", {"endpoint": "delays", "arms": [{"number": number, "weight": 10_000}]})
+    shown = platform.call("endpoint.get", {"endpoint": "delays"})
+    assert [table.since for table in (shown.table, *shown.before)] == [sealed, sealed, None] and sealed is not None
+    assert not platform.call("endpoint.get", {"endpoint": "delays", "tables": 1}).before
+
+
 def test_shadows_are_logged_and_not_answered(platform: Platform, routed: Endpoint) -> None:
     table = {"endpoint": "delays", "arms": [{"number": 1, "weight": 10_000}], "shadows": [2]}
     platform.call("endpoint.route", table)

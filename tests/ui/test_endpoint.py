@@ -200,13 +200,48 @@ def test_a_bar_ends_where_event_time_does(browser: Browser, crowded: Server) -> 
     watched = {
         "endpoint": {"day_origin": 10 * DAY, "block_s": 86_400},
         "judgements": [],
-        "shown": {"sealed": 12 * DAY},
+        "shown": {
+            "sealed": 12 * DAY,
+            "table": {"arms": [{"number": 1, "weight": 10_000}], "shadows": []},
+            "before": [],
+        },
         "curves": [],
     }
-    promoted = {"kind": "rollout.promoted", "data": {"number": 1, "champion": 0, "at": 10 * DAY}}
-    (lane,) = visit.module("pages/home-lanes.js", "return m.served(a[0], a[1])", watched, [promoted])
+    (lane,) = visit.module("pages/home-lanes.js", "return m.served(a[0])", watched)
     assert [(bar["since"], bar["until"]) for bar in lane["bars"]] == [(10 * DAY, 12 * DAY)]
     assert visit.module("pages/home-lanes.js", "return m.span(a[0])", {**watched, "shown": {"sealed": None}}) is None
+
+
+def test_lanes_are_told_by_whoever_routed(browser: Browser, crowded: Server) -> None:
+    """Tables by a rollout and by hand: an arm that stays is one bar, one that lasted no event time is none."""
+
+    def table(since: int | None, shares: dict[int, int], *shadows: int) -> dict[str, Any]:
+        arms = [{"number": number, "weight": weight} for number, weight in shares.items()]
+        return {"since": since and since * DAY, "arms": arms, "shadows": shadows}
+
+    tables = [
+        table(None, {1: 10_000}),
+        table(12, {1: 10_000}, 2),
+        table(14, {3: 10_000}),
+        table(14, {1: 9_000, 2: 1_000}),
+        table(16, {1: 0, 2: 10_000}),
+    ]
+    watched = {
+        "endpoint": {"day_origin": 10 * DAY, "block_s": 86_400},
+        "judgements": [],
+        "shown": {"sealed": 20 * DAY, "table": tables[-1], "before": tables[-2::-1]},
+        "curves": [],
+    }
+    visit = Visit(browser, crowded.url)
+    visit.open()
+    found = visit.module("pages/home-lanes.js", "return m.served(a[0])", watched)
+    assert {
+        lane["version"]: [(bar["since"] // DAY, bar["until"] // DAY, bar["look"]) for bar in lane["bars"]]
+        for lane in found
+    } == {
+        1: [(10, 14, "solid"), (14, 16, "part")],
+        2: [(12, 14, "thin"), (14, 16, "part"), (16, 20, "solid")],
+    }
 
 
 @pytest.mark.parametrize("width", [308, 690, 1_180])

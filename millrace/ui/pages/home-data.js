@@ -22,6 +22,8 @@ const STATIONS = [
 
 /** Home counts and looks among all of them. */
 const ALL = { limit: 10_000 };
+/** The tables that an endpoint ever had are its versions over time. */
+const SHOWN = { tables: 10_000 };
 const COUNTS = [
   { op: "dataset.list", ask: ALL },
   { op: "view.list", ask: ALL },
@@ -101,7 +103,7 @@ export async function detail() {
   const models = home.counts.value?.models || [];
   const wanted = models.slice(0, 20).map((model) => ({ op: "model.get", ask: { model: model.name } }));
   const about = { endpoint: endpoint?.name };
-  const held = endpoint ? [{ op: "endpoint.get", ask: about }, { op: "monitor.series", ask: about }] : [];
+  const held = endpoint ? [{ op: "endpoint.get", ask: { ...about, ...SHOWN } }, { op: "monitor.series", ask: about }] : [];
   const found = await reads([...wanted, ...held]);
   batch(() => {
     home.models.value = Object.fromEntries(found.slice(0, wanted.length).filter(Boolean).map((one) => [one.model.name, one]));
@@ -165,7 +167,7 @@ async function refresh({ blocks, table, counts, past }) {
   const about = { endpoint: watched?.endpoint.name };
   const span = { ...about, ...(last === undefined ? {} : { since: last + 1 }) };
   const judged = blocks && watched ? [{ op: "monitor.series", ask: span }] : [];
-  const shown = (blocks || table) && watched ? [{ op: "endpoint.get", ask: about }] : [];
+  const shown = (blocks || table) && watched ? [{ op: "endpoint.get", ask: { ...about, ...SHOWN } }] : [];
   const fresh = [...shown, ...judged];
   const models = counts ? Object.keys(home.models.value).map((model) => ({ op: "model.get", ask: { model } })) : [];
   const known = counts ? [{ op: "rollout.list", ask: ALL }, ...COUNTS] : [];

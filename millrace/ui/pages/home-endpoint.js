@@ -17,7 +17,7 @@ export function Endpoint({ watched, decisions, incidents, plan }) {
   const [first, last] = whole || [0, 1];
   if (known.value[0] !== first || known.value[1] !== last) known.value = [first, last];
   const axis = useMemo(() => makeAxis(known, watched.endpoint.block_s * 1e6), []);
-  const served = useMemo(() => lanes.served(watched, decisions), [watched, decisions]);
+  const served = useMemo(() => lanes.served(watched), [watched]);
   const look = useMemo(() => lanes.looks(served), [served]);
   const losses = useMemo(() => story.losses(watched, plan), [watched, plan]);
   const drifts = useMemo(() => story.drifts(watched), [watched]);

@@ -1,5 +1,5 @@
 /**
- * Who served when, which incidents lay beside it, and how a version looks: pure functions from decisions in event time.
+ * Who served when, which incidents lay beside it, and how a version looks: pure functions in event time.
  */
 import { day, many, percent } from "../lib/text.js";
 
@@ -22,72 +22,35 @@ export function span(watched) {
 }
 
 /**
- * Who served which share when, as bars by version: told by the rollouts' decisions, within the event time that is known.
+ * Who served which share when, as bars by version: told by the routing tables, within the event time that is known.
  * @returns {{version: number, bars: import("../parts/timeline.js").Bar[]}[]}
  */
-export function served(watched, decisions) {
+export function served(watched) {
   const known = span(watched);
-  if (!known) return [];
+  if (!known || !watched.shown?.table) return [];
   const [first, last] = known;
+  const tables = [watched.shown.table, ...watched.shown.before].reverse();
   const bars = new Map();
-  const add = (version, since, until, role) => {
-    if (!version || until <= since || until <= first) return;
-    const list = bars.get(version) || [];
-    bars.set(version, list);
-    const before = list.at(-1);
-    if (before && before.until === since && before.role === role) before.until = until;
-    else list.push({ since: Math.max(since, first), until, role });
-  };
-  let state = { champion: 0, canary: 0, weight: 0, shadows: [] };
-  let since = first;
-  const close = (until) => {
-    add(state.champion, since, until, state.canary ? 1 - state.weight / 10_000 : 1);
-    add(state.canary, since, until, state.weight / 10_000);
-    for (const version of state.shadows) if (version !== state.champion && version !== state.canary) add(version, since, until, 0);
-    since = Math.max(since, until);
-  };
-  for (const one of decisions) {
-    const next = after(state, one);
-    if (next === state) continue;
-    close(Math.min(last, Math.max(first, one.data.at)));
-    state = next;
-  }
-  if (!state.champion && !bars.size) for (const one of watched.judgements) add(one.champion, one.since, one.until, 1);
-  else close(last);
+  tables.forEach((table, place) => {
+    const since = Math.max(first, table.since ?? first);
+    const until = Math.min(last, tables[place + 1]?.since ?? (place + 1 < tables.length ? first : last));
+    if (until <= since) return;
+    for (const [version, role] of roles(table)) {
+      const list = bars.get(version) || [];
+      bars.set(version, list);
+      const before = list.at(-1);
+      if (before && before.until === since && before.role === role) before.until = until;
+      else list.push({ since, until, role });
+    }
+  });
   return [...bars].sort(([a], [b]) => a - b).map(([version, list]) => ({ version, bars: list.map((bar) => shape(version, bar)) }));
 }
 
-/** Who serves after a decision. */
-function after(state, { kind, data }) {
-  const { number, champion } = data;
-  const without = state.shadows.filter((version) => version !== number);
-  const canary = state.canary === number ? { canary: 0, weight: 0 } : {};
-  switch (kind) {
-    case "rollout.started":
-      return champion && data.strategy === "shadow" ? { ...state, shadows: [...without, number] } : state;
-    case "rollout.stepped":
-      return { ...state, canary: number, weight: data.weight, shadows: without };
-    case "rollout.promoted":
-      return promoted(data, without);
-    case "rollout.forced":
-      return data.weight ? state : promoted(data, without);
-    case "rollout.confirmed":
-      return { ...state, shadows: state.shadows.filter((version) => version !== champion) };
-    case "rollout.ended":
-      return { ...state, ...canary, shadows: without };
-    case "rollout.rolled_back": {
-      const back = data.replaced ? { champion: data.to } : {};
-      return { ...state, ...canary, ...back, shadows: without.filter((version) => version !== (back.champion || state.champion)) };
-    }
-    default:
-      return state;
-  }
-}
-
-function promoted({ number, champion }, without) {
-  const watching = champion ? [champion] : [];
-  return { champion: number, canary: 0, weight: 0, shadows: [...without.filter((version) => version !== champion), ...watching] };
-}
+/** What each version of a table does: its share of the traffic, 0 in shadow. */
+const roles = ({ arms, shadows }) => new Map([
+  ...shadows.map((version) => [version, 0]),
+  ...arms.filter((arm) => arm.weight).map((arm) => [arm.number, arm.weight / 10_000]),
+]);
 
 function shape(version, { since, until, role }) {
   const when = `${day(since)} to ${day(until)}`;
