@@ -20,7 +20,7 @@ from millrace.catalog.tx import Tx
 from millrace.data import life
 from millrace.data import read as versions
 from millrace.data import tables as data_tables
-from millrace.data.parquet import listed
+from millrace.data.parquet import floating, listed
 from millrace.data.records import Dataset, Kind, Version
 from millrace.features import rules
 from millrace.features.join import Columns, asked_codes, coded, decoded, needed, source_rows, told
@@ -207,7 +207,8 @@ class Stream:
             self._dataset = life.find(tx, workspace, self.source)
         waiting = data_tables.pushes(tx, workspace, self.source, self._push)
         if waiting:
-            self._take(life.joined([life.unpack(packed) for _, packed in waiting], self._dataset), self._dataset)
+            rows = life.joined([life.unpack(packed) for _, packed in waiting], self._dataset)
+            self._take({name: floating(name, values) for name, values in rows.items()}, self._dataset)
             self._push = waiting[-1][0]
 
     def _take(self, columns: Columns, source: Version | Dataset) -> None:
