@@ -5,8 +5,10 @@ What a file's values are is DuckDB's guess where it is CSV; what the dataset kno
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,8 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"VARCHAR|UUID|ENUM\(.*\)", "text"),
     (r"TIMESTAMP.*|DATE", "time"),
 )
+_MARKS = (",", ";", "\t", "|")
+_HEAD = 1 << 16
 
 
 def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...]]:
@@ -43,20 +47,23 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
         raise MillraceError("dataset.empty", "the file is empty", "give Parquet or CSV with at least one row")
     with connect() as connection:
         try:
-            source = _source(file)
+            form = None if _is_parquet(file) else _csv(connection, file)
+            source = form() if form else f"read_parquet({_literal(file)})"
             if connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is None:
                 raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
             found = _described(connection, source, dataset)
-            if not _is_parquet(file):
-                types = _by_text(connection, file, dataset, found)
-                source = _source(file, types)
+            texts = ""
+            if form:
+                texts = form(texts=True)
+                types = _by_text(connection, texts, dataset, found)
+                source = form(types)
                 found = _described(connection, source, dataset) if types else found
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
-            csv = "" if _is_parquet(file) else _source(file, texts=True)
-            columns = _read(connection, source, csv, dataset, found, fitted)
+            columns = _read(connection, source, texts, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:
+            told = ("" if _is_parquet(file) else _uneven(file)) or _told(fault).replace(f'file "{file}"', "it")
             raise MillraceError(
-                "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {_told(fault)}", "write it again"
+                "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {told}", "write it again"
             ) from fault
     return columns, fitted
 
@@ -73,14 +80,47 @@ def _is_parquet(file: Path) -> bool:
         return opened.read(4) == b"PAR1"
 
 
-def _source(file: Path, types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
-    """How a statement reads the file; a CSV's columns by these types, or all as texts."""
-    place = str(file).replace("'", "''")
-    if _is_parquet(file):
-        return f"read_parquet('{place}')"
-    given = ", ".join("'" + name.replace("'", "''") + f"': '{kind}'" for name, kind in (types or {}).items())
-    more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
-    return f"read_csv('{place}', header = true, null_padding = false{more})"
+def _literal(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, file: Path) -> Callable[..., str]:
+    """How a statement reads the file: its columns by these types, or all as texts.
+
+    No line is a comment. Where lines have more or fewer values than the head, DuckDB would rather see one column of
+    whole lines than say so: what parts the names of the head parts them all.
+    """
+
+    def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
+        given = ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in (types or {}).items())
+        more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
+        return f"read_csv({_literal(file)}, header = true, null_padding = false, comment = ''{parted}{more})"
+
+    parted = ""
+    names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source()}").fetchall()]
+    head, mark = _head(file)
+    if mark and (len(names) == 1 or names[0] not in head):
+        parted = f", delim = {_literal(mark)}, skip = 0"
+    return source
+
+
+def _head(file: Path) -> tuple[str, str]:
+    """The first line of a CSV that is not empty, and what parts its names ("" for one name)."""
+    with file.open("rb") as opened:
+        head = next(filter(None, map(bytes.strip, opened.readlines(_HEAD))), b"").decode(errors="replace")
+    return head, next((mark for mark in _MARKS if mark in head), "")
+
+
+def _uneven(file: Path) -> str:
+    """The first line of a CSV that has more or fewer values than its head, in words; "" where there is none."""
+    _, mark = _head(file)
+    with file.open(newline="", encoding="utf-8", errors="replace") as opened, suppress(csv.Error):
+        rows = csv.reader(opened, delimiter=mark or ",")
+        names = len(next(filter(None, rows), []))
+        for row in rows:
+            if row and len(row) != names:
+                return f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
+    return ""
 
 
 def _described(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset) -> list[tuple[Column, str]]:
@@ -102,7 +142,7 @@ def _is_time(dataset: Dataset, name: str) -> bool:
 
 
 def _by_text(
-    connection: duckdb.DuckDBPyConnection, file: Path, dataset: Dataset, found: Sequence[tuple[Column, str]]
+    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
 ) -> dict[str, str]:
     """The types of columns of a CSV whose values are not what they look like at first sight.
 
@@ -111,7 +151,6 @@ def _by_text(
     `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
     """
     known = {column.name: column.kind for column in dataset.columns}
-    texts = _source(file, texts=True)
     types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
 
     def first(name: str, which: str) -> str | None:
@@ -204,7 +243,7 @@ def _first_wrong(
 def _read(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    csv: str,
+    texts: str,
     dataset: Dataset,
     found: Sequence[tuple[Column, str]],
     fitted: Sequence[Column],
@@ -225,7 +264,7 @@ def _read(
     columns = {column.name: plain(raw[column.name]) for column in fitted}
     for name, values in columns.items():
         if wanted[name] == "time" and np.ma.is_masked(values):
-            columns[name] = _times(connection, source, csv, dataset, name, terms, values)
+            columns[name] = _times(connection, source, texts, dataset, name, terms, values)
     return columns
 
 
@@ -265,7 +304,7 @@ def _refuse_inexact(
 def _times(
     connection: duckdb.DuckDBPyConnection,
     source: str,
-    csv: str,
+    texts: str,
     dataset: Dataset,
     name: str,
     terms: Mapping[str, str],
@@ -283,7 +322,7 @@ def _times(
             mended[row] = rules.micros(dataset.name, name, found[row])  # which clears its mask
         except MillraceError as fault:
             text = str(found[row]).replace("'", "''")
-            wrong = _first_wrong(connection, csv, list(terms), name, f"{value} = '{text}'") if csv else None
+            wrong = _first_wrong(connection, texts, list(terms), name, f"{value} = '{text}'") if texts else None
             if wrong is None:
                 raise
             told = f"{name!r} of {dataset.name!r} gets {wrong[0]!r} in line {wrong[1]}, which is no time"

@@ -51,14 +51,38 @@ def _told(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
 def write(columns: Mapping[str, NDArray[Any]]) -> bytes:
     """Columns, each (n,), as one Parquet file. NaN, None and what is masked become null.
 
-    A masked column keeps its type. The same columns give the same bytes.
+    A masked column keeps its type. The same columns give the same bytes. Errors: `dataset.kind` for a text that is no
+    Unicode.
     """
     given: Columns = {}  # DuckDB finds it by this name
     terms = [f"{_offer(given, values)} AS {quoted(name)}" for name, values in columns.items()]
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder, connect() as connection:
         place = Path(folder) / "part.parquet"
-        connection.execute(f"COPY (SELECT {', '.join(terms)} FROM given) TO '{place}' ({OPTIONS})")
+        try:
+            connection.execute(f"COPY (SELECT {', '.join(terms)} FROM given) TO '{place}' ({OPTIONS})")
+        except Exception:  # DuckDB and its binding have one each for it
+            _check_texts(columns)
+            raise
         return place.read_bytes()
+
+
+def _check_texts(columns: Mapping[str, NDArray[Any]]) -> None:
+    for name, values in columns.items():
+        texts = values.tolist() if values.dtype == object else []
+        row = next((row for row, text in enumerate(texts) if isinstance(text, str) and not _is_unicode(text)), None)
+        if row is not None:
+            raise MillraceError(
+                "dataset.kind", f"{name!r} holds half a character in row {row}, which no UTF-8 tells",
+                "decode the text anew, or say text.encode('utf-8', 'replace').decode()",
+            )  # fmt: skip
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _offer(given: Columns, values: NDArray[Any]) -> str:

@@ -77,6 +77,7 @@ def _column(name: str, values: Any, infinite: str) -> list[Any]:
         values = [None if value is None else from_datetime(value) for value in _stamps(values)]
     plain = values.tolist() if hasattr(values, "tolist") else list(values)
     cells = [_cell(value) for value in plain]
+    _check_kinds(name, cells)
     if math.inf in cells or -math.inf in cells:
         row = next(row for row, value in enumerate(cells) if value in (math.inf, -math.inf))
         raise MillraceError(
@@ -85,15 +86,37 @@ def _column(name: str, values: Any, infinite: str) -> list[Any]:
     return cells
 
 
+def _check_kinds(name: str, cells: list[Any]) -> None:
+    """JSON would take bytes for text in base64, and has no half characters."""
+    kinds = set(map(type, cells))
+    if kinds & {bytes, bytearray, memoryview}:
+        raise MillraceError("request.invalid", f"{name!r} holds bytes", "decode them, and send text")
+    if str in kinds:
+        try:
+            "".join(cell for cell in cells if type(cell) is str).encode()
+        except UnicodeEncodeError as fault:
+            raise MillraceError(
+                "request.invalid", f"{name!r} holds half a character, which no UTF-8 tells", "decode the text anew"
+            ) from fault
+
+
 def _stamps(values: Any) -> list[Any]:
     return list(values.astype("datetime64[us]").tolist())
 
 
+def _is_missing(value: Any) -> bool:
+    """NaN, NaT, and pandas' NA, which will not even say whether it is itself."""
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
 def _cell(value: Any) -> Any:
-    if value != value:
-        return None
     if type(value) in _PLAIN:
-        return value
+        return None if value != value else value
+    if _is_missing(value):
+        return None
     if isinstance(value, datetime):
         return from_datetime(value)
     return value.item() if hasattr(value, "item") else value

@@ -104,12 +104,14 @@ class DatasetHandle(Shown, Dataset):
     def push(self, rows: Any) -> int:
         """Take in a small batch durably, visible to online features at once; the number of rows.
 
-        `rows` is a mapping of columns, one row, a list of rows or a frame. The dataset is made with them if it is not
-        there. Errors: those of `dataset.push`.
+        `rows` is a mapping of columns, one row, a list of rows or a frame. A dataset that is not there is made with
+        them where its key, times or columns are told. Errors: those of `dataset.push`.
         """
         if in_step():
             return 0
-        tables, roles = {self.name: listed(rows)[0]}, {self.name: self._roles()}
+        tables = {self.name: listed(rows)[0]}
+        told = self._key or self._event or self._arrived or self._columns  # or else its name is likely mistyped
+        roles = {self.name: self._roles()} if told else {}
         taken = self._client.call("dataset.push", tables=tables, roles=roles)
         return int(taken["rows"][self.name])
 

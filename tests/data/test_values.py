@@ -217,7 +217,7 @@ def test_a_late_value_that_is_no_time_is_told_with_its_line(platform: Platform) 
         ("24900,soon,2013-01-01", "dataset.time", "'at' of 'rides' is whole at first, and 'soon' in line 24902"),
         ("24900,1,soon", "dataset.schema", "'on' of 'rides' is time at first, and 'soon' in line 24902"),
         ("24900,1,25", "dataset.schema", "'on' of 'rides' is time at first, and '25' in line 24902"),
-        ("24900,1", "dataset.unreadable", "Line: 24902: Expected Number of Columns: 3 Found: 2"),
+        ("24900,1", "dataset.unreadable", "line 24902 has 2 of the 3 values that the head names"),
     ):
         fault = refusal(platform, "\n".join(["id,at,on", *head[:24_900], odd, *head[24_901:], ""]).encode())
         assert fault.code == code
@@ -362,3 +362,33 @@ def test_rows_pushed_to_an_earlier_millrace_keep_their_kinds() -> None:
     new = {"v": np.array([FAR]), "b": np.array([False])}
     found = life.joined([old, new], Dataset("rides", (), "", "", kinds, 0))
     assert {name: values.tolist() for name, values in found.items()} == {"v": [1, None, FAR], "b": [True, None, False]}
+
+
+@pytest.mark.parametrize("ids", [["#1", "2", "#3"], ["1", "2", "#3", "4"], ["#1", "#2", "#3"], ["a", "b # c", "#"]])
+def test_no_line_of_a_csv_is_a_comment(platform: Platform, ids: list[str]) -> None:
+    rows = platform.ground.blobs.put(("id,at\n" + "".join(f"{id},{at}\n" for at, id in enumerate(ids))).encode())
+    version = platform.call("dataset.add", {"dataset": "marked", "event": "at", "files": [rows]})
+    assert read.columns(platform.ground.blobs, version)["id"].tolist() == ids
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(("line", "values"), [(0, 2), (0, 4), (3, 2), (6, 2), (6, 4), (6, 1)])
+def test_lines_of_another_length_than_the_head_are_told(platform: Platform, mark: str, line: int, values: int) -> None:
+    rows = [[str(row), str(10 * row), "x"] for row in range(7)]
+    rows[line] = ["7", "70", "x", "y"][:values]
+    text = "\n".join(mark.join(row) for row in [["id", "at", "name"], *rows, [""]])
+    fault = refusal(platform, text.encode())
+    assert fault.code == "dataset.unreadable"
+    assert f"line {line + 2} has {values} of the 3 values that the head names" in fault.message
+
+
+def test_a_csv_of_one_column_may_hold_what_parts_others(platform: Platform) -> None:
+    rows = platform.ground.blobs.put(b'"a, b"\n"1, 2"\n"3"\n')
+    version = platform.call("dataset.add", {"dataset": "one", "key": ["a, b"], "files": [rows]})
+    assert read.columns(platform.ground.blobs, version)["a, b"].tolist() == ["1, 2", "3"]
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(MillraceError, match="'t' holds half a character in row 1") as caught:
+        frames.to_parquet({"n": [1, 2, 3], "t": ["a", "\ud800", None]})
+    assert caught.value.code == "dataset.kind"

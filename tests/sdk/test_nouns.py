@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
@@ -59,6 +61,28 @@ def test_a_first_add_that_is_refused_leaves_the_name_free(client: Client) -> Non
     assert len(mr.dataset("rides", key="id", event="at").add(RIDES).versions) == 1
     with pytest.raises(mr.MillraceError, match="with key 'id', not with key 'nokey'"):
         mr.dataset("rides", key="nokey", event="at").push(RIDES)
+
+
+def test_rows_for_a_mistyped_name_make_no_dataset(client: Client) -> None:
+    mr.dataset("rides", key="id", event="at").push(RIDES)
+    with pytest.raises(mr.MillraceError, match="there is no dataset 'ride'") as caught:
+        mr.dataset("ride").push(RIDES)
+    assert (caught.value.code, caught.value.hint) == ("dataset.unknown", "did you mean 'rides'?")
+    assert mr.dataset("rides").push({**RIDES, "id": [21, 22, 23]}) == 3
+    assert [one.name for one in mr.datasets()] == ["rides"]
+
+
+@pytest.mark.parametrize(("cell", "told"), [(b"a", "holds bytes"), ("\ud800", "half a character")])
+def test_what_json_would_change_is_refused(client: Client, cell: Any, told: str) -> None:
+    rides = mr.dataset("rides", key="id", event="at")
+    rides.push(RIDES)
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", metric="auc")
+    asked = {"hour": 3, "dest": cell, "at": 1}
+    for ask in (lambda: rides.push({**RIDES, "station": [cell] * 3}), lambda: live.predict(asked)):
+        with pytest.raises(mr.MillraceError, match=told) as caught:
+            ask()
+        assert caught.value.code == "request.invalid"
+    assert rides.push({**RIDES, "id": [31, 32, 33], "station": ["b", pd.NA, None]}) == 3
 
 
 def test_infinity_is_refused_before_json_makes_it_a_null(client: Client) -> None:
