@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from millrace.access.context import Context
 from millrace.base.errors import MillraceError
@@ -16,7 +18,7 @@ from millrace.store.collect import NAMED
 class ReadFacts(Struct, frozen=True):
     """Facts after number `after`, oldest first; of one `subject` only, when given."""
 
-    after: int = 0
+    after: Annotated[int, Meta(ge=0)] = 0
     limit: int = 100
     subject: str = ""
 

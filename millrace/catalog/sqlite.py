@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from time import monotonic, sleep
@@ -15,6 +16,7 @@ from millrace.base.errors import MillraceError
 from millrace.catalog.statements import Statements
 
 _BUSY_S = 30
+_ROOM = 1 << 18
 _STATEMENTS = Statements(sqlite.dialect(paramstyle="named"))
 
 
@@ -70,16 +72,23 @@ class SqliteEngine:
             return MillraceError("request.invalid", "a whole number has more than 64 bits", "give a smaller one")
         if not isinstance(fault, sqlite3.Error):
             return fault
-        name = getattr(fault, "sqlite_errorname", "")
-        if name.startswith("SQLITE_FULL"):
+        name = getattr(fault, "sqlite_errorname", "") or ""
+        if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and self._is_full()):
             return MillraceError("catalog.full", f"no room is left for {self.path}", "free some disk, then try again")
         if name.startswith("SQLITE_BUSY"):
             return MillraceError("catalog.busy", f"another process is writing {self.path}", "try again in a moment")
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "decode to UTF-8" in str(fault):
             return MillraceError("catalog.corrupt", f"{self.path} is damaged: {fault}", "restore it from a backup")
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_PERM")):
             return MillraceError("catalog.unreachable", f"{self.path}: {fault}", "check the folder's permissions")
         return fault
+
+    def _is_full(self) -> bool:
+        """Beside its log SQLite maps a file of 32 kB; without room for it the disk is said to be at fault."""
+        try:
+            return shutil.disk_usage(self.path.parent).free < _ROOM
+        except OSError:
+            return False
 
 
 def _use_log(connection: sqlite3.Connection) -> None:

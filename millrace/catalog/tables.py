@@ -60,8 +60,8 @@ def _row(stored: Sequence[Any]) -> Row:
 
 
 def chain(tx: Tx, workspace: str, page: int = 2_000) -> Iterator[Row]:
-    """The whole chain of a workspace, a page at a time."""
-    after = 0
+    """The whole chain of a workspace, a page at a time, and what was put before its first fact."""
+    after = -(1 << 63)
     while rows := rows_after(tx, workspace, after, page):
         yield from rows
         after = rows[-1].number

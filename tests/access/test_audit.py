@@ -75,6 +75,8 @@ def test_the_first_broken_row_is_named(home: Platform) -> None:
         ("data = 'no JSON'", "fact 7 of workspace 'main' (experiment.made) was changed"),
         ("at = 'noon'", "fact 7 of workspace 'main' (experiment.made) was changed"),
         ("number = 'seven'", "after fact 6 comes fact 8"),
+        ("number = 0", "after fact 0 comes fact 0"),
+        ("number = -3", "after fact 0 comes fact -3"),
     ],
 )
 def test_a_value_of_another_type_is_tampering_too(home: Platform, change: str, told: str) -> None:
@@ -87,6 +89,16 @@ def test_a_value_of_another_type_is_tampering_too(home: Platform, change: str, t
         assert caught.value.code == "journal.broken"
         if change.startswith("data"):
             assert code_of(lambda: platform.call("audit.facts")) == "journal.broken"
+    finally:
+        platform.close()
+
+
+def test_a_text_that_is_none_any_more_is_a_damaged_catalog(home: Platform) -> None:
+    filled(home)
+    home.close()
+    platform = changed(home.ground.folder, "UPDATE fact SET kind = CAST(x'ff41' AS TEXT) WHERE number = 7")
+    try:
+        assert code_of(lambda: platform.call("audit.verify")) == "catalog.corrupt"
     finally:
         platform.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def test_no_room_left_keeps_what_was_there_and_recovers(tmp_path: Path) -> None:
         assert tables.cursor(tx, "w", "after") == 2
         assert tables.facts_after(tx, "w", 0, 10) == []
     catalog.close()
+
+
+@pytest.mark.parametrize(("free", "code"), [(4_096, "catalog.full"), (1 << 30, "catalog.unreachable")])
+def test_a_fault_of_the_disk_may_be_a_full_one(
+    tmp_path: Path, free: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made up, for nobody may fill this machine's disk: the file of the log's index finds no room."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    fault = sqlite3.OperationalError("disk I/O error")
+    fault.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    known = SqliteEngine(tmp_path / "catalog.db").translate(fault)
+    assert isinstance(known, MillraceError) and known.code == code
 
 
 class _Small(SqliteEngine):
