@@ -153,28 +153,46 @@ def _by_text(
     known = {column.name: column.kind for column in dataset.columns}
     types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
 
-    def first(name: str, which: str) -> str | None:
-        value = quoted(name)
-        where = f"{value} IS NOT NULL AND {which.format(value)}"
-        row = connection.execute(f"SELECT {value} FROM {texts} WHERE {where} LIMIT 1").fetchone()
-        return None if row is None else str(row[0])
+    def is_odd(column: Column, stored: str) -> bool:
+        return re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) is not None and not _is_time(dataset, column.name)
 
+    far, odd = [], []
     for column, stored in found:
-        name, kind = column.name, known.get(column.name)
+        kind = known.get(column.name)
         if kind == "text":
-            types[name] = "VARCHAR"
-        elif column.kind == "number" and kind != "number" and first(name, _NOT_WHOLE) is None:
+            types[column.name] = "VARCHAR"
+        elif column.kind == "number" and kind != "number":
+            far.append(column.name)
+        elif is_odd(column, stored):
+            odd.append(column.name)
+    fractions, values, words = _firsts(connection, texts, (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER))
+    for name in far:
+        if fractions[name] is None:
+            ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], _FAR)))
             raise MillraceError(
-                "dataset.whole", f"{name!r} of {dataset.name!r} gets {first(name, _FAR)}, beyond 64 bits",
+                "dataset.whole", f"{name!r} of {dataset.name!r} gets {beyond}, beyond 64 bits",
                 "write it as text, or with a decimal point",
             )  # fmt: skip
-        elif not re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) or _is_time(dataset, name):
-            continue
-        elif first(name, "true") is None:
+    for name in odd:
+        kind = known.get(name)
+        if values[name] is None:
             types |= {name: _CASTS[kind]} if kind else {}
-        elif kind in (None, "number") and first(name, "TRY_CAST({} AS DOUBLE) IS NULL") is None:
+        elif kind in (None, "number") and words[name] is None:
             types[name] = "DOUBLE"
     return types
+
+
+def _firsts(
+    connection: duckdb.DuckDBPyConnection, texts: str, *asked: tuple[Sequence[str], str]
+) -> list[dict[str, str | None]]:
+    """Of each group of columns the first values that are there and meet the group's test, in one look at the file."""
+    terms = [
+        f"any_value({quoted(name)}) FILTER (WHERE {test.format(quoted(name))})"
+        for names, test in asked
+        for name in names
+    ]
+    row = iter(connection.execute(f"SELECT {', '.join(terms)} FROM {texts}").fetchone() or () if terms else ())
+    return [{name: next(row) for name in names} for names, _ in asked]
 
 
 def _misfits(

@@ -52,8 +52,9 @@ def write(columns: Mapping[str, NDArray[Any]]) -> bytes:
     """Columns, each (n,), as one Parquet file. NaN, None and what is masked become null.
 
     A masked column keeps its type. The same columns give the same bytes. Errors: `dataset.kind` for a text that is no
-    Unicode.
+    Unicode, `dataset.schema` for such a name, or none.
     """
+    rules.check_columns(columns)
     given: Columns = {}  # DuckDB finds it by this name
     terms = [f"{_offer(given, values)} AS {quoted(name)}" for name, values in columns.items()]
     with tempfile.TemporaryDirectory(prefix="millrace-") as folder, connect() as connection:

@@ -31,9 +31,11 @@ _TYPES: dict[Kind, tuple[type, ...]] = {
 def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns, that `found` has to fit; `found` itself while none are known.
 
-    Whole numbers fit a column of numbers. Errors: `dataset.schema`, which names what is missing or of another kind.
+    Whole numbers fit a column of numbers. Errors: `dataset.schema`, which names what is missing, of another kind, or
+    not to be written.
     """
     if not known:
+        check_columns(column.name for column in found)
         return tuple(found)
     there = {column.name: column.kind for column in found}
     missing = [column.name for column in known if column.name not in there]
@@ -54,6 +56,17 @@ def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple
 
 
 _FITS = {("whole", "number"), ("whole", "time"), ("bool", "whole"), ("bool", "number")}
+
+
+def check_columns(names: Iterable[str]) -> None:
+    """Errors: `dataset.schema` for a name that no file can hold."""
+    for name in names:
+        try:
+            written = name.encode()
+        except UnicodeEncodeError:
+            written = b""
+        if not written or b"\0" in written:
+            raise MillraceError("dataset.schema", f"a column is named {name!r}", "give it a name of plain characters")
 
 
 def roles(dataset: Dataset) -> None:

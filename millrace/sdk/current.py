@@ -20,14 +20,22 @@ def current() -> Client:
         raise MillraceError(
             "step.client",
             "a step's process does not reach the platform",
-            "a step takes what it needs as arguments; what acts stands outside of what the pipeline needs",
+            "a step takes its needs as arguments; what acts stands outside of what the pipeline needs, and a name with "
+            "two values brings along all that gives it one: the run's log shows the line",
         )
     with _lock:
         return _held[0] if _held else _hold(client.connect())
 
 
 def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") -> Client:
-    """Connect to a home other than the configured one; from now on the program's client. The one before is closed."""
+    """Connect to a home other than the configured one; from now on the program's client. The one before is closed.
+
+    Without arguments the program's client as it is. Errors: `config.invalid` for `url` and `dir` at once.
+    """
+    if not (url or dir or token or workspace):
+        return current()
+    if url and dir:
+        raise MillraceError("config.invalid", "a home has a url or a dir, and both are given", "leave one out")
     close()
     with _lock:
         return _hold(client.connect(url, dir, token, workspace))

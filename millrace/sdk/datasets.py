@@ -34,7 +34,10 @@ class DatasetHandle(Shown, Dataset):
         client: Client | None = None,
     ) -> None:
         super().__init__(name)
-        self._key = (key,) if isinstance(key, str) else tuple(key)
+        odd = next((one for one in (key, event, arrived) if not isinstance(one, str | list | tuple)), None)
+        if odd is not None:
+            raise MillraceError("request.invalid", f"{odd!r} is no column's name", "names of columns are texts")
+        self._key = (key,) if isinstance(key, str) else tuple(map(str, key))
         self._event, self._arrived = event, arrived
         self._columns = dict(columns or {})
         self._given = client

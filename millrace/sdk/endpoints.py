@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,6 +165,8 @@ class EndpointHandle(Named):
 
     def prediction(self, which: str | Prediction) -> Record:
         """One prediction told whole: what served it, why, trained on what, approved by whom, what came true."""
+        if not isinstance(which, str | Prediction):
+            raise MillraceError("request.invalid", f"{which!r} is no prediction", "give one of predict's, or its id")
         id = which if isinstance(which, str) else which.id
         return self._call("prediction.get", id=id)  # type: ignore[no-any-return]  # a verb's answer
 
@@ -263,19 +265,17 @@ def deploy(
 
     Errors: `gate.refused`, `version.unapproved`, `rollout.busy`, `policy.invalid`, `endpoint.unknown`.
     """
+    if not isinstance(what, ModelVersion | ModelHandle):
+        raise MillraceError("request.invalid", f"{what!r} is no model and no version of one", "give mr.model(NAME)")
     version = what.newest if isinstance(what, ModelHandle) else what
     client = version.model._given
     used = client or current()
     live = EndpointHandle(name or version.model.name, client)
-    if live.name not in {found["name"] for found in used.pages("endpoint.list")}:
-        used.call(
-            "endpoint.make", name=live.name, model=version.model.name, key=key, event=event,
-            day_origin=micros(day_origin), block_s=block_s, maturity_s=maturity_s, seed=seed,
-        )  # fmt: skip
-    elif live.definition["model"] != version.model.name:
-        raise MillraceError(
-            "endpoint.exists", f"{live.name} answers for the model {live.definition['model']!r}", "name another one"
-        )
+    wanted = {
+        "model": version.model.name, "key": key, "event": event, "day_origin": micros(day_origin), "block_s": block_s,
+        "maturity_s": maturity_s, "seed": seed,
+    }  # fmt: skip
+    _define(used, live, wanted)
     if metric:
         policy["metric"] = metric
     if canary is not None:
@@ -286,14 +286,40 @@ def deploy(
     return live
 
 
+_USUAL = {"key": "", "event": "", "day_origin": 0, "block_s": 86_400, "maturity_s": 0, "seed": 0}
+
+
+def _define(client: Client, live: EndpointHandle, wanted: Mapping[str, Any]) -> None:
+    """Make the endpoint unless it is there; one that has never answered is defined anew.
+
+    Errors: `endpoint.exists` for one that answers and is defined otherwise than is said.
+    """
+    if live.name not in {found["name"] for found in client.pages("endpoint.list")}:
+        client.call("endpoint.make", name=live.name, **wanted)
+        return
+    shown = client.call("endpoint.get", endpoint=live.name, tables=1)
+    there = shown["endpoint"]
+    said = {name: value for name, value in wanted.items() if value != _USUAL.get(name)}
+    other = [f"{name} = {there[name]!r}" for name, value in said.items() if there[name] != value]
+    if other and shown["table"] is None:
+        client.call("endpoint.make", name=live.name, anew=True, **{**wanted, **{n: there[n] for n in _USUAL}, **said})
+    elif other:
+        raise MillraceError(
+            "endpoint.exists", f"the endpoint {live.name!r} answers, and has {', '.join(other)}",
+            "say the same, leave it out, or name another endpoint",
+        )  # fmt: skip
+
+
 def _named(what: Any) -> list[tuple[str, int | None]]:
-    """(id, event time or None) of each prediction that is meant."""
+    """(id, event time or None) of each prediction that is meant. Errors: `label.invalid` for what is none."""
     if isinstance(what, Predictions):
         return [(one.id, one.event) for one in what]
     if isinstance(what, Prediction):
         return [(what.id, what.event)]
     if isinstance(what, str):
         return [(what, None)]
+    if not isinstance(what, Iterable):
+        raise MillraceError("label.invalid", f"{what!r} is no prediction", "give what predict answered, or its ids")
     return [pair for one in what for pair in _named(one)]
 
 

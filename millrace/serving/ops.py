@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta, Struct, field, structs
@@ -27,7 +27,7 @@ class MakeEndpoint(Struct, frozen=True):
     """`key`: the column that routing sticks to; `event`: the column with a row's event time; both may be empty.
 
     Blocks of event time have `block_s` seconds and are aligned at `day_origin` (micros, UTC). Another `seed` splits the
-    keys between versions otherwise.
+    keys between versions otherwise. `anew`: an endpoint that is there and has never answered is defined like this.
     """
 
     name: str
@@ -38,6 +38,7 @@ class MakeEndpoint(Struct, frozen=True):
     block_s: int = 86_400
     maturity_s: int = 0
     seed: int = 0
+    anew: bool = False
 
 
 class ShowEndpoint(Struct, frozen=True, kw_only=True):
@@ -88,7 +89,7 @@ class SearchPredictions(Paged, frozen=True, kw_only=True):
     until: Micros
     version: int = 0
     key: str = ""
-    role: str = "arm"
+    role: Literal["arm", "shadow", "pinned"] = "arm"
     failed: bool = False
 
 
@@ -98,7 +99,7 @@ class ExportPredictions(Struct, frozen=True):
     endpoint: str
     since: Micros
     until: Micros
-    role: str = "arm"
+    role: Literal["arm", "shadow", "pinned", ""] = "arm"
     inputs: bool = True
 
 
@@ -190,7 +191,11 @@ def make(ask: MakeEndpoint, cx: Context) -> Endpoint:
         check_name("endpoint", ask.name), cx.new_id(), ask.model, cx.now, ask.key, ask.event, ask.day_origin,
         ask.block_s, ask.maturity_s, ask.seed,
     )  # fmt: skip
-    if not tables.add_endpoint(cx.tx, cx.workspace, rules.check_endpoint(made)):
+    before = tables.endpoint(cx.tx, cx.workspace, made.name)
+    if ask.anew and before is not None and tables.newest_table(cx.tx, cx.workspace, made.name) is None:
+        made = structs.replace(made, id=before.id, made=before.made)
+        tables.define_endpoint(cx.tx, cx.workspace, rules.check_endpoint(made))
+    elif not tables.add_endpoint(cx.tx, cx.workspace, rules.check_endpoint(made)):
         raise MillraceError("endpoint.exists", f"there is an endpoint {made.name!r} already", "choose another name")
     cx.fact("endpoint.made", made.name, {"model": made.model, "id": made.id})
     return made

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Index, bindparam, func, select
+from sqlalchemy import BindParameter, Index, bindparam, func, select, update
 
 from millrace.base.clock import Micros
 from millrace.catalog.schema import binary, integer, table, text
@@ -65,6 +65,9 @@ _place: BindParameter[Any] = bindparam("place")
 _which: BindParameter[Any] = bindparam("which")
 _e, _r, _h, _p, _s, _l = _endpoint.c, _routing.c, _horizon.c, _position.c, _segment.c, _label.c
 _add_endpoint = insert_absent(_endpoint)
+_define_endpoint = (
+    update(_endpoint).where(_endpoint.c.workspace == _place, _endpoint.c.name == _which).values(spec=bindparam("now"))
+)
 _endpoints = select(_e.spec).where(_e.workspace == _place).order_by(_e.name)
 _one_endpoint = _endpoints.where(_e.name == _which)
 _every_endpoint = select(_e.workspace, _e.spec).order_by(_e.workspace, _e.name)
@@ -104,6 +107,11 @@ _later_labels = select(func.min(_l.first), func.max(_l.last)).where(
 def add_endpoint(tx: Tx, workspace: str, made: Endpoint) -> bool:
     row = {"workspace": workspace, "name": made.name, "id": made.id, "made": made.made, "spec": _json(made)}
     return tx.change(_add_endpoint, **row) == 1
+
+
+def define_endpoint(tx: Tx, workspace: str, made: Endpoint) -> None:
+    """Define an endpoint that is there anew."""
+    tx.change(_define_endpoint, place=workspace, which=made.name, now=_json(made))
 
 
 def endpoint(tx: Tx, workspace: str, name: str) -> Endpoint | None:

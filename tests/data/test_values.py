@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from millrace.assemble import Platform, open_platform
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError
-from millrace.data import frames, life, parquet, read, rules
+from millrace.data import frames, ingest, life, parquet, read, rules
 from millrace.data.records import Column, Dataset
 
 FAR = 2**53 + 1
@@ -392,3 +392,45 @@ def test_half_a_character_is_refused() -> None:
     with pytest.raises(MillraceError, match="'t' holds half a character in row 1") as caught:
         frames.to_parquet({"n": [1, 2, 3], "t": ["a", "\ud800", None]})
     assert caught.value.code == "dataset.kind"
+
+
+class Counted:
+    """A connection whose statements are counted."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.statements = connection, 0
+
+    def __enter__(self) -> Counted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def execute(self, *given: Any) -> Any:
+        self.statements += 1
+        return self._connection.execute(*given)
+
+
+def test_a_wide_csv_is_looked_at_as_often_as_a_narrow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+    for width in (3, 60):
+        names = [f"{kind}{place}" for place in range(width) for kind in ("number", "text", "day", "empty")]
+        cells = ["1.5", "x", "2013-01-01", ""] * width
+        file = tmp_path / f"{width}.csv"
+        file.write_text("\n".join(",".join(line) for line in (["at", *names], ["1", *cells], ["2", *cells])))
+        counted = Counted(parquet.connect())
+        monkeypatch.setattr(ingest, "connect", lambda counted=counted: counted)
+        _, fitted = ingest.columns_of(file, Dataset("wide", (), "at", "", (), 0))
+        assert len(fitted) == 1 + 4 * width
+        counts.append(counted.statements)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
+def test_a_column_needs_a_name_that_can_be_written(platform: Platform, name: str) -> None:
+    with pytest.raises(MillraceError) as caught:
+        frames.to_parquet({"id": [1], name: [2]})
+    assert caught.value.code == "dataset.schema"
+    with pytest.raises(MillraceError) as caught:
+        platform.call("dataset.push", {"tables": {"rides": {**{c: [1] for c in ("id", "at")}, name: [2]}}})
+    assert caught.value.code in ("dataset.schema", "request.invalid")

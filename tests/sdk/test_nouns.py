@@ -85,6 +85,38 @@ def test_what_json_would_change_is_refused(client: Client, cell: Any, told: str)
     assert rides.push({**RIDES, "id": [31, 32, 33], "station": ["b", pd.NA, None]}) == 3
 
 
+def test_a_refused_deploy_leaves_an_endpoint_that_can_be_defined_anew(client: Client) -> None:
+    version = mr.model("late").register(fitted(client, auc=0.7))
+    with pytest.raises(mr.MillraceError) as caught:
+        mr.deploy(version, "delays", key="tial", event="when", canary=[0, 200])
+    assert caught.value.code == "policy.invalid"
+    live = mr.deploy(version, "delays", key="tail", event="at", metric="auc")
+    assert (live.definition["key"], live.definition["event"], live.definition["seed"]) == ("tail", "at", 0)
+    assert mr.deploy(version, "delays").versions == {1: 1.0}
+    with pytest.raises(mr.MillraceError, match="answers, and has event = 'at'") as caught:
+        mr.deploy(version, "delays", key="tail", event="att")
+    assert caught.value.code == "endpoint.exists"
+
+
+def test_wrong_types_are_told(client: Client, tmp_path: Path) -> None:
+    live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", metric="auc")
+    wrong: list[tuple[str, Any]] = [
+        ("label.invalid", lambda: live.label(None, None)), ("request.invalid", lambda: live.prediction(None)),
+        ("request.invalid", lambda: mr.deploy(None)), ("request.invalid", lambda: mr.dataset("z", key=0, event=1)),
+        ("request.invalid", lambda: live.export(tmp_path / "x.parquet", role="shado")),
+        ("config.invalid", lambda: mr.connect("http://127.0.0.1:9", dir=str(tmp_path))),
+    ]  # fmt: skip
+    for code, ask in wrong:
+        with pytest.raises(mr.MillraceError) as caught:
+            ask()
+        assert (caught.value.code, bool(caught.value.hint)) == (code, True)
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_connecting_without_arguments_is_the_programs_client(client: Client) -> None:
+    assert mr.connect() is current.current() is client
+
+
 def test_infinity_is_refused_before_json_makes_it_a_null(client: Client) -> None:
     rides = mr.dataset("rides", key="id", event="at")
     inf = float("inf")
