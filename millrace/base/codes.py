@@ -138,6 +138,7 @@ CODES: dict[str, Code] = {
     # exec
     "step.answer": _bad("a step answered something that cannot be stored"),
     "step.client": _bad("a step reached for the platform that runs it"),
+    "step.log": _bad("a step printed more than its log may hold"),
     "step.lost": Code(500, 1, "a step's process ended before it answered"),
     "step.memory": _bad("a step wanted more memory than it may have"),
     "step.raised": _bad("a step's function raised an exception"),

@@ -96,6 +96,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("steps", 0, int, "pipeline steps that run at once; 0 means one a processor"),
     Setting("step_timeout_s", 86_400, int, "longest time of a step that names no bound, in seconds"),
     Setting("step_memory_mb", 0, int, "most memory of a step that names no bound, in MB; 0 means 80 % of the machine"),
+    Setting("step_log_mb", 100, int, "longest log of a step in MB; a step that prints more is ended", least=1),
     Setting("body_limit_mb", 512, int, "largest request body in MB", least=1),
 )
 

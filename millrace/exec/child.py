@@ -30,6 +30,7 @@ WORDS = "told.json"
 # Loaded by the parent once a child has needed them: they are large, and loading them starts no threads.
 _WARM = ("numpy", "scipy", "sklearn", "skl2onnx", "onnx", "joblib", "threadpoolctl", "optuna", "pandas", "millrace")
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _SYSTEM = ctypes.CDLL(None)
 
 
@@ -46,6 +47,12 @@ def live(work: Work, parent: int) -> None:
     os._exit(0 if told.trouble is None else 1)
 
 
+def adopt() -> None:
+    """From now on, what the descendants of this process leave behind becomes its child (on Linux)."""
+    if sys.platform == "linux":
+        _SYSTEM.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
 def _settle(work: Work, parent: int) -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
@@ -53,6 +60,7 @@ def _settle(work: Work, parent: int) -> None:
         _SYSTEM.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(BROKEN)
+    adopt()  # so what it leaves behind comes to the parent when it ends, not before
     nothing = os.open(os.devnull, os.O_RDONLY)
     log = os.open(work.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(nothing, 0)

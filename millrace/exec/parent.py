@@ -1,6 +1,7 @@
 """The warm parent: a process with one thread that has the common libraries loaded and forks a child for each work.
 
-It ends each child's whole process group when the child ends, when its time is over and when it is cancelled. When the
+It ends each child's whole process group when the child ends, when its time is over, when its log is too long and when
+it is cancelled. On Linux it also ends what left that group: orphans of a child become this process's own. When the
 platform is gone it ends everything and itself; when it is gone itself, the system ends its children.
 """
 
@@ -15,15 +16,17 @@ import socket
 import sys
 import time
 from importlib import import_module
-from typing import Literal
+from pathlib import Path
 
 import msgspec
 
 from millrace.base.memory import few_arenas
 from millrace.exec import child, wire
-from millrace.exec.records import Ended, Message, Work
+from millrace.exec.records import Because, Ended, Message, Work
 
 _AFTER_TIMEOUT_S = 1.0
+_LOOK_S = 0.1  # how often the logs of those with a bound are looked at
+_ROUNDS = 100
 
 
 class _Child:
@@ -33,11 +36,28 @@ class _Child:
         self.id = work.id
         self.ends = now + work.timeout_s if work.timeout_s else float("inf")
         self.killed = float("inf")
-        self.because: Literal["", "timeout", "cancelled"] = ""
+        self.because: Because = ""
+        self._log = Path(work.log)
+        self._log_mb = work.log_mb
+        self.looked = now + _LOOK_S if work.log_mb else float("inf")
 
     @property
     def next(self) -> float:
-        return min(self.ends, self.killed)
+        return min(self.ends, self.killed, self.looked)
+
+    def floods(self) -> bool:
+        """Whether its log is beyond its bound."""
+        with contextlib.suppress(OSError):
+            return bool(self._log_mb) and self._log.stat().st_size > self._log_mb << 20
+        return False
+
+    def cut(self) -> None:
+        """Keep its log up to the bound, with a last line that says so."""
+        if self.floods():
+            with contextlib.suppress(OSError), self._log.open("r+b") as file:
+                file.truncate(self._log_mb << 20)
+                file.seek(0, os.SEEK_END)
+                file.write(b"\n[the log was cut here, at its bound of %d MB]\n" % self._log_mb)
 
 
 class Parent:
@@ -63,6 +83,10 @@ class Parent:
             finally:
                 for pid in self._children:
                     _signal(pid, signal.SIGKILL)
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(pid, 0)
+                self._children.clear()
+                self._end_orphans()
 
     def _turn(self, selector: selectors.BaseSelector) -> bool:
         soonest = min((one.next for one in self._children.values()), default=float("inf"))
@@ -116,11 +140,24 @@ class Parent:
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
             _signal(pid, signal.SIGKILL)  # whatever it left behind, while its id cannot be another's
+            self._end_orphans()
             _, status, used = os.wait4(pid, 0)
             one = self._children.pop(pid)
+            one.cut()
             peak_mb = used.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
             code = os.waitstatus_to_exitcode(status)
             wire.send(self._pipe, Ended(one.id, code, one.because, used.ru_utime + used.ru_stime, peak_mb))
+
+    def _end_orphans(self) -> None:
+        """End what ended children left behind. A running one keeps its own orphans, so any other child is such."""
+        for _ in range(_ROUNDS):  # each round may bring the orphans of the last one's
+            orphans = [pid for pid in _children_of(os.getpid()) if pid not in self._children]
+            if not orphans:
+                return
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, PermissionError, ChildProcessError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
 
     def _expire(self, now: float) -> None:
         for pid, one in self._children.items():
@@ -129,8 +166,13 @@ class Parent:
                 one.killed = now + 1.0
             elif now >= one.ends and not one.because:
                 self._tell_to_end(pid, one, "timeout", _AFTER_TIMEOUT_S)
+            elif now >= one.looked:
+                one.looked = now + _LOOK_S
+                if one.floods():
+                    one.because = one.because or "log"
+                    _signal(pid, signal.SIGKILL)
 
-    def _tell_to_end(self, pid: int, one: _Child, because: Literal["timeout", "cancelled"], grace_s: float) -> None:
+    def _tell_to_end(self, pid: int, one: _Child, because: Because, grace_s: float) -> None:
         one.because = because
         one.ends = float("inf")
         one.killed = time.monotonic() + grace_s
@@ -144,9 +186,20 @@ def _signal(pid: int, number: int) -> None:
             act(pid, number)
 
 
+def _children_of(pid: int) -> list[int]:
+    """The children of a process; none where the system has no /proc."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if int((place / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(place.name))
+    return found
+
+
 def main(pipe: int, warm: list[str]) -> None:
     """Serve the platform at the other end of the descriptor `pipe`, with the modules `warm` loaded."""
     few_arenas()
+    child.adopt()
     for name in warm:
         with contextlib.suppress(ImportError):
             import_module(name)

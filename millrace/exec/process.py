@@ -86,7 +86,7 @@ class Processes:
         self._closed = False
 
     def submit(self, id: str, call: str, ask: Any, log: Path, code: tuple[Path, ...] = (), **bounds: Any) -> Handle:
-        """Start work; its handle. `bounds` are `seed`, `timeout_s` and `memory_mb` of `Work`.
+        """Start work; its handle. `bounds` are `seed`, `timeout_s`, `memory_mb` and `log_mb` of `Work`.
 
         Errors: `server.stopping` after `close`.
         """
@@ -233,6 +233,10 @@ def _meaning(work: Work, ended: Ended, told: Told | None) -> Outcome:
         message = f"it was still running after {work.timeout_s:g} s"
         hint = "its log ends with where it hung; raise timeout_s if it needs longer"
         return Outcome("timeout", trouble=Trouble("step.timeout", message, hint))
+    if ended.because == "log":
+        message = f"its log grew beyond its bound of {work.log_mb} MB"
+        hint = "print less, or raise the setting step_log_mb; its log is kept up to the bound"
+        return Outcome("log", trouble=Trouble("step.log", message, hint))
     over = told is not None and told.trouble is not None and told.trouble.code == "step.memory"
     aborted = told is None and -ended.code in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS)
     if over or (aborted and work.memory_mb and ended.peak_mb > 0.5 * work.memory_mb):

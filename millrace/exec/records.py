@@ -6,7 +6,8 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-State = Literal["done", "raised", "timeout", "memory", "lost", "cancelled"]
+State = Literal["done", "raised", "timeout", "memory", "log", "lost", "cancelled"]
+Because = Literal["", "timeout", "log", "cancelled"]
 
 
 NOTHING = Raw(b"null")
@@ -17,8 +18,8 @@ class Work(Struct, frozen=True, tag="work"):
 
     `call` is ``module:function`` of Millrace, called with `ask` decoded from JSON as its parameter's type; it answers
     what msgspec can encode. The folders of `code` come first on its import path. `folder` is its working directory,
-    private and gone afterwards; its output goes to the file `log`, line by line. `timeout_s` and `memory_mb` of 0 mean
-    no bound. `warm` names modules that the parent may load beforehand.
+    private and gone afterwards; its output goes to the file `log`, line by line. `timeout_s`, `memory_mb` and `log_mb`
+    of 0 mean no bound. `warm` names modules that the parent may load beforehand.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Work(Struct, frozen=True, tag="work"):
     seed: int = 0
     timeout_s: float = 0
     memory_mb: int = 0
+    log_mb: int = 0
     warm: tuple[str, ...] = ()
 
 
@@ -45,7 +47,7 @@ class Ended(Struct, frozen=True):
 
     id: str
     code: int
-    because: Literal["", "timeout", "cancelled"]
+    because: Because
     cpu_s: float
     peak_mb: float
 

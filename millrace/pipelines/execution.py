@@ -322,7 +322,9 @@ class Execution:
         log = logs_of(self._ground, self._run) / f"{place}-{name}-{attempt}.log"
         id = f"{self._run}-{place}-{self._ground.ids.new()}"
         code = (self._unpacked(pipeline.code),)
-        return self._processes.submit(id, call, ask, log, code, seed=self._seed, **bounds)
+        return self._processes.submit(
+            id, call, ask, log, code, seed=self._seed, log_mb=self._ground.config["step_log_mb"], **bounds
+        )
 
     def _wait(self, handle: Handle) -> Outcome:
         """The outcome of planning, unless the run is cancelled or the platform stops meanwhile."""

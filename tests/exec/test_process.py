@@ -46,6 +46,27 @@ def ignores(pid: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     hangs(pid)
 
+def floods(line: str) -> None:
+    while True:
+        print(line)
+
+def daemon(pid: str) -> int:
+    ready, told = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(pid).write_text(str(os.getpid()))
+            os.closerange(0, 256)
+            time.sleep(600)
+        os._exit(0)
+    os.close(told)
+    return len(os.read(ready, 1))
+
+def waits(pid: str) -> int:
+    daemon(pid)
+    while True:
+        time.sleep(600)
+
 def eats(mb: int) -> int:
     return len(bytearray(mb << 20))
 
@@ -181,6 +202,42 @@ def test_memory_beyond_the_bound_has_a_code_of_its_own(start: Start) -> None:
     found = ended(start("eats", 500, memory_mb=200))
     assert found.state == "memory" and found.trouble is not None
     assert found.trouble.code == "step.memory" and "200 MB" in found.trouble.message
+
+
+def test_a_log_beyond_the_bound_is_cut_and_has_a_code_of_its_own(start: Start, tmp_path: Path) -> None:
+    found = ended(start("floods", "x" * 999, log_mb=2))
+    assert found.state == "log" and found.trouble is not None
+    assert found.trouble.code == "step.log" and "2 MB" in found.trouble.message
+    log = (tmp_path / "logs" / "w0").read_text()
+    assert log.startswith("x" * 999 + "\n")
+    assert log[2 << 20 :] == "\n[the log was cut here, at its bound of 2 MB]\n"
+
+
+def test_a_log_below_its_bound_is_whole(start: Start, tmp_path: Path) -> None:
+    assert ended(start("double", 4, log_mb=2)).state == "done"
+    assert (tmp_path / "logs" / "w0").read_text() == "doubling 4\n"
+
+
+def test_what_left_its_session_ends_with_the_step(start: Start, tmp_path: Path) -> None:
+    assert ended(start("daemon", str(tmp_path / "pid"))).state == "done"
+    assert not any(alive(pid) for pid in pids(tmp_path / "pid"))
+
+
+def test_what_left_its_session_stays_while_its_step_runs(start: Start, tmp_path: Path) -> None:
+    running = start("waits", str(tmp_path / "pid"))
+    daemon = pids(tmp_path / "pid")
+    assert ended(start("double", 4)).state == "done"
+    assert all(alive(pid) for pid in daemon)
+    running.cancel(0.2)
+    assert ended(running).state == "cancelled"
+    assert not any(alive(pid) for pid in daemon)
+
+
+def test_closing_ends_what_left_its_session(start: Start, processes: Processes, tmp_path: Path) -> None:
+    start("waits", str(tmp_path / "pid"))
+    daemon = pids(tmp_path / "pid")
+    processes.close()
+    assert not any(alive(pid) for pid in daemon)
 
 
 def test_a_killed_one_is_lost(start: Start) -> None:

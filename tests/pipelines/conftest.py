@@ -20,7 +20,8 @@ OVER = ("finished", "failed", "cancelled")
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    monkeypatch.setenv("MILLRACE_STEP_LOG_MB", "1")
     opened = open_platform(tmp_path / "home")
     opened.start()
     yield opened

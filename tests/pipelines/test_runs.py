@@ -97,6 +97,7 @@ FAULTS: dict[str, tuple[str, str, Any]] = {
     "raises": ("@mr.step", "raise ValueError('no good')", ("step.raised", "step 'act': ValueError: no good")),
     "hangs": ("@mr.step(timeout_s=1)", "import time; time.sleep(600)", ("step.timeout", "step 'act': it was still")),
     "eats": ("@mr.step(memory_mb=100)", "return len(bytearray(1 << 30))", ("step.memory", "step 'act': it wanted")),
+    "floods": ("@mr.step", "while True: print('x' * 9_999)", ("step.log", "step 'act': its log grew")),
     "dies": ("@mr.step(retries=1)", "import os; os.kill(os.getpid(), 9)", ("step.lost", "step 'act': its process")),
     "answers nonsense": ("@mr.step", "return object()", ("step.answer", "step 'act': answer is a builtins.object")),
     "refuses": (
@@ -128,6 +129,9 @@ def test_a_failing_step_ends_the_run_with_its_fault(project: Project, name: str)
     assert run.fault.message.startswith(message) and f"millrace run logs {run.id}" in run.fault.hint
     if name == "raises":
         assert "ValueError: no good" in project.platform.call("run.logs", {"run": run.id}).text
+    if name == "floods":
+        ask = {"run": run.id, "offset": 1 << 20}
+        assert project.platform.call("run.logs", ask).text == "\n[the log was cut here, at its bound of 1 MB]\n"
     if name == "dies":
         assert (project.platform.ground.folder / "exec" / "logs" / run.id / "000-act-1.log").exists()
 
