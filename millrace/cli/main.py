@@ -6,6 +6,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 the gate said no, 4 sign-in or permission,
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -356,8 +357,7 @@ def main() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+        _interrupted()
     except MillraceError as fault:
         _told(fault)
     except BrokenPipeError:
@@ -365,10 +365,17 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as defect:
+        if isinstance(defect, RuntimeError) and re.search("Query interrupted|KeyboardInterrupt", str(defect)):
+            _interrupted()  # it came while DuckDB was at work, which has words of its own for it
         if os.environ.get("MILLRACE_TRACE"):
             raise
         told = f"a defect in Millrace: {type(defect).__name__}: {defect}"
         _told(MillraceError("internal.fault", told, "set MILLRACE_TRACE=1 to see where, and report it"))
+
+
+def _interrupted() -> NoReturn:
+    click.echo("interrupted", err=True)
+    sys.exit(130)
 
 
 def _told(fault: MillraceError) -> NoReturn:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -15,6 +17,7 @@ import pytest
 from millrace.assemble import open_platform
 from millrace.cli import main as cli_main
 from millrace.cli.optable import Field, verbs, written
+from millrace.data import parquet
 from millrace.testing.server import Server, command, fresh
 from tests.snapshots import assert_same
 
@@ -112,6 +115,17 @@ def test_interrupted(millrace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli_main, "_call", interrupted)
     assert millrace("experiment", "list") == (130, "", "\ninterrupted\n")
+
+
+def test_interrupted_while_duckdb_is_at_work(millrace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object) -> None:
+        with parquet.connect() as connection:
+            Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+            connection.execute("SELECT count(*) FROM range(1_000_000_000_000) AS numbers(n) WHERE n % 7 = 8")
+
+    monkeypatch.setattr(cli_main, "_call", busy)
+    code, out, err = millrace("experiment", "list")
+    assert (code, out, err.strip()) == (130, "", "interrupted")
 
 
 def test_every_setting_names_its_origin(millrace: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
