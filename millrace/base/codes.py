@@ -148,6 +148,7 @@ CODES: dict[str, Code] = {
     "frame.empty": _bad("a frame has no rows to work with"),
     "frame.invalid": _bad("a frame that cannot be"),
     "model.invalid": _bad("a tree that is not a model"),
+    "model.outputs": _bad("a model that answers a row with several values"),
     "model.sample": _bad("a model without rows of its columns that it answers"),
     "model.unfitted": _bad("an estimator that was not fitted"),
     "model.unsafe": _bad("a model that cannot be kept without code that may run"),

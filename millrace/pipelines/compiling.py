@@ -16,8 +16,20 @@ if TYPE_CHECKING:
 
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float64]"]
 _OPSET = {"": 18, "ai.onnx.ml": 3}
-# Types of scikit-learn that hold numbers alone; skops asks for them because they are compiled.
-_KNOWN = frozenset({"sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"})
+# Types of scikit-learn that hold numbers alone; skops asks for them because they are compiled, or parts of estimators.
+_KERNELS = ("CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared", "Exponentiation", "Matern", "Product",
+            "RBF", "RationalQuadratic", "Sum", "WhiteKernel")  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "sklearn.tree._tree.Tree",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        *(f"sklearn.gaussian_process.kernels.{kernel}" for kernel in _KERNELS),
+    }
+)
 _log = logging.getLogger("millrace.pipelines")
 
 
@@ -34,8 +46,14 @@ def compile(estimator: Any, signature: Signature) -> tuple[bytes | None, str]:
         made = convert_sklearn(estimator, "model", initial_types=shape, options=options, target_opset=_OPSET)
         mend(made, estimator)
     except Exception as fault:  # the converter raises what it likes; the reason is recorded with the model
-        return None, f"{type(fault).__name__}: {str(fault).strip().splitlines()[0][:300] if str(fault) else ''}"
+        return None, reason(fault)
     return made.SerializeToString(), ""
+
+
+def reason(fault: Exception) -> str:
+    """What a library raised, on one line."""
+    told = str(fault).strip().splitlines()
+    return f"{type(fault).__name__}: {told[0][:300] if told else ''}"
 
 
 def onnx_runner(data: bytes, signature: Signature) -> Run:
@@ -45,7 +63,7 @@ def onnx_runner(data: bytes, signature: Signature) -> Run:
     onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised; its own lines on stderr say it twice
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as fault:  # onnxruntime has no common class of errors

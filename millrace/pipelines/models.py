@@ -119,8 +119,8 @@ def is_model(value: Any) -> bool:
 def pack(estimator: Any, rows: Rows | None) -> dict[str, bytes]:
     """The files of a model's tree; the sample is taken from `rows`, evenly from its test part or else its train part.
 
-    Errors: `model.sample` without rows, or with such as it fails on; `model.unfitted`; `model.unsafe` for one that
-    neither compiles nor is free of foreign code.
+    Errors: `model.sample` without rows, or with such as it fails on; `model.unfitted`; `model.outputs` for one that
+    answers a row with several values; `model.unsafe` for one that neither compiles nor is free of foreign code.
     """
     import numpy as np
 
@@ -139,7 +139,10 @@ def pack(estimator: Any, rows: Rows | None) -> dict[str, bytes]:
 
 
 def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", views: Iterable[View] = ()) -> Signature:
-    """The signature of a fitted estimator over these inputs. Errors: `model.sample` when their number differs."""
+    """The signature of a fitted estimator over these inputs.
+
+    Errors: `model.sample` when their number differs; `model.outputs` for classes by output.
+    """
     inputs = tuple(inputs)
     width = getattr(estimator, "n_features_in_", len(inputs))
     if width != len(inputs):
@@ -148,7 +151,10 @@ def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", view
             f"the model was fitted on {width} columns, its rows have {len(inputs)}",
             "fit on rows.train.X",
         )
-    classes = tuple(_plain(value) for value in getattr(estimator, "classes_", ()))
+    found = getattr(estimator, "classes_", ())
+    if any(getattr(value, "ndim", 0) for value in found):
+        raise _several(estimator)
+    classes = tuple(_plain(value) for value in found)
     task: Task = (
         "regression" if not hasattr(estimator, "predict_proba") else "binary" if len(classes) == 2 else "classes"
     )
@@ -158,7 +164,10 @@ def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", view
 def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32]) -> dict[str, bytes]:
     """The files of a model's tree; `sample` (n, inputs) float32 are rows that its answers are compared on.
 
-    Errors: `model.sample` for no rows, or rows that the estimator fails on; `model.unfitted`, `model.unsafe`.
+    Whatever goes wrong with the compiled model, from the converter to the comparison, keeps the estimator as it is.
+
+    Errors: `model.sample` for no rows, or rows that the estimator fails on; `model.outputs`, `model.unfitted`,
+    `model.unsafe`.
     """
     from millrace.pipelines import compiling
 
@@ -168,16 +177,7 @@ def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32
     native = compiling.native(estimator, signature)
     chosen = _answered(native, chosen)
     _asked(estimator, native, chosen)
-    parity: Parity | None = None
-    compiled, why = compiling.compile(estimator, signature)
-    if compiled is not None:
-        parity = compare(native, compiling.onnx_runner(compiled, signature), chosen, signature)
-        if not parity.holds:
-            why = (
-                f"compiled answers differ on {parity.beyond} of {parity.rows + parity.holes} rows, "
-                f"by up to {parity.largest:.3g}"
-            )
-            compiled = None
+    compiled, why, parity = _compiled(estimator, native, chosen, signature)
     files = {"model.onnx": compiled} if compiled is not None else {"model.skops": compiling.to_skops(estimator, why)}
     manifest = Manifest(
         MAGIC,
@@ -196,6 +196,27 @@ def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32
     return files
 
 
+def _compiled(
+    estimator: Any, native: Callable[[Any], Any], sample: NDArray[np.float32], signature: Signature
+) -> tuple[bytes | None, str, Parity | None]:
+    """The ONNX bytes, or None and why not; and how far they answered alike, if they answered."""
+    from millrace.pipelines import compiling
+
+    compiled, why = compiling.compile(estimator, signature)
+    if compiled is None:
+        return None, why, None
+    try:
+        parity = compare(native, compiling.onnx_runner(compiled, signature), sample, signature)
+    except MillraceError as fault:
+        return None, fault.message, None
+    except Exception as fault:  # a compiled model fails in as many ways as there are operators
+        return None, f"its compiled form fails: {compiling.reason(fault)}", None
+    if not parity.holds:
+        rows = f"{parity.beyond} of {parity.rows + parity.holes} rows"
+        return None, f"compiled answers differ on {rows}, by up to {parity.largest:.3g}", parity
+    return compiled, "", parity
+
+
 def _answered(native: Callable[[Any], Any], sample: NDArray[np.float32]) -> NDArray[np.float32]:
     """The rows of a sample that the estimator itself answers: the whole ones, if it refuses unknown values."""
     import numpy as np
@@ -211,10 +232,13 @@ def _answered(native: Callable[[Any], Any], sample: NDArray[np.float32]) -> NDAr
 
 
 def _asked(estimator: Any, native: Callable[[Any], Any], sample: NDArray[np.float32]) -> None:
-    """Errors: `model.unfitted`, `model.sample` if the estimator does not answer the sample."""
+    """Errors: `model.unfitted`, `model.sample` if the estimator does not answer the sample, `model.outputs`."""
+    import numpy as np
+
     kind = type(estimator).__name__
     try:
         native(sample)
+        shape = np.shape(estimator.predict(sample[:2]))
     except Exception as fault:  # an estimator raises what it likes
         if type(fault).__name__ == "NotFittedError":
             raise MillraceError("model.unfitted", f"the {kind} was not fitted", "call fit first") from fault
@@ -222,12 +246,22 @@ def _asked(estimator: Any, native: Callable[[Any], Any], sample: NDArray[np.floa
         raise MillraceError(
             "model.sample", f"the {kind} fails on rows of its sample: {told}", "give rows as it was fitted on"
         ) from fault
+    if len(shape) > 1 and shape[1] > 1:
+        raise _several(estimator)
+
+
+def _several(estimator: Any) -> MillraceError:
+    message = f"the {type(estimator).__name__} answers a row with several values, a model has one output"
+    return MillraceError("model.outputs", message, "fit one model for each target")
 
 
 def compare(
     native: Callable[[Any], Any], compiled: Callable[[Any], Any], sample: NDArray[np.float32], signature: Signature
 ) -> Parity:
-    """Both models on the sample, and on rows of it with every third value taken out in turn."""
+    """Both models on the sample, and on rows of it with every third value taken out in turn.
+
+    Raises ValueError where the compiled answers have another shape, and what running it raises.
+    """
     import numpy as np
 
     holed = sample[:_HOLED].copy()
@@ -235,10 +269,14 @@ def compare(
     holed[place % 3 == 0] = np.nan
     pairs = [(native(sample), compiled(sample))]
     try:
-        pairs.append((native(holed), compiled(holed)))
+        wanted = native(holed)
     except ValueError:
         holed = holed[:0]  # an estimator that refuses unknown values is never asked with them
+    else:
+        pairs.append((wanted, compiled(holed)))
     want, got = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    if want.shape != got.shape:
+        raise ValueError(f"its answers have the shape {got.shape}, the estimator's {want.shape}")
     off = np.abs(want - got) / (np.maximum(1.0, np.abs(want)) if signature.task == "regression" else 1.0)
     off = np.where(np.isnan(off), np.inf, off).reshape(len(want), -1).max(axis=1)
     far = off > TOLERANCE

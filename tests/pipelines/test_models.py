@@ -15,12 +15,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+)
+from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import RadiusNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
+from sklearn.svm import SVC
 
 from millrace.base.errors import MillraceError
 from millrace.pipelines import branches, models
@@ -106,6 +115,45 @@ def test_what_does_not_compile_says_why() -> None:
     files = models.pack(fitted, ROWS)
     manifest = msgspec.json.decode(files["model.json"], type=models.Manifest)
     assert "model.skops" in files and manifest.format == "skops" and manifest.why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "target", "why"),
+    [
+        (SVC(), Y, "fails"),
+        (SVC(), Y + (X[:, 2] > 1), "fails"),
+        (BaggingClassifier(SVC(), n_estimators=2, random_state=0), Y, "fails"),
+        (RadiusNeighborsRegressor(9.0), X[:, 1], "fails"),
+        (GaussianProcessClassifier(), Y, "onnxruntime refuses"),
+    ],
+)
+def test_a_compiled_form_that_fails_is_not_kept(
+    estimator: Any, target: Any, why: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fitted = estimator.fit(X[:300], target[:300])
+    blobs = LocalBlobs(tmp_path)
+    tree = trees.make(blobs, models.pack(fitted, Sample(INPUTS, Part(X[:300]), Part(X[300:350]))))
+    scorer = models.load(blobs, tree)
+    assert scorer.manifest.format == "skops" and why in scorer.manifest.why
+    told = fitted.predict_proba(X[300:302])[:, 1] if hasattr(fitted, "predict_proba") else fitted.predict(X[300:302])
+    assert scorer.score(X[300:302]) == pytest.approx(told)
+    assert "onnxruntime" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("estimator", "target"),
+    [
+        (Ridge(), np.c_[Y, 1 - Y]),
+        (RandomForestClassifier(2), np.c_[Y, 1 - Y]),
+        (OneVsRestClassifier(LogisticRegression()), np.c_[Y, 1 - Y]),
+    ],
+)
+def test_a_model_of_several_outputs_is_refused(estimator: Any, target: Any) -> None:
+    with pytest.raises(MillraceError, match="several values") as fault:
+        models.pack(estimator.fit(X, target), ROWS)
+    assert fault.value.code == "model.outputs" and fault.value.hint
+    models.pack(Ridge().fit(X, Y[:, None]), ROWS)
 
 
 @pytest.mark.slow
