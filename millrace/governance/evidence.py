@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import to_builtins
 
 from millrace.base.clock import Micros, to_iso
+from millrace.catalog import tables as journal_tables
 from millrace.catalog.tx import Tx
 from millrace.monitoring import tables as monitoring_tables
 from millrace.monitoring.judge import plan_of
@@ -17,14 +19,15 @@ from millrace.registry.records import Lineage, Version
 from millrace.rollout import tables as rollout_tables
 from millrace.rollout.records import Rollout
 from millrace.serving import tables as serving_tables
-from millrace.stats.verdict import Verdict
 
 _EVER: Micros = 1 << 62
+_PAGE = 100
+_VERDICT = ("claim", "decision", "unit", "n", "statistic", "bound", "alpha", "effect", "because")
 Parts = dict[str, dict[str, Any]]
 
 
 def gather(tx: Tx, workspace: str, version: Version, manifest: Manifest) -> Parts:
-    """Evidence by part name. Event times are ISO 8601; nothing is guessed, what is unknown is left out."""
+    """Evidence by part name. Event times are ISO 8601; nothing is guessed, what is unknown is None or left out."""
     found = versions.lineage(tx, workspace, version)
     model = versions.find_model(tx, workspace, version.model)
     endpoints = [one for one in serving_tables.endpoints(tx, workspace) if one.model == version.model]
@@ -45,15 +48,15 @@ def gather(tx: Tx, workspace: str, version: Version, manifest: Manifest) -> Part
         },
         "method": {
             "estimator": manifest.estimator, "task": manifest.signature.task,
-            "parameters": dict(found.run.params) if found.run else {}, "code": found.code,
+            "parameters": dict(found.run.params) if found.run else None, "code": found.code,
             "environment": found.environment, "pipeline": version.pipeline, "run": version.run,
-            "compiled": manifest.format == "onnx", "why_not_compiled": manifest.why,
+            "compiled": manifest.format == "onnx", **({"why_not_compiled": manifest.why} if manifest.why else {}),
         },
         "data": _data(found, manifest),
         "tests": {
-            "held_out": dict(found.run.metrics) if found.run else {},
+            "held_out": dict(found.run.metrics) if found.run else None,
             "compiled_against_estimator": to_builtins(manifest.parity),
-            "gate_and_rollout": [_rollout(one) for one in own],
+            "gate_and_rollout": [_rollout(tx, workspace, one) for one in own],
         },
         "limits": {"live": {name: one for name, one in live.items() if one}},
         "changes": {
@@ -80,19 +83,36 @@ def gather(tx: Tx, workspace: str, version: Version, manifest: Manifest) -> Part
 
 
 def _data(found: Lineage, manifest: Manifest) -> dict[str, Any]:
+    data, features = (
+        [{"name": one.name, "version": one.number, "digest": one.digest} for one in kind] if found.run else None
+        for kind in (found.data, found.features)
+    )
     return {
-        "datasets": [{"name": one.name, "version": one.number, "digest": one.digest} for one in found.data],
-        "features": [{"name": one.name, "version": one.number, "digest": one.digest} for one in found.features],
+        "datasets": data,
+        "features": features,
         "inputs": [item.name for item in manifest.signature.inputs],
         "target": manifest.signature.target,
     }
 
 
-def _rollout(one: Rollout) -> dict[str, Any]:
+def _rollout(tx: Tx, workspace: str, one: Rollout) -> dict[str, Any]:
     return {
         "rollout": one.id, "state": one.state, "because": one.because, "forced": one.forced, "since": to_iso(one.since),
-        "verdicts": {name: _verdict(verdict) for name, verdict in one.verdicts.items()},
+        "gate": _gate(tx, workspace, one), "verdicts": _verdicts(to_builtins(one.verdicts)),
     }  # fmt: skip
+
+
+def _gate(tx: Tx, workspace: str, one: Rollout) -> dict[str, Any]:
+    """What the gate decided, as the journal has it: a rollout keeps its newest verdicts. Nothing if it was forced."""
+    page = journal_tables.facts_about(tx, workspace, one.id, 0, _PAGE)
+    while page:
+        for fact in page:
+            if fact.kind in ("gate.passed", "gate.refused") and fact.data["endpoint"] == one.endpoint:
+                asked = {name: value for name, value in fact.data["gate"].items() if name not in ("passed", "verdicts")}
+                decision = fact.kind.partition(".")[2]
+                return {"decision": decision, **asked, "verdicts": _verdicts(fact.data["verdicts"])}
+        page = journal_tables.facts_about(tx, workspace, one.id, page[-1].number, _PAGE)
+    return {}
 
 
 def _change(one: Rollout) -> dict[str, Any]:
@@ -103,12 +123,8 @@ def _change(one: Rollout) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "claim": verdict.claim, "decision": verdict.decision, "unit": verdict.unit, "n": verdict.n,
-        "statistic": verdict.statistic, "bound": verdict.bound, "alpha": verdict.alpha, "effect": verdict.effect,
-        "because": verdict.because,
-    }  # fmt: skip
+def _verdicts(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {part: verdict[part] for part in _VERDICT} for name, verdict in told.items()}
 
 
 def _served(tx: Tx, workspace: str, endpoint: str, version: int) -> dict[str, Any]:

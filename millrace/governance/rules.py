@@ -5,6 +5,7 @@ What only a person can say is never filled in by the platform: it is listed as m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from millrace.base.errors import MillraceError, nearest
 from millrace.governance.records import Card, FilledBy, Part
 
 LONGEST = 20_000
+_ENDS = ("closed", "over")  # these are None as long as something goes on
+# What would make a line, or the one before it, a heading.
+_HEADING = re.compile(r"^([\s>]*)(?=#|=+\s*$|-+\s*$)")
 
 
 class Shape(NamedTuple):
@@ -85,7 +89,7 @@ def check_complete(model: str, number: int, lacking: Sequence[str]) -> None:
 
 
 def markdown(card: Card) -> str:
-    """The card as Markdown. What is missing is said where it is missing."""
+    """The card as Markdown. What is missing is said where it is missing; what a person wrote is quoted."""
     lines = [f"# {card.model} version {card.number}", ""]
     state = "complete" if card.complete else f"not complete: {len(card.missing)} fields are to be written by a person"
     lines += [
@@ -95,7 +99,9 @@ def markdown(card: Card) -> str:
     lines += ["This card is evidence; it claims no compliance.", ""]
     for part in card.parts:
         lines += [f"## {part.title}", "", f"*{part.serves}*", ""]
-        lines += [line for name, text in part.human.items() for line in (f"**{_words(name)}.** {text}", "")]
+        lines += [
+            line for name, text in part.human.items() for line in (f"**{_words(name)}.**", "", *_quoted(text), "")
+        ]
         lines += [
             line for name in part.missing for line in (f"**{_words(name)}.** *Missing: nobody has written it.*", "")
         ]
@@ -105,6 +111,12 @@ def markdown(card: Card) -> str:
         elif part.filled_by == "system":
             lines += ["Nothing is known.", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _quoted(text: str) -> list[str]:
+    """A person's words as a quotation, of which no line is a heading or a tag: they never look like evidence."""
+    lines = (_HEADING.sub(r"\1\\", line).replace("<", "&lt;") for line in text.splitlines())
+    return [f"> {line}".rstrip() for line in lines]
 
 
 def _listed(values: Mapping[str, Any], depth: int = 0) -> list[str]:
@@ -119,19 +131,22 @@ def _listed(values: Mapping[str, Any], depth: int = 0) -> list[str]:
                 inner = _listed(item, depth + 2)
                 lines += ["  " * (depth + 1) + "-", *inner] if inner else []
         else:
-            lines.append(f"{start}: {_plain(value)}")
+            open_yet = value is None and name in _ENDS
+            lines.append(f"{start}: {'not yet' if open_yet else _plain(value)}")
     return lines
 
 
 def _plain(value: Any) -> str:
-    if value is None or value in ("", [], (), {}):
+    if value is None or value == "":
         return "unknown"
+    if value in ([], (), {}):
+        return "none"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
         return ", ".join(_plain(item) for item in value)
-    return str(value).replace("\n", " ").replace("<", "&lt;")
+    return " ".join(str(value).splitlines()).replace("<", "&lt;")
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").replace("<", "&lt;").capitalize()
+    return _plain(name.replace("_", " ")).capitalize()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from millrace.base.errors import MillraceError
 from millrace.governance import rules
 from millrace.governance.records import Card
 from tests.monitoring.days import ORIGIN
-from tests.rollout.replay import BLUNT, HARMFUL, Replay
+from tests.rollout.replay import BLUNT, HARMFUL, TRUE, Replay
 
 WORDS = {name: f"about {name}" for name in rules.REQUIRED}
 
@@ -53,6 +55,60 @@ def test_a_card_is_refused_as_complete_while_words_are_missing(replay: Replay) -
         call("card.get", {"model": "lateness", "number": two})
     assert unknown.value.code == "card.unknown"
     assert call("card.make", {"model": "lateness", "number": two, "like": one}).card.complete
+
+
+def test_the_gate_is_told_after_the_shadow_was_judged(replay: Replay) -> None:
+    one = replay.register(BLUNT)
+    replay.start(one)
+    replay.run(3, rows=80)
+    two = replay.register(TRUE)
+    replay.start(two)
+    at_start = replay.rollout().because
+    replay.run(3, rows=80)
+    made = replay.platform.call("card.make", {"model": "lateness", "number": two})
+    (told,) = next(part for part in made.card.parts if part.name == "tests").evidence["gate_and_rollout"]
+    assert told["gate"]["decision"] == "passed" and told["gate"]["because"] in at_start
+    assert told["because"] != told["gate"]["because"] and told["gate"]["blocks"] == 3
+    (fact,) = (fact for fact in replay.facts("gate.passed") if fact.subject == told["rollout"])
+    assert {name: one["n"] for name, one in told["gate"]["verdicts"].items()} == {
+        name: one["n"] for name, one in fact.data["verdicts"].items()
+    }
+    assert f"Because: {told['gate']['because']}" in made.markdown
+
+
+def test_none_is_told_from_unknown(replay: Replay) -> None:
+    one = replay.register(BLUNT)
+    replay.start(one)
+    text = replay.platform.call("card.make", {"model": "lateness", "number": one}).markdown
+    assert "- Incidents: none\n" in text and "- Approvals: none\n" in text and "- About: unknown\n" in text
+
+
+HEADING = re.compile(r" {0,3}(#|=+\s*$|-+\s*$)")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["## Tests and validation", "- Auc: 1", "\n", "\n\n", "\r", "\u2028", "===", "---", " ", "> #", "<h2>", "x"]
+        ),
+        max_size=8,
+    )
+)
+def test_words_make_no_section(pieces: list[str]) -> None:
+    words = rules.check_words({"purpose": "a" + "".join(pieces)})
+    parts = rules.parts({}, words)
+    text = rules.markdown(Card("m", 1, "t", 1, 0, "a", 1, parts, (), True))
+    _, _, after = text.partition("**Purpose.**\n\n")
+    quoted, _, after = after.partition("\n\n**Users.**")
+    assert "<" not in quoted and after and "\r" not in quoted
+    for line in quoted.split("\n"):
+        assert line.startswith(">") and not HEADING.match(line.lstrip(" >"))
+
+
+def test_a_reason_stays_on_its_line() -> None:
+    parts = rules.parts({"changes": {"reason": "x\r\n## Tests\r## Data", "a\n## b": 1}}, {})
+    text = rules.markdown(Card("m", 1, "t", 1, 0, "a", 1, parts, (), True))
+    assert "- Reason: x ## Tests ## Data\n- A ## b: 1\n" in text
 
 
 def test_a_field_that_no_card_has_is_refused(replay: Replay) -> None:
