@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from millrace import stats
     from millrace.base.errors import MillraceError
-    from millrace.pipelines.definition import log, pipeline, step
+    from millrace.pipelines.definition import log, step
     from millrace.sdk.current import connect
     from millrace.sdk.datasets import dataset, datasets
     from millrace.sdk.endpoints import deploy, endpoint, endpoints
     from millrace.sdk.features import feature_view, window
     from millrace.sdk.models import model, models
+    from millrace.sdk.pipelines import pipeline
     from millrace.sdk.tracking import experiment, run
     from millrace.sdk.tuning import choice, floats, ints, tune
 
@@ -24,7 +25,6 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "log": "millrace.pipelines.definition",
-    "pipeline": "millrace.pipelines.definition",
     "step": "millrace.pipelines.definition",
     "connect": "millrace.sdk.current",
     "dataset": "millrace.sdk.datasets",
@@ -36,6 +36,7 @@ _PLACES = {
     "window": "millrace.sdk.features",
     "model": "millrace.sdk.models",
     "models": "millrace.sdk.models",
+    "pipeline": "millrace.sdk.pipelines",
     "choice": "millrace.sdk.tuning",
     "floats": "millrace.sdk.tuning",
     "ints": "millrace.sdk.tuning",

@@ -92,7 +92,7 @@ class Step(Generic[P, R]):
 
 
 class Pipeline(Generic[P, R]):
-    """A function that calls steps. `trace` plans it; the SDK registers and runs it."""
+    """A function that calls steps. `trace` plans it; what `mr.pipeline` makes also runs (`millrace.sdk.pipelines`)."""
 
     def __init__(self, function: Callable[P, R], name: str) -> None:
         functools.update_wrapper(self, function)
@@ -145,12 +145,6 @@ class Pipeline(Generic[P, R]):
         given = check_params(self.name, params, self.defaults, self.required)
         _check_kinds(f"pipeline {self.name!r}", "pipeline.params", self.function, given)
         return given
-
-    def run(self, **params: Any) -> Any:
-        """Register this code and run it; a handle of the run. See `millrace.sdk.pipelines`."""
-        from importlib import import_module
-
-        return import_module("millrace.sdk.pipelines").run(self, params)
 
     def __repr__(self) -> str:
         return f"<pipeline {self.name}{inspect.signature(self.function)}>"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 import msgspec
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.pipelines import definition
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 
-if TYPE_CHECKING:
-    from millrace.pipelines.definition import Pipeline
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _OVER = ("finished", "failed", "cancelled")
 _LOOK_S = (0.02, 0.5)
@@ -121,7 +122,7 @@ class RunHandle:
         return f"<run {self.run['name']} {self.state}{': ' + shown if shown else ''}>"
 
 
-def register(pipeline: Pipeline[Any, Any], client: Client | None = None) -> Record:
+def register(pipeline: definition.Pipeline[Any, Any], client: Client | None = None) -> Record:
     """Register a pipeline's code as it is now; its newest version. Nothing changes if the code has not.
 
     Errors: `pipeline.entry`, `pipeline.code`, `pipeline.params` for a default that is not plain.
@@ -148,7 +149,7 @@ def register(pipeline: Pipeline[Any, Any], client: Client | None = None) -> Reco
 
 
 def start(
-    pipeline: Pipeline[Any, Any], params: Mapping[str, Any], client: Client | None = None, **more: Any
+    pipeline: definition.Pipeline[Any, Any], params: Mapping[str, Any], client: Client | None = None, **more: Any
 ) -> RunHandle:
     """Register a pipeline and order a run; its handle at once. `more` are fields of `pipeline.run`.
 
@@ -162,9 +163,28 @@ def start(
     )
 
 
-def run(pipeline: Pipeline[Any, Any], params: Mapping[str, Any]) -> RunHandle:
-    """Register a pipeline, run it and wait; the handle of the finished run. Errors: see `RunHandle.wait`."""
-    return start(pipeline, params).wait()
+class Pipeline(definition.Pipeline[P, R]):
+    """A pipeline of a program, which can run it."""
+
+    def run(self, **params: Any) -> RunHandle:
+        """Register this code, run it and wait; the handle of the finished run.
+
+        Errors: those of `start` and `RunHandle.wait`.
+        """
+        return start(self, params).wait()
+
+
+@overload
+def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
+@overload
+def pipeline(*, name: str = "") -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+def pipeline(
+    function: Callable[P, R] | None = None, /, *, name: str = ""
+) -> Pipeline[P, R] | Callable[[Callable[P, R]], Pipeline[P, R]]:
+    """Make a function that calls steps a pipeline; it is called as the function unless named otherwise."""
+    if function is not None:
+        return Pipeline(function, function.__name__)
+    return lambda wrapped: Pipeline(wrapped, name or wrapped.__name__)
 
 
 class _Progress:

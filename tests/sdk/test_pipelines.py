@@ -27,7 +27,7 @@ from tests.sdk.conftest import fitted
 PROGRAM = """
     import json
     import sys
-    import millrace.pipelines.definition as mr
+    import millrace as mr
     from lib import scaled
 
     LIMIT = int("4")

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from tests.tidy.source import Import, Source, imports, strings
+from tests.tidy.source import Import, Source, by_name, imports, strings, texts
 
 Rule = Callable[[Source], Iterator[str]]
 
@@ -50,7 +50,7 @@ BANNED_CLASS = re.compile(r"\w(Utils?|Manager|Helper|Handler|Service)$")
 FILE_LINES = 600
 FUNCTION_LINES = 80
 
-# A statement of SQL, told from prose by its second word or clause. Upper case, as every statement here is written.
+# A statement of SQL, told from prose by its second word or clause. In capitals, as every statement here is written.
 SQL = re.compile(
     r"^\s*(SELECT\b.+\bFROM\b|SELECT\s+\S+\(|INSERT\s+(OR\s+\w+\s+)?INTO\b|UPDATE\s+\S+\s+SET\b|DELETE\s+FROM\b"
     r"|(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(UNIQUE\s+|TEMP\s+|TEMPORARY\s+|VIRTUAL\s+)?"
@@ -59,10 +59,53 @@ SQL = re.compile(
     r"|WITH\s+(RECURSIVE\s+)?\w+\s+AS\s*\(|PRAGMA\s+\w|BEGIN\s+(IMMEDIATE|EXCLUSIVE|ISOLATION)\b|COPY\s*\()",
     re.DOTALL,
 )
+# In small letters prose is nearer, so more of the statement is asked for. A value in an f-string reads as {…}.
+_ITEM = r"[\w.*\"{}]+(\([^()]*\))?(\s+as\s+\w+)?"
+ANY_CASE = re.compile(
+    rf"^\s*(select\s+(distinct\s+)?{_ITEM}(\s*,\s*{_ITEM})*\s+from\s+\S|insert\s+(or\s+\w+\s+)?into\s+\S+\s*(\(|values|select)"
+    r"|update\s+\S+\s+set\s+\S+\s*=|delete\s+from\s+\S+\s*(where\b|;|$)"
+    r"|(create|alter|drop)\s+(unique\s+|temp\s+)?(table|index|view)\s+(if\s|\S+\s*(\(|as\b|on\b|add\b|drop\b|;|$))"
+    r"|with\s+(recursive\s+)?\w+\s+as\s*\(|pragma\s+\w+\s*(=|\(|$))",
+    re.DOTALL | re.IGNORECASE,
+)
+# What changes or removes rows of the journal, wherever in a text it stands.
+CHANGES_FACTS = re.compile(
+    r"\b(update|delete\s+from|replace\s+into|insert\s+or\s+replace\s+into|truncate(\s+table)?"
+    r"|(drop|alter)\s+table(\s+if\s+exists)?)\s+[\"{]?([\w.]+\.)?fact(\.name)?[\"}]?(\s|;|$)",
+    re.IGNORECASE,
+)
 # DuckDB is the query engine over users' tables (docs/decisions/0002-queries-over-users-tables.md): it holds no state.
 QUERY_ENGINE = frozenset({"data", "features"})
 # Modules that may load what can run code; each checks that a user marked it as trusted.
 LOADERS: frozenset[str] = frozenset()
+_PICKLES = "pickle|cloudpickle|dill|joblib|marshal"
+# Modules that import what only a running program can name: users' code, and parts listed elsewhere.
+BY_NAME = _words(
+    "millrace/__init__.py millrace/catalog/revise.py millrace/exec/child.py millrace/exec/parent.py "
+    "millrace/pipelines/closure.py millrace/pipelines/models.py millrace/pipelines/work.py"
+)
+# Modules outside the store that write files, each with what it writes; whatever else is to last is a blob or a row.
+WRITERS: dict[str, str] = {
+    "millrace/catalog/anew.py": "the script of a new catalog, when the repository is generated",
+    "millrace/cli/main.py": "nothing: the null device in place of a closed pipe",
+    "millrace/cli/optable.py": "the table of verbs, when the repository is generated",
+    "millrace/data/files.py": "a user's own file, where they asked for it",
+    "millrace/data/parquet.py": "a scratch file that the query engine reads",
+    "millrace/demo/close.py": "a copy of the catalog that it damages on purpose",
+    "millrace/demo/server.py": "the log of the server that it starts",
+    "millrace/exec/child.py": "a step's log and its last words in its private folder",
+    "millrace/exec/parent.py": "the cut of a step's log",
+    "millrace/http/holder.py": "the lock of a platform's folder",
+    "millrace/pipelines/runner.py": "the lock of those who run steps",
+    "millrace/pipelines/values.py": "a tree unpacked into a step's private folder",
+    "millrace/sdk/spool.py": "what a program has logged and a server has not taken yet",
+    "millrace/serving/export.py": "scratch files on the way to a blob",
+    "millrace/serving/tape.py": "the prediction log before it is sealed into blobs",
+}
+_WRITES = re.compile(
+    r"(\.(write_bytes|write_text|rename|symlink_to|hardlink_to)|^os\.(replace|rename|link|symlink|truncate)"
+    r"|^shutil\.(copy|copy2|copyfile|copytree|move)|\.tofile)$"
+)
 
 
 def arrows(source: Source) -> Iterator[str]:
@@ -111,9 +154,9 @@ def sql(source: Source) -> Iterator[str]:
             yield _at(source, found.line, f"imports {root}; SQL belongs into {where}")
     if source.part in QUERY_ENGINE and source.path.name not in ("rules.py", "ops.py", "records.py"):
         return
-    for text in strings(source.tree):
-        if SQL.match(text.value):
-            yield _at(source, text.lineno, f"holds SQL ({text.value.strip()[:30]!r}…); it belongs into {where}")
+    plain = [(text.value, text.lineno) for text in strings(source.tree) if SQL.match(text.value)]
+    for text, line in plain or [(text, line) for text, line in texts(source.tree) if ANY_CASE.match(text)]:
+        yield _at(source, line, f"holds SQL ({text.strip()[:30]!r}…); it belongs into {where}")
 
 
 def purity(source: Source) -> Iterator[str]:
@@ -257,16 +300,65 @@ def no_pickle(source: Source) -> Iterator[str]:
     if source.path.as_posix() in LOADERS:
         return
     remedy = "use a format that cannot run code, or add the module to LOADERS with its check of trust"
+    known = _modules(source.tree)
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute):
-            dotted = ast.unparse(node)
-            if re.fullmatch(r"(pickle|cloudpickle|dill|joblib|marshal|torch)\.(load|loads|Unpickler)", dotted):
+            base = by_name(node.value) or known.get(ast.unparse(node.value), ast.unparse(node.value))
+            dotted = f"{base}.{node.attr}"
+            if re.fullmatch(rf"({_PICKLES}|torch)\.(load|loads|Unpickler)", dotted):
                 yield _at(source, node.lineno, f"uses {dotted}; {remedy}")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             yield _at(source, node.value.lineno, f"allows pickles in NumPy files; {remedy}")
     for found in imports(source):
-        if re.fullmatch(r"(pickle|cloudpickle|dill|joblib|marshal)\.(load|loads|Unpickler)", found.target):
+        if re.fullmatch(rf"({_PICKLES})\.(load|loads|Unpickler)", found.target):
             yield _at(source, found.line, f"imports {found.target}; {remedy}")
+
+
+def _modules(tree: ast.Module) -> dict[str, str]:
+    """The names that a file gives to modules: ``import pickle as p`` and ``p = import_module("pickle")``."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {name.asname: name.name for name in node.names if name.asname}
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value and by_name(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {ast.unparse(target): by_name(node.value) for target in targets}
+    return found
+
+
+def named_imports(source: Source) -> Iterator[str]:
+    """What is imported is written down, so that the other rules can see it."""
+    if source.part == "testing" or source.path.as_posix() in BY_NAME:
+        return
+    for node in ast.walk(source.tree):
+        if by_name(node) == "?":
+            yield _at(
+                source, node.lineno, "imports what only runs can tell; name the module, or add this one to BY_NAME"
+            )  # type: ignore[attr-defined]
+
+
+def files(source: Source) -> Iterator[str]:
+    """What lasts is written by the store and the catalog."""
+    if source.part in ("store", "testing") or source.path.as_posix() in WRITERS:
+        return
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call):
+            call = ast.unparse(node.func)
+            moves = call.endswith(".replace") and len(node.args) == 1 and not node.keywords  # a text's takes two
+            if moves or _WRITES.search(call) or _opens_to_write(node, call):
+                remedy = "put a blob into the store, or add the module to WRITERS with what it writes"
+                yield _at(source, node.lineno, f"writes a file with {call}; {remedy}")
+
+
+def _opens_to_write(node: ast.Call, call: str) -> bool:
+    if not re.search(r"(^|\.)open$", call):
+        return False
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    modes = [str(one.value) for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    flags = " ".join(ast.unparse(one) for one in given)
+    return any(re.fullmatch(r"[rbt]*[wax+][rbt+]*", mode) for mode in modes) or bool(
+        re.search(r"\bO_(WRONLY|RDWR|CREAT|TRUNC|APPEND)\b", flags)
+    )
 
 
 def immutable(source: Source) -> Iterator[str]:
@@ -279,8 +371,12 @@ def immutable(source: Source) -> Iterator[str]:
         call = ast.unparse(node.func)
         argument = ast.unparse(node.args[0]) if node.args else ""
         changes = re.search(r"(^|\.)fact\.(update|delete)$", call)
-        if changes or (call in ("update", "delete", "upsert") and re.search(r"(^|\.)fact$", argument)):
+        verb = call.rpartition(".")[2]
+        if changes or (verb in ("update", "delete", "upsert") and re.search(r"(^|\.)fact$", argument)):
             yield _at(source, node.lineno, "changes journal rows; a correction is a new fact")
+    for text, line in texts(source.tree):
+        if CHANGES_FACTS.search(text):
+            yield _at(source, line, f"changes journal rows ({text.strip()[:30]!r}…); a correction is a new fact")
 
 
 def real_errors(source: Source) -> Iterator[str]:
@@ -377,6 +473,8 @@ PACKAGE_RULES: tuple[Rule, ...] = (
     told,
     no_print,
     no_pickle,
+    named_imports,
+    files,
     immutable,
     real_errors,
 )

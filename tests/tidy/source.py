@@ -10,6 +10,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 
 
+_LATE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
 class Source(NamedTuple):
     """One file. `path` is relative to the root of the repository: ``millrace/data/ops.py``."""
 
@@ -58,6 +61,21 @@ def sources(folder: str) -> list[Source]:
 def imports(source: Source) -> Iterator[Import]:
     """Every import of a file. ``from a import b`` is ``a.b``, whether `b` is a module or a name."""
     yield from _imports(source, source.tree.body, at_load=True, type_only=False)
+    late = {id(inner) for outer in ast.walk(source.tree) if isinstance(outer, _LATE) for inner in ast.walk(outer)}
+    for node in ast.walk(source.tree):
+        target = by_name(node)
+        if isinstance(node, ast.Call) and target not in ("", "?"):
+            yield Import(target, node.lineno, at_load=id(node) not in late, type_only=False)
+
+
+def by_name(node: ast.AST) -> str:
+    """The module that a call of ``import_module`` or ``__import__`` loads; ``?`` if it is not written there."""
+    if not isinstance(node, ast.Call):
+        return ""
+    if ast.unparse(node.func).rpartition(".")[2] not in ("import_module", "__import__"):
+        return ""
+    first = node.args[0] if node.args else node.keywords[0].value if node.keywords else node
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else "?"
 
 
 def _imports(source: Source, body: list[ast.stmt], at_load: bool, type_only: bool) -> Iterator[Import]:
@@ -94,6 +112,23 @@ def strings(tree: ast.Module) -> Iterator[ast.Constant]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
             yield node
+
+
+def texts(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every text that is not a docstring and its line, an f-string whole: a value in it reads as ``{value}``."""
+    parts: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts |= {id(part) for part in node.values}
+            whole = [part.value if isinstance(part, ast.Constant) else _value(part) for part in node.values]
+            yield "".join(map(str, whole)), node.lineno
+    for text in strings(tree):
+        if id(text) not in parts:
+            yield str(text.value), text.lineno
+
+
+def _value(part: ast.expr) -> str:
+    return "{" + (ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else "") + "}"
 
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
