@@ -40,6 +40,8 @@ def compile(estimator: Any, signature: Signature) -> tuple[bytes | None, str]:
 
     from millrace.pipelines.branches import mend
 
+    if signature.task == "regression" and hasattr(estimator, "classes_"):
+        return None, "a classifier without predict_proba answers labels, its compiled form would answer scores"
     options = {id(estimator): {"zipmap": False}} if signature.task != "regression" else None
     shape = [("X", FloatTensorType([None, len(signature.inputs)]))]
     try:

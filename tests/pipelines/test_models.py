@@ -29,7 +29,7 @@ from sklearn.neighbors import RadiusNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from millrace.base.errors import MillraceError
 from millrace.pipelines import branches, models
@@ -121,8 +121,8 @@ def test_what_does_not_compile_says_why() -> None:
 @pytest.mark.parametrize(
     ("estimator", "target", "why"),
     [
-        (SVC(), Y, "fails"),
-        (SVC(), Y + (X[:, 2] > 1), "fails"),
+        (SVC(), Y, "without predict_proba"),
+        (LinearSVC(), Y + (X[:, 2] > 1), "without predict_proba"),
         (BaggingClassifier(SVC(), n_estimators=2, random_state=0), Y, "fails"),
         (RadiusNeighborsRegressor(9.0), X[:, 1], "fails"),
         (GaussianProcessClassifier(), Y, "onnxruntime refuses"),
