@@ -1,5 +1,5 @@
-"""What every test may ask for, and two rules for all of them: a test that was skipped has failed, and each has
-one name in every process."""
+"""What every test may ask for, and rules for all of them: a test that was skipped has failed, what needs a database
+server is slow, and each has one name in every process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ def wide_terminal() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test whose name holds an address is another one in each process, and none can be given to several."""
+    """What needs a database server is part of `./check all`, which brings it.
+
+    A test whose name holds an address is another one in each process, and none can be given to several.
+    """
+    for item in items:
+        if {"postgres_url", "postgres_cluster"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     odd = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if odd:
         raise pytest.UsageError(f"{odd[0]}: give its parameters names (ids=…)")

@@ -78,7 +78,7 @@ def described(connection: Connection) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_a_new_catalog_is_what_all_steps_make(tmp_path: Path, request: Any, kind: str) -> None:
     engine: SqliteEngine | PostgresEngine = SqliteEngine(tmp_path / "catalog.db")
     if kind == "postgresql":

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 
-from tests.tidy.source import Import, Source, by_name, imports, strings, texts
+from tests.tidy.source import Import, Source, by_name, imports, strings, texts, walk
 
 Rule = Callable[[Source], Iterator[str]]
 
@@ -171,7 +171,7 @@ def purity(source: Source) -> Iterator[str]:
             yield _at(source, found.line, f"imports {root}; take the time, the numbers or the bytes as an argument")
         if found.target.startswith("numpy.random") and found.target != "numpy.random.Generator":
             yield _at(source, found.line, "makes its own randomness; take a numpy.random.Generator as an argument")
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
@@ -193,7 +193,7 @@ def vocabulary(source: Source) -> Iterator[str]:
     """Foreign words stay inside `http/speaks/`."""
     if "speaks" in source.path.parts or source.part == "testing":
         return
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         for word in _named(node):
             if word in FOREIGN:
                 line = getattr(node, "lineno", 1)
@@ -259,7 +259,7 @@ def names(source: Source) -> Iterator[str]:
     for part in source.path.with_suffix("").parts:
         if part in BANNED_FILES:
             yield _at(source, 1, f"is named {part!r}, which says nothing; name it after the noun it is about")
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.ClassDef) and BANNED_CLASS.search(node.name) and not node.name.startswith("Test"):
             yield _at(source, node.lineno, f"has a class {node.name}; name it after the noun it is about")
 
@@ -271,7 +271,7 @@ def sizes(source: Source) -> Iterator[str]:
     lines = source.text.count("\n")
     if lines > FILE_LINES:
         yield _at(source, lines, f"has {lines} lines, more than {FILE_LINES}; look for the second noun and split it")
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > FUNCTION_LINES:
@@ -290,7 +290,7 @@ def no_print(source: Source) -> Iterator[str]:
     """Only the command line writes to standard output."""
     if source.part in ("cli", "demo"):
         return
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield _at(source, node.lineno, "prints; return a value, or log through `logging`")
 
@@ -301,7 +301,7 @@ def no_pickle(source: Source) -> Iterator[str]:
         return
     remedy = "use a format that cannot run code, or add the module to LOADERS with its check of trust"
     known = _modules(source.tree)
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.Attribute):
             base = by_name(node.value) or known.get(ast.unparse(node.value), ast.unparse(node.value))
             dotted = f"{base}.{node.attr}"
@@ -317,7 +317,7 @@ def no_pickle(source: Source) -> Iterator[str]:
 def _modules(tree: ast.Module) -> dict[str, str]:
     """The names that a file gives to modules: ``import pickle as p`` and ``p = import_module("pickle")``."""
     found: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             found |= {name.asname: name.name for name in node.names if name.asname}
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value and by_name(node.value):
@@ -330,7 +330,7 @@ def named_imports(source: Source) -> Iterator[str]:
     """What is imported is written down, so that the other rules can see it."""
     if source.part == "testing" or source.path.as_posix() in BY_NAME:
         return
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if by_name(node) == "?":
             yield _at(
                 source, node.lineno, "imports what only runs can tell; name the module, or add this one to BY_NAME"
@@ -341,7 +341,7 @@ def files(source: Source) -> Iterator[str]:
     """What lasts is written by the store and the catalog."""
     if source.part in ("store", "testing") or source.path.as_posix() in WRITERS:
         return
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.Call):
             call = ast.unparse(node.func)
             moves = call.endswith(".replace") and len(node.args) == 1 and not node.keywords  # a text's takes two
@@ -365,7 +365,7 @@ def immutable(source: Source) -> Iterator[str]:
     """A journal row never changes."""
     if source.part == "testing" or "migrations" in source.path.parts:
         return
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if not isinstance(node, ast.Call):
             continue
         call = ast.unparse(node.func)
@@ -383,7 +383,7 @@ def real_errors(source: Source) -> Iterator[str]:
     """An error that is raised has a listed code."""
     from millrace.base.codes import CODES
 
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "MillraceError" and node.args:
             code = node.args[0]
             if isinstance(code, ast.Constant) and code.value not in CODES:
@@ -395,7 +395,7 @@ def real_errors(source: Source) -> Iterator[str]:
 def test_manners(source: Source) -> Iterator[str]:
     """Tests wait for what happens instead of sleeping, never skip, and each one states something."""
     stating = _stating(source.tree)
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.Call):
             call = ast.unparse(node.func)
             if call in ("time.sleep", "sleep", "asyncio.sleep") and ast.unparse(node.args[0]) != "0":
@@ -421,7 +421,7 @@ def test_manners(source: Source) -> Iterator[str]:
 
 def _stating(tree: ast.Module) -> frozenset[str]:
     """The functions of a test file that state something, directly or through each other."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     stating: frozenset[str] = frozenset()
     while True:
         more = frozenset(function.name for function in functions if _states_something(function, stating))
@@ -431,7 +431,7 @@ def _stating(tree: ast.Module) -> frozenset[str]:
 
 
 def _states_something(function: ast.FunctionDef | ast.AsyncFunctionDef, stating: frozenset[str]) -> bool:
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -52,17 +53,29 @@ def parse(path: str, text: str) -> Source:
     return Source(PurePosixPath(path), text, ast.parse(text))
 
 
+@cache
 def sources(folder: str) -> list[Source]:
     """Every Python file below `folder` of the repository, in order."""
     files = sorted((ROOT / folder).rglob("*.py"))
     return [parse(file.relative_to(ROOT).as_posix(), file.read_text("utf-8")) for file in files]
 
 
-def imports(source: Source) -> Iterator[Import]:
+@cache
+def walk(node: ast.AST) -> tuple[ast.AST, ...]:
+    """Every node below, in `ast.walk`'s order; kept, because each rule asks."""
+    return tuple(ast.walk(node))
+
+
+@cache
+def imports(source: Source) -> tuple[Import, ...]:
     """Every import of a file. ``from a import b`` is ``a.b``, whether `b` is a module or a name."""
+    return tuple(_found(source))
+
+
+def _found(source: Source) -> Iterator[Import]:
     yield from _imports(source, source.tree.body, at_load=True, type_only=False)
-    late = {id(inner) for outer in ast.walk(source.tree) if isinstance(outer, _LATE) for inner in ast.walk(outer)}
-    for node in ast.walk(source.tree):
+    late = {id(inner) for outer in walk(source.tree) if isinstance(outer, _LATE) for inner in ast.walk(outer)}
+    for node in walk(source.tree):
         target = by_name(node)
         if isinstance(node, ast.Call) and target not in ("", "?"):
             yield Import(target, node.lineno, at_load=id(node) not in late, type_only=False)
@@ -72,7 +85,8 @@ def by_name(node: ast.AST) -> str:
     """The module that a call of ``import_module`` or ``__import__`` loads; ``?`` if it is not written there."""
     if not isinstance(node, ast.Call):
         return ""
-    if ast.unparse(node.func).rpartition(".")[2] not in ("import_module", "__import__"):
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if called not in ("import_module", "__import__"):
         return ""
     first = node.args[0] if node.args else node.keywords[0].value if node.keywords else node
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else "?"
@@ -106,18 +120,18 @@ def _base(source: Source, node: ast.ImportFrom) -> str:
     return ".".join([*parts, *([node.module] if node.module else [])])
 
 
-def strings(tree: ast.Module) -> Iterator[ast.Constant]:
+@cache
+def strings(tree: ast.Module) -> tuple[ast.Constant, ...]:
     """Every text constant that is not a docstring, the text parts of f-strings included."""
     docs = {id(doc) for doc in _docstrings(tree)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-            yield node
+    texts = (node for node in walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return tuple(node for node in texts if id(node) not in docs)
 
 
 def texts(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Every text that is not a docstring and its line, an f-string whole: a value in it reads as ``{value}``."""
     parts: set[int] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.JoinedStr):
             parts |= {id(part) for part in node.values}
             whole = [part.value if isinstance(part, ast.Constant) else _value(part) for part in node.values]
@@ -133,6 +147,6 @@ def _value(part: ast.expr) -> str:
 
 def _docstrings(tree: ast.Module) -> Iterator[ast.expr]:
     """Text that stands as a statement of its own: docstrings of modules, classes, functions and attributes."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import get_origin
 
 from millrace.base.op import Op
-from tests.tidy.source import Source, imports, strings
+from tests.tidy.source import Source, imports, strings, walk
 
 # Words that the glossary gives another name; no verb may be about them.
 NOT_OUR_NOUNS = {
@@ -86,7 +86,7 @@ def unlisted_verbs(sources: Iterable[Source], listed: Iterable[str]) -> Iterator
 
 def declared_verbs(source: Source) -> Iterator[tuple[str, int]]:
     """The names that `@op("noun.verb", …)` declares in a file."""
-    for node in ast.walk(source.tree):
+    for node in walk(source.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "op" and decorator.args:
@@ -122,7 +122,7 @@ def unused_codes(codes: Iterable[str], sources: Iterable[Source]) -> Iterator[st
         if source.module == "millrace.base.codes":
             continue
         used.update(text.value for text in strings(source.tree))
-        for node in ast.walk(source.tree):
+        for node in walk(source.tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "unknown" and node.args:
                 noun = node.args[0]
                 used.add(f"{noun.value}.unknown" if isinstance(noun, ast.Constant) else "")
@@ -138,7 +138,7 @@ def facts(kinds: Iterable[str], sources: Iterable[Source]) -> Iterator[str]:
         if source.module == "millrace.base.facts":
             continue
         used.update(text.value for text in strings(source.tree))
-        for node in ast.walk(source.tree):
+        for node in walk(source.tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "fact":
                 told = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
                 for kind in told:
