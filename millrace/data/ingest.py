@@ -99,6 +99,9 @@ def _csv(connection: duckdb.DuckDBPyConnection, file: Path) -> Callable[..., str
     parted = ""
     names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source()}").fetchall()]
     head, mark = _head(file)
+    given = [name.lower() for name in next(csv.reader([head], delimiter=mark or ","), [])]
+    if len(set(given)) < len(given):
+        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
     if mark and (len(names) == 1 or names[0] not in head):
         parted = f", delim = {_literal(mark)}, skip = 0"
     return source
@@ -146,9 +149,9 @@ def _by_text(
 ) -> dict[str, str]:
     """The types of columns of a CSV whose values are not what they look like at first sight.
 
-    A column of text keeps its digits as they are written; infinity is a number and not a day; a column without values
-    is of whatever kind the dataset has; one fraction makes a column of whole numbers one of numbers. Errors:
-    `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
+    A column of text keeps its digits as they are written, and leading zeros make one; infinity is a number and not a
+    day; a column without values is of whatever kind the dataset has; one fraction makes a column of whole numbers one
+    of numbers. Errors: `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
     """
     known = {column.name: column.kind for column in dataset.columns}
     types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
@@ -165,7 +168,8 @@ def _by_text(
             far.append(column.name)
         elif is_odd(column, stored):
             odd.append(column.name)
-    fractions, values, words = _firsts(connection, texts, (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER))
+    asked = (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER), (odd, _CODE)
+    fractions, values, words, codes = _firsts(connection, texts, *asked)
     for name in far:
         if fractions[name] is None:
             ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], _FAR)))
@@ -177,7 +181,7 @@ def _by_text(
         kind = known.get(name)
         if values[name] is None:
             types |= {name: _CASTS[kind]} if kind else {}
-        elif kind in (None, "number") and words[name] is None:
+        elif words[name] is None and (kind == "number" or (kind is None and codes[name] is None)):
             types[name] = "DOUBLE"
     return types
 
@@ -367,6 +371,7 @@ _CASTS: dict[Kind, str] = {
 }  # fmt: skip
 _NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
 _NO_NUMBER = "TRY_CAST({} AS DOUBLE) IS NULL"
+_CODE = "regexp_matches(trim({}), '^[+-]?0[0-9]')"  # a leading zero says that it is no quantity
 _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
     "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",

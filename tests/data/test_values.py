@@ -434,3 +434,15 @@ def test_a_column_needs_a_name_that_can_be_written(platform: Platform, name: str
     with pytest.raises(MillraceError) as caught:
         platform.call("dataset.push", {"tables": {"rides": {**{c: [1] for c in ("id", "at")}, name: [2]}}})
     assert caught.value.code in ("dataset.schema", "request.invalid")
+
+
+def test_leading_zeros_make_a_text(platform: Platform) -> None:
+    rows = platform.ground.blobs.put(b"zip,at,x\n00501,1,1e3\n501,2,0.5\n02134,3,0\n")
+    version = platform.call("dataset.add", {"dataset": "codes", "event": "at", "files": [rows]})
+    found = read.columns(platform.ground.blobs, version)
+    assert found["zip"].tolist() == ["00501", "501", "02134"] and found["x"].tolist() == [1000.0, 0.5, 0.0]
+
+
+def test_two_columns_of_one_name_are_refused(platform: Platform) -> None:
+    fault = refusal(platform, b"id,at,v,V\n1,2,3,4\n")
+    assert (fault.code, fault.message) == ("dataset.schema", "two columns of the file have one name")
