@@ -67,6 +67,7 @@ def test_a_kill_in_the_middle_changes_no_decision(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         Replay(first.client, first.server.url, START, first.until, each_hour=kill).run()
+    first.server.stop()  # a killed process holds its folder until it is gone
     second = story(tmp_path / "killed")
     assert told(second, second.replay) == wanted
 
