@@ -70,20 +70,14 @@ def write(columns: Mapping[str, NDArray[Any]]) -> bytes:
 def _check_texts(columns: Mapping[str, NDArray[Any]]) -> None:
     for name, values in columns.items():
         texts = values.tolist() if values.dtype == object else []
-        row = next((row for row, text in enumerate(texts) if isinstance(text, str) and not _is_unicode(text)), None)
+        row = next(
+            (row for row, text in enumerate(texts) if isinstance(text, str) and not rules.is_unicode(text)), None
+        )
         if row is not None:
             raise MillraceError(
                 "dataset.kind", f"{name!r} holds half a character in row {row}, which no UTF-8 tells",
                 "decode the text anew, or say text.encode('utf-8', 'replace').decode()",
             )  # fmt: skip
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _offer(given: Columns, values: NDArray[Any]) -> str:

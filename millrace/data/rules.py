@@ -58,14 +58,19 @@ def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple
 _FITS = {("whole", "number"), ("whole", "time"), ("bool", "whole"), ("bool", "number")}
 
 
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can tell the text: half a character it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_columns(names: Iterable[str]) -> None:
     """Errors: `dataset.schema` for a name that no file can hold."""
     for name in names:
-        try:
-            written = name.encode()
-        except UnicodeEncodeError:
-            written = b""
-        if not written or b"\0" in written:
+        if not name or "\0" in name or not is_unicode(name):
             raise MillraceError("dataset.schema", f"a column is named {name!r}", "give it a name of plain characters")
 
 

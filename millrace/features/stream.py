@@ -207,7 +207,7 @@ class Stream:
             self._dataset = life.find(tx, workspace, self.source)
         waiting = data_tables.pushes(tx, workspace, self.source, self._push)
         if waiting:
-            rows = life.joined([life.unpack(packed) for _, packed in waiting], self._dataset)
+            rows = life.joined([life.unpack(packed, exact=True) for _, packed in waiting], self._dataset)
             self._take({name: floating(name, values) for name, values in rows.items()}, self._dataset)
             self._push = waiting[-1][0]
 

@@ -294,10 +294,13 @@ def _define(client: Client, live: EndpointHandle, wanted: Mapping[str, Any]) -> 
 
     Errors: `endpoint.exists` for one that answers and is defined otherwise than is said.
     """
-    if live.name not in {found["name"] for found in client.pages("endpoint.list")}:
+    try:
+        shown = client.call("endpoint.get", endpoint=live.name, tables=1)
+    except MillraceError as fault:
+        if fault.code != "endpoint.unknown":
+            raise
         client.call("endpoint.make", name=live.name, **wanted)
         return
-    shown = client.call("endpoint.get", endpoint=live.name, tables=1)
     there = shown["endpoint"]
     said = {name: value for name, value in wanted.items() if value != _USUAL.get(name)}
     other = [f"{name} = {there[name]!r}" for name, value in said.items() if there[name] != value]
