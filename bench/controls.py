@@ -39,10 +39,10 @@ from numpy.typing import NDArray
 from millrace.base.clock import DAY, Micros
 from millrace.demo import setup, tables, views
 from millrace.pipelines import models, signature
-from millrace.pipelines.definition import pipeline, step
+from millrace.pipelines.definition import step
 from millrace.pipelines.frames import dataset
 from millrace.sdk.client import Client, connect
-from millrace.sdk.pipelines import start
+from millrace.sdk.pipelines import pipeline, start
 from millrace.stats.influence import auc_influence
 from millrace.stats.spending import challenger_alpha
 

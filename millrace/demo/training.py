@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from millrace.demo.views import SCHEDULE, VIEWS, features
-from millrace.pipelines.definition import log, pipeline, step
+from millrace.pipelines.definition import log, step
 from millrace.pipelines.frames import dataset
+from millrace.sdk.pipelines import pipeline
 
 
 def flights(since: int | None = None, until: int | None = None, naive: bool = False) -> Any:

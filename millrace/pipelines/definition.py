@@ -1,4 +1,4 @@
-"""`@step` and `@pipeline`: plain functions, traced into a graph.
+"""Steps and the pipelines that call them: plain functions, traced into a graph.
 
 A step called by a pipeline that is being traced notes the call and answers a placeholder; called anywhere else it is
 the function it was. A pipeline's body runs once per run, with that run's parameters, so loops and conditions over
@@ -211,19 +211,6 @@ def step(
     """
     options = Options(retries, timeout_s, memory_mb, cache)
     return Step(function, options) if function is not None else lambda wrapped: Step(wrapped, options)
-
-
-@overload
-def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]: ...
-@overload
-def pipeline(*, name: str = "") -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
-def pipeline(
-    function: Callable[P, R] | None = None, /, *, name: str = ""
-) -> Pipeline[P, R] | Callable[[Callable[P, R]], Pipeline[P, R]]:
-    """Make a function that calls steps a pipeline; it is called as the function unless named otherwise."""
-    if function is not None:
-        return Pipeline(function, function.__name__)
-    return lambda wrapped: Pipeline(wrapped, name or wrapped.__name__)
 
 
 class _Trace:

@@ -12,7 +12,8 @@ import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.pipelines import archive, script
-from millrace.pipelines.definition import pipeline, step
+from millrace.pipelines.definition import step
+from millrace.sdk.pipelines import pipeline
 
 
 def written(folder: Path, **files: str) -> Path:
@@ -59,7 +60,7 @@ def test_the_demo_s_files_are_kept_and_the_rest_of_millrace_is_not() -> None:
 def test_a_pipeline_s_archive(module: Callable[[str], Any]) -> None:
     made = module(
         """
-        import millrace.pipelines.definition as mr
+        import millrace as mr
         @mr.step
         def act():
             return 1

@@ -12,7 +12,7 @@ from millrace.store import tree
 from tests.pipelines.conftest import Project
 
 CODE = """
-    import millrace.pipelines.definition as mr
+    import millrace as mr
     from helped import one
 
     class Base:
@@ -115,7 +115,7 @@ def test_another_seed_and_another_environment_are_other_keys(project: Project, m
 
 
 ODD = """
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     @mr.step(cache=False)
     def always():

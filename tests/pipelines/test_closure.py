@@ -15,7 +15,7 @@ import pytest
 from millrace.pipelines.closure import Closure, Closures
 
 STEP = """
-    import millrace.pipelines.definition as mr
+    import millrace as mr
     {imports}
 
     @mr.step

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from millrace.base.errors import MillraceError
-from millrace.pipelines.definition import pipeline, step
+from millrace.pipelines.definition import step
+from millrace.sdk.pipelines import pipeline
 
 
 @step

@@ -19,7 +19,7 @@ from tests.pipelines.conftest import until
 CODE = """
     import os, time
     from pathlib import Path
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     def note(name):
         with open(os.environ["MADE"], "a") as file:
@@ -146,7 +146,7 @@ def test_a_closed_platform_goes_on_when_it_is_opened_again(tmp_path: Path, monke
         dedent(f"""
         import time
         from pathlib import Path
-        import millrace.pipelines.definition as mr
+        import millrace as mr
 
         def note(name):
             with open({str(made)!r}, "a") as file:

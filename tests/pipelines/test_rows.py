@@ -57,7 +57,7 @@ def test_an_impossible_target_is_refused(y: Any, code: str) -> None:
 
 CODE = """
     import numpy as np
-    import millrace.pipelines.definition as mr
+    import millrace as mr
     from millrace.pipelines.frames import dataset
 
     @mr.step

@@ -15,7 +15,7 @@ from millrace.pipelines.runner import processes
 from tests.pipelines.conftest import Project, until
 
 PLAIN = """
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     FACTOR = 3
 
@@ -113,7 +113,7 @@ def test_a_failing_step_ends_the_run_with_its_fault(project: Project, name: str)
     decorator, body, (code, message) = FAULTS[name]
     project.write(
         project=f"""
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     {decorator}
     def act():
@@ -148,7 +148,7 @@ def test_a_pipeline_that_cannot_be_planned_fails(project: Project) -> None:
 
 HANGING = """
     import time
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     @mr.step
     def hang():
@@ -199,7 +199,7 @@ def test_a_step_whose_parent_was_killed_is_tried_again(project: Project, tmp_pat
         project=f"""
     import time
     from pathlib import Path
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     @mr.step
     def wait():
