@@ -242,22 +242,22 @@ def deploy(
     what: ModelVersion | ModelHandle,
     name: str = "",
     *,
-    key: str = "",
-    event: str = "",
+    key: str | None = None,
+    event: str | None = None,
     metric: str = "",
     canary: Sequence[float] | None = None,
-    day_origin: Any = 0,
-    block_s: int = 86_400,
-    maturity_s: int = 0,
-    seed: int = 0,
+    day_origin: Any = None,
+    block_s: int | None = None,
+    maturity_s: int | None = None,
+    seed: int | None = None,
     reason: str = "",
     **policy: Any,
 ) -> EndpointHandle:
     """Move a version (of a model: the newest) towards serving everybody at an endpoint; the live endpoint.
 
     The endpoint is made if it is not there, called as the model unless named: `key` is the column that routing sticks
-    to, `event` the column of event time; blocks of `block_s` seconds begin at `day_origin`, a label is expected within
-    `maturity_s`, another `seed` splits keys otherwise. The first version needs the gate alone; a later one goes through
+    to, `event` the column of event time; blocks of `block_s` seconds (a day) begin at `day_origin` (midnight, UTC), a
+    label is expected within `maturity_s` (0), another `seed` splits keys otherwise. The first version needs the gate alone; a later one goes through
     gate, shadow and canary by verdicts. `metric` is what it must be better by, `canary` its shares in percent, such as
     ``(10, 50)``; more fields of the policy: strategy, alpha, margin, shadow_days, step_days, watch_days and so on.
     Without any of them the policy is that of the last rollout. A version that serves already, or is on its way, is left
@@ -272,8 +272,8 @@ def deploy(
     used = client or current()
     live = EndpointHandle(name or version.model.name, client)
     wanted = {
-        "model": version.model.name, "key": key, "event": event, "day_origin": micros(day_origin), "block_s": block_s,
-        "maturity_s": maturity_s, "seed": seed,
+        "model": version.model.name, "key": key, "event": event, "block_s": block_s, "maturity_s": maturity_s,
+        "day_origin": None if day_origin is None else micros(day_origin), "seed": seed,
     }  # fmt: skip
     _define(used, live, wanted)
     if metric:
@@ -286,26 +286,23 @@ def deploy(
     return live
 
 
-_USUAL = {"key": "", "event": "", "day_origin": 0, "block_s": 86_400, "maturity_s": 0, "seed": 0}
-
-
 def _define(client: Client, live: EndpointHandle, wanted: Mapping[str, Any]) -> None:
-    """Make the endpoint unless it is there; one that has never answered is defined anew.
+    """Make the endpoint unless it is there; one that has never answered is defined anew. None leaves a field as it is.
 
     Errors: `endpoint.exists` for one that answers and is defined otherwise than is said.
     """
+    said = {name: value for name, value in wanted.items() if value is not None}
     try:
         shown = client.call("endpoint.get", endpoint=live.name, tables=1)
     except MillraceError as fault:
         if fault.code != "endpoint.unknown":
             raise
-        client.call("endpoint.make", name=live.name, **wanted)
+        client.call("endpoint.make", name=live.name, **said)
         return
     there = shown["endpoint"]
-    said = {name: value for name, value in wanted.items() if value != _USUAL.get(name)}
     other = [f"{name} = {there[name]!r}" for name, value in said.items() if there[name] != value]
     if other and shown["table"] is None:
-        client.call("endpoint.make", name=live.name, anew=True, **{**wanted, **{n: there[n] for n in _USUAL}, **said})
+        client.call("endpoint.make", name=live.name, anew=True, **{**{n: there[n] for n in wanted}, **said})
     elif other:
         raise MillraceError(
             "endpoint.exists", f"the endpoint {live.name!r} answers, and has {', '.join(other)}",

@@ -93,9 +93,11 @@ def test_a_refused_deploy_leaves_an_endpoint_that_can_be_defined_anew(client: Cl
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc")
     assert (live.definition["key"], live.definition["event"], live.definition["seed"]) == ("tail", "at", 0)
     assert mr.deploy(version, "delays").versions == {1: 1.0}
-    with pytest.raises(mr.MillraceError, match="answers, and has event = 'at'") as caught:
-        mr.deploy(version, "delays", key="tail", event="att")
-    assert caught.value.code == "endpoint.exists"
+    assert mr.deploy(version, "delays", key="tail", block_s=86_400, seed=0).versions == {1: 1.0}
+    for said in ({"key": "tail", "event": "att"}, {"event": ""}):
+        with pytest.raises(mr.MillraceError, match="answers, and has event = 'at'") as caught:
+            mr.deploy(version, "delays", **said)
+        assert caught.value.code == "endpoint.exists"
 
 
 def test_wrong_types_are_told(client: Client, tmp_path: Path) -> None:
