@@ -26,6 +26,7 @@ class Encoder:
             {word: float(place) for place, word in enumerate(item.vocabulary)} if item.kind == "text" else None
             for item in self.inputs
         )
+        self._words = tuple((place, places) for place, places in enumerate(self._places) if places is not None)
 
     def matrix(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]], rows: int) -> NDArray[np.float32]:
         """What a model is asked with: (rows, inputs) float32, NaN where unknown. Each column has `rows` values.
@@ -59,16 +60,11 @@ class Encoder:
     def _row(self, columns: Mapping[str, Any]) -> NDArray[np.float32]:
         import numpy as np
 
-        cells = []
         try:
-            for name, places in zip(self.names, self._places, strict=True):
-                value = columns[name][0]
-                if places is not None:
-                    value = places.get(value if isinstance(value, str) else str(value), _NAN)
-                elif value is None:
-                    value = _NAN
-                cells.append(value)
-            return np.array([cells], np.float64).astype(np.float32)
+            cells = [columns[name][0] for name in self.names]
+            for place, places in self._words:
+                cells[place] = places.get(str(cells[place]), _NAN)
+            return np.array([cells], np.float64).astype(np.float32)  # where None is NaN
         except (KeyError, TypeError, ValueError):
             numbers = [
                 self._numbers(name, place, columns) for name, place in zip(self.names, self._places, strict=True)

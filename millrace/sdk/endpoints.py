@@ -257,11 +257,11 @@ def deploy(
 
     The endpoint is made if it is not there, called as the model unless named: `key` is the column that routing sticks
     to, `event` the column of event time; blocks of `block_s` seconds (a day) begin at `day_origin` (midnight, UTC), a
-    label is expected within `maturity_s` (0), another `seed` splits keys otherwise. The first version needs the gate alone; a later one goes through
-    gate, shadow and canary by verdicts. `metric` is what it must be better by, `canary` its shares in percent, such as
-    ``(10, 50)``; more fields of the policy: strategy, alpha, margin, shadow_days, step_days, watch_days and so on.
-    Without any of them the policy is that of the last rollout. A version that serves already, or is on its way, is left
-    as it is.
+    label is expected within `maturity_s` (0), another `seed` splits keys otherwise. The first version needs the gate
+    alone; a later one goes through gate, shadow and canary by verdicts. `metric` is what it must be better by, `canary`
+    its shares in percent, such as ``(10, 50)``; more fields of the policy: strategy, alpha, margin, shadow_days,
+    step_days, watch_days and so on. Without any of them the policy is that of the last rollout. A version that serves
+    already, or is on its way, is left as it is.
 
     Errors: `gate.refused`, `version.unapproved`, `rollout.busy`, `policy.invalid`, `endpoint.unknown`.
     """

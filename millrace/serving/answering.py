@@ -117,12 +117,13 @@ def check_cells(columns: Values) -> None:
 def check(served: Served, asked: Asked) -> None:
     """Errors: `frame.column` for a column that is missing or of another kind, `version.unknown` for a pinned version
     that is not served, `request.invalid` without event times."""
-    for name in served.asked:
-        if name not in asked.columns and not (name == served.endpoint.event and asked.event is not None):
-            raise MillraceError("frame.column", f"the column {name!r} is missing", nearest(name, asked.columns))
+    columns = asked.columns
+    for name in [name for name in served.asked if name not in columns]:
+        if name != served.endpoint.event or asked.event is None:
+            raise MillraceError("frame.column", f"the column {name!r} is missing", nearest(name, columns))
     for name, kind in served.kinds.items():
-        values = asked.columns.get(name)
-        if values is not None and (isinstance(values[0], str) != (kind == "text")) and _kind(values) not in (kind, ""):
+        odd = name in columns and (type(columns[name][0]) is str) != (kind == "text")
+        if odd and _kind(columns[name]) not in (kind, ""):
             raise MillraceError(
                 "frame.column", f"the column {name!r} is not of {kind}s", f"send {kind}s, null where unknown"
             )
@@ -137,6 +138,8 @@ def check(served: Served, asked: Asked) -> None:
 
 def answer(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered | MillraceError]:
     """Answer checked requests, in order; a defect of one is its own. Errors: `log.full`, `log.unwritable`."""
+    if not any(asked.own for asked in batch):
+        return _each(resident, served, batch)
     found: list[Answered | MillraceError | None] = [_repeated(served, asked) for asked in batch]
     first: dict[str, int] = {}
     for place, asked in enumerate(batch):
@@ -152,7 +155,7 @@ def answer(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[A
     return [item if item is not None else _lost() for item in found]
 
 
-def _each(resident: Resident, served: Served, batch: list[Asked]) -> list[Answered | MillraceError]:
+def _each(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered | MillraceError]:
     """`_fresh`, and if that fails one request at a time, so that no caller's fault is another's."""
     try:
         return list(_fresh(resident, served, batch))
@@ -171,7 +174,7 @@ def digest(asked: Asked) -> bytes:
     return blake3(msgspec.msgpack.encode((asked.columns, asked.event, asked.pinned))).digest(8)
 
 
-def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answered]:
+def _fresh(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered]:
     now = resident.ground.clock.now()
     events = [event for asked in batch for event in _events(served, asked, now)]
     keys = [key for asked in batch for key in _keys(served, asked)]
@@ -190,10 +193,11 @@ def _fresh(resident: Resident, served: Served, batch: list[Asked]) -> list[Answe
         parts = [_part(share, result, start, end) for share, result in zip(shares, scored, strict=True)]
         kept = [part for part in parts if part is not None]
         latency = int((perf_counter() - asked.started) * 1e6)
+        mine = columns if whole else {name: columns[name][start:end] for name in served.kinds if name in columns}
         inputs = {
-            name: _column(kind, columns[name] if whole else columns[name][start:end])
+            name: Column("t" if kind == "text" else "f", values) if type(values := mine[name]) is list else pack(values)
             for name, kind in served.kinds.items()
-            if name in columns
+            if name in mine
         }
         entries.append(
             Entry(
@@ -212,18 +216,11 @@ def _light(values: NDArray[Any]) -> Any:
     return values.tolist() if len(values) <= _FEW else values
 
 
-def _column(kind: str, values: Any) -> Column:
-    """An input as it stands on the log."""
-    if isinstance(values, np.ndarray):
-        return pack(values)
-    return Column("t" if kind == "text" else "f", values)
-
-
 def _taken(values: Any, rows: list[int]) -> Any:
     return values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
 
 
-def _shares(served: Served, batch: list[Asked], keys: list[str]) -> list[_Share]:
+def _shares(served: Served, batch: Sequence[Asked], keys: list[str]) -> list[_Share]:
     """Who answers which rows: the routing table by their keys, or the version that was asked for."""
     groups: dict[tuple[Role, int, int], list[int]] = {}
     unpinned: list[int] = []
@@ -262,9 +259,17 @@ def _score(loaded: Loaded, columns: Values, rows: list[int], total: int) -> _Sco
         if len(rows) == 1:
             return _Scored(_none(loaded, 1), {0: _told(fault)})
         return _score_each(loaded, mine, len(rows))
-    bad = ~np.isfinite(scores) if scores.ndim == 1 else ~np.isfinite(scores).all(axis=1)
-    faults = {int(row): "the model's answer is not a number" for row in np.flatnonzero(bad)} if bad.any() else {}
-    return _Scored(scores, faults)
+    return _Scored(scores, dict.fromkeys(_not_finite(scores), "the model's answer is not a number"))
+
+
+def _not_finite(scores: NDArray[np.float64]) -> list[int]:
+    """The rows whose answer is not finite, in each of its classes."""
+    if scores.size <= _FEW:  # what NumPy does costs more than these
+        finite = [math.isfinite(score) for score in scores.ravel().tolist()]
+        if all(finite):
+            return []
+    good = np.isfinite(scores)
+    return np.flatnonzero(~(good if scores.ndim == 1 else good.all(axis=1))).tolist()
 
 
 def _score_each(loaded: Loaded, columns: Values, rows: int) -> _Scored:
@@ -346,7 +351,7 @@ def _keys(served: Served, asked: Asked) -> list[str]:
     return [str(value) for value in asked.columns[name]]
 
 
-def _joined(batch: list[Asked]) -> Values:
+def _joined(batch: Sequence[Asked]) -> Values:
     """The requests' columns end to end; a column that one lacks is unknown there."""
     if len(batch) == 1:
         return batch[0].columns

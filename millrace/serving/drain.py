@@ -1,6 +1,7 @@
 """The queue before an endpoint: whatever waits while a batch is answered makes the next batch. There is no timer.
 
 Small batches are answered on the event loop, at no hand-over; long ones and those that read feature views on a thread.
+Who comes alone does not queue at all.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ class Drain:
         """The endpoint as it is now. Errors: those of `Resident.served`."""
         return self._resident.served(*self._place)
 
-    async def ask(self, served: Served, asked: Asked) -> Answered:
-        """The answer to what fits `served`, once it is on the log. Errors: of `check` and `answer`, `server.busy`."""
+    async def ask(self, served: Served, asked: Asked, *, alone: bool = False) -> Answered:
+        """The answer to what fits `served`, once it is on the log; `alone`: nobody else has come who may be waiting.
+
+        Errors: of `check` and `answer`, `server.busy`.
+        """
         check(served, asked)
+        if alone and not (self._busy or served.views or asked.rows > _INLINE):
+            return self._at_once(asked)
         if self._rows + asked.rows > _WAITING:
             raise MillraceError("server.busy", f"{self._rows} rows are waiting already", "ask again in a moment")
         loop = asyncio.get_running_loop()
@@ -49,19 +55,24 @@ class Drain:
             loop.call_soon(self._go, loop)
         return await future
 
+    def _at_once(self, asked: Asked) -> Answered:
+        (found,) = self._answer([asked])
+        if isinstance(found, MillraceError):
+            raise found
+        return found
+
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._take()
         if not batch:
             self._busy = False
             return
+        asked = [asked for asked, _ in batch]
         try:
-            served = self.served()
-            rows = sum(asked.rows for asked, _ in batch)
-            if served.views or rows > _INLINE:
-                work = loop.run_in_executor(self._pool, self._answer, batch)
+            if self.served().views or sum(one.rows for one in asked) > _INLINE:
+                work = loop.run_in_executor(self._pool, self._answer, asked)
                 work.add_done_callback(lambda done: self._finish(loop, batch, done))
                 return
-            found: Sequence[Answered | MillraceError] = self._answer(batch)
+            found: Sequence[Answered | MillraceError] = self._answer(asked)
         except MillraceError as fault:
             found = [fault] * len(batch)
         self._tell(batch, found)
@@ -79,9 +90,8 @@ class Drain:
         self._rows -= rows
         return batch
 
-    def _answer(self, batch: list[_Waiting]) -> list[Answered | MillraceError]:
-        with self._resident.using(*self._place) as served:
-            return answer(self._resident, served, [asked for asked, _ in batch])
+    def _answer(self, asked: list[Asked]) -> list[Answered | MillraceError]:
+        return self._resident.using(*self._place, lambda served: answer(self._resident, served, asked))
 
     def _finish(
         self,

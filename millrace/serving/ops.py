@@ -262,9 +262,12 @@ def predict(ask: Predict, cx: Context) -> Predicted:
     here = resident.resident(cx.ground)
     request = answering.check_request(ask.id) if ask.id else cx.new_id()
     asked = answering.Asked(request, bool(ask.id), ask.columns, rows, ask.event, ask.version, perf_counter())
-    with here.using(cx.workspace, ask.endpoint) as served:
+
+    def batch(served: resident.Served) -> answering.Answered | MillraceError:
         answering.check(served, asked)
-        found = answering.answer(here, served, [asked])[0]
+        return answering.answer(here, served, [asked])[0]
+
+    found = here.using(cx.workspace, ask.endpoint, batch)
     if isinstance(found, MillraceError):
         raise found
     return Predicted(ask.endpoint, found.ids, found.versions, found.scores, found.faults)

@@ -14,10 +14,8 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from msgspec import structs
@@ -41,6 +39,7 @@ _AGAIN = 10  # looks of the poll between two tries of a table that could not be 
 _REPORT_S = 10.0
 _log = logging.getLogger("millrace.serving")
 
+T = TypeVar("T")
 Enrich = Callable[[Ground, str, Sequence[online.Wanted], Mapping[str, Any], NDArray[np.int64]], Columns]
 """Adds the columns of feature views: (ground, workspace, views, columns of n rows, event times) → ``view__feature``."""
 
@@ -94,7 +93,7 @@ class Resident:
         self._lock = threading.Lock()
         self._board, self._place = seat
         self._counting = threading.Lock()
-        self._under_way: Counter[int] = Counter()  # batches by the generation that they began with
+        self._under_way: dict[int, int] = {}  # batches by the generation that they began with
         self._generation = 0  # served whole
         self._seen = -1  # looked at; newer than what is served while a model of it cannot be loaded
         self._board.report(self._place, 0)  # before the first look: whoever routes from now on waits for it
@@ -129,20 +128,24 @@ class Resident:
         if self._seen < self._board.newest() or self._seen < 0:
             self.refresh()
 
-    @contextmanager
-    def using(self, workspace: str, name: str) -> Iterator[Served]:
-        """The endpoint as it is now, for one batch. No newer table is in force everywhere before that is done."""
+    def using(self, workspace: str, name: str, act: Callable[[Served], T]) -> T:
+        """One batch, by the endpoint as it is now. No newer table is in force everywhere before it is done.
+
+        Errors: those of `served` and of `act`.
+        """
         if self._seen < self._board.newest():
             self.refresh()
         with self._counting:
             begun = self._generation
-            self._under_way[begun] += 1
+            self._under_way[begun] = self._under_way.get(begun, 0) + 1
         try:
-            yield self.served(workspace, name)
+            return act(self.served(workspace, name))
         finally:
             with self._counting:
-                self._under_way[begun] -= 1
-                if not self._under_way[begun]:
+                left = self._under_way[begun] - 1
+                if left:
+                    self._under_way[begun] = left
+                else:
                     del self._under_way[begun]
                     if begun != self._generation:
                         self._report()

@@ -15,6 +15,7 @@ from millrace.assemble import Platform, open_platform
 from millrace.serving import resident
 from millrace.serving.board import Board
 from millrace.serving.records import Endpoint
+from millrace.serving.resident import Served
 
 _DEADLINE_S = 60
 
@@ -93,9 +94,8 @@ def test_whatever_routes_waits_for_the_batch_under_way(
         platform.call(op, ask)
         done.set()
 
-    with here.using("main", "delays") as served:
+    def batch(served: Served) -> None:
         assert served.table.arms[0].number == 1
-        caller = threading.Thread(target=route)
         caller.start()
         until = monotonic() + _DEADLINE_S
         while here.served("main", "delays").table.number == served.table.number:
@@ -104,6 +104,9 @@ def test_whatever_routes_waits_for_the_batch_under_way(
             assert monotonic() < until, "nobody is behind"
         assert platform.call("endpoint.get", {"endpoint": "delays"}).behind == [os.getpid()]
         assert not done.is_set()
+
+    caller = threading.Thread(target=route)
+    here.using("main", "delays", batch)
     caller.join(_DEADLINE_S)
     assert done.is_set() and resident.behind(platform.ground) == []
 
@@ -111,8 +114,8 @@ def test_whatever_routes_waits_for_the_batch_under_way(
 def test_a_worker_that_is_stuck_is_named(platform: Platform, routed: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resident, "_REPORT_S", 0.05)
     here = resident.resident(platform.ground)
-    with here.using("main", "delays"):
-        assert platform.call("endpoint.route", two(2)).behind == (os.getpid(),)
+    told_behind = here.using("main", "delays", lambda served: platform.call("endpoint.route", two(2)).behind)
+    assert told_behind == (os.getpid(),)
     facts = platform.call("audit.facts", {"limit": 100}).items
     told = [fact for fact in facts if fact.kind == "endpoint.behind"]
     assert [fact.data for fact in told] == [{"table": 2, "processes": [os.getpid()]}]

@@ -57,6 +57,7 @@ _BOUNDS = {
     "INT8": (-(1 << 7), 1 << 7), "INT16": (-(1 << 15), 1 << 15), "INT32": (-(1 << 31), 1 << 31),
     "UINT8": (0, 1 << 8), "UINT16": (0, 1 << 16), "UINT32": (0, 1 << 32), "UINT64": (0, 1 << 63),
 }  # fmt: skip
+_ONE = [1]
 _OUTPUTS = ("score", "version", "id", "error")
 
 
@@ -134,9 +135,9 @@ class OpenInference:
         post = scope["method"] == "POST"
         match parts:
             case ["models", name, "infer"] if post:
-                return await self._infer(who, workspace, name, 0, receive, started)
+                return await self._infer(who, workspace, name, 0, scope, receive, started)
             case ["models", name, "versions", number, "infer"] if post:
-                return await self._infer(who, workspace, name, _number(number), receive, started)
+                return await self._infer(who, workspace, name, _number(number), scope, receive, started)
         self._doorman.admit(scope["method"], headers, remote_of(scope))
         match parts:
             case [] | [""]:
@@ -161,7 +162,9 @@ class OpenInference:
                 return _encode({"name": name, "ready": True})
         raise MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see docs/serving.md")
 
-    async def _infer(self, who: Who, workspace: str, name: str, pinned: int, receive: Receive, started: float) -> bytes:
+    async def _infer(
+        self, who: Who, workspace: str, name: str, pinned: int, scope: Scope, receive: Receive, started: float
+    ) -> bytes:
         self._permit("POST", who, workspace, "prediction:run")
         body = await self._body(receive)
         drain = self._all().of(workspace, name)
@@ -171,7 +174,8 @@ class OpenInference:
         own = bool(question.id)
         request = check_request(question.id) if own else self._platform.ground.ids.new()
         event = _event_times(question.parameters.get("event_time"), rows)
-        answered = await drain.ask(served, Asked(request, own, columns, rows, event, pinned, started))
+        alone = "arrivals" in scope and scope["arrivals"].alone()
+        answered = await drain.ask(served, Asked(request, own, columns, rows, event, pinned, started), alone=alone)
         return write(name, question, answered)
 
     def _served(self, who: Who, workspace: str, name: str) -> Served:
@@ -289,9 +293,38 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
         raise _bad(f"the request is not JSON: {fault}") from fault
     if not question.inputs:
         raise _bad("the request has no inputs", "send one tensor a column")
+    columns = _one_row(question.inputs) if not rest else None
+    if columns is not None:
+        return question, columns, 1
+    columns, rows = _many_rows(question.inputs, rest)
+    if not rows:
+        raise _bad("the request has no rows")
+    return question, columns, rows
+
+
+def _one_row(inputs: list[Tensor]) -> dict[str, list[Any]] | None:
+    """The columns of the question that is asked most: one cell an input. None for any other, and for a wrong one.
+
+    Errors: those of `_within`.
+    """
+    for tensor in inputs:
+        data = tensor.data
+        if type(data) is not list or len(data) != 1 or tensor.shape != _ONE or tensor.parameters:
+            return None
+        kind = type(data[0])
+        if kind not in _TYPES.get(tensor.datatype, ()):
+            return None
+        if kind is int:
+            _within(tensor, data)
+    columns = {tensor.name: tensor.data for tensor in inputs}
+    return columns if len(columns) == len(inputs) else None
+
+
+def _many_rows(inputs: list[Tensor], rest: bytes) -> tuple[dict[str, list[Any]], int]:
+    """The columns of any question, and how many rows each has. Errors: `request.invalid`, `prediction.infinite`."""
     columns: dict[str, list[Any]] = {}
     rows = -1
-    for tensor in question.inputs:
+    for tensor in inputs:
         if tensor.name in columns:
             raise _bad(f"the input {tensor.name!r} is given twice")
         size = tensor.parameters.get("binary_data_size") if tensor.parameters else None
@@ -301,13 +334,11 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
             columns[tensor.name] = _unpacked(tensor, rest, size)
             rest = rest[size:]
         if rows not in (-1, tensor.shape[0]):
-            check_lengths({each.name: each.shape[0] for each in question.inputs if each.shape})
+            check_lengths({each.name: each.shape[0] for each in inputs if each.shape})
         rows = tensor.shape[0]
     if rest:
         raise _bad(f"{len(rest)} bytes belong to no input", "give binary_data_size to each binary input")
-    if not rows:
-        raise _bad("the request has no rows")
-    return question, columns, rows
+    return columns, rows
 
 
 def write(name: str, question: Question, answered: Answered) -> bytes:
