@@ -197,10 +197,10 @@ def _strict(op: Op) -> tuple[type[msgspec.Struct], msgspec.json.Decoder[Any]]:
 
 def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
     """Errors: `access.denied` unless the caller's roles and scopes grant `permission`; `workspace.unknown`."""
-    roles = access_tables.roles(tx, caller.actor, workspace)
+    roles, there = access_tables.standing(tx, caller.actor, workspace)
     hint = f"an admin can grant a role: millrace actor grant {caller.actor} ROLE"
     access_rules.check(caller, roles, permission, f"workspace {workspace}", hint)
-    if not access_tables.has_workspace(tx, workspace):
+    if not there:
         raise unknown("workspace", workspace, (w.name for w in access_tables.workspaces(tx)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from millrace.access.records import Actor, Caller, Grant, Role, Token
 from millrace.base.clock import Micros
@@ -29,13 +30,18 @@ ROLES: dict[Role, frozenset[str]] = {
 
 def may(roles: Iterable[Role], scopes: Iterable[str], permission: str) -> bool:
     """Whether these roles, through a token of these scopes, grant `permission`."""
-    return granted(roles, permission) and any(fnmatchcase(permission, scope) for scope in scopes)
+    return granted(roles, permission) and _covered(permission, tuple(scopes))
 
 
 def granted(roles: Iterable[Role], permission: str) -> bool:
     """Whether these roles grant `permission`, whatever a token narrows them to."""
     verb = permission.partition(":")[2]
     return any(verb in ROLES[role] for role in roles)
+
+
+@lru_cache(4_096)
+def _covered(permission: str, scopes: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(permission, scope) for scope in scopes)
 
 
 def check(caller: Caller, roles: Collection[Role], permission: str, where: str, hint: str) -> None:

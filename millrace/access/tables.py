@@ -32,8 +32,10 @@ _all_workspaces = select(_workspace.c.name, _workspace.c.made).order_by(_workspa
 _all_actors = select(_actor.c.name, _actor.c.kind, _actor.c.owner, _actor.c.made).order_by(_actor.c.name)
 _one_actor = _all_actors.where(_actor.c.name == bindparam("who"))
 _one_workspace = _all_workspaces.where(_workspace.c.name == bindparam("which"))
-_roles = select(_grant.c.role).where(
-    _grant.c.actor == bindparam("who"), or_(_grant.c.workspace == bindparam("place"), _grant.c.workspace == "*")
+_standing = (
+    select(_grant.c.role, _workspace.c.name)
+    .join_from(_grant, _workspace, _workspace.c.name == bindparam("place"), isouter=True)
+    .where(_grant.c.actor == bindparam("who"), or_(_grant.c.workspace == bindparam("place"), _grant.c.workspace == "*"))
 )
 _whole_grant = _grant.c.actor, _grant.c.workspace, _grant.c.role
 _grants = select(*_whole_grant).order_by(*_whole_grant)
@@ -95,8 +97,14 @@ def places(tx: Tx, actor: str) -> set[str]:
     return {row[1] for row in tx.run(_grants_of, who=actor)}
 
 
+def standing(tx: Tx, actor: str, workspace: str) -> tuple[list[Role], bool]:
+    """An actor's roles in a workspace, and whether there is such a workspace, as far as one who has a role is told."""
+    rows = tx.run(_standing, who=actor, place=workspace)
+    return [row[0] for row in rows], bool(rows) and rows[0][1] is not None
+
+
 def roles(tx: Tx, actor: str, workspace: str) -> list[Role]:
-    return [row[0] for row in tx.run(_roles, who=actor, place=workspace)]
+    return standing(tx, actor, workspace)[0]
 
 
 def add_token(tx: Tx, token: Token, secret_hash: bytes) -> None:

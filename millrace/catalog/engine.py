@@ -251,12 +251,13 @@ class Catalog:
             return False
 
     def _commit_group(self, session: Session, group: list[Work[Any]]) -> bool:
-        """True if facts were among what was written."""
+        """True if facts were among what was written. Who shares the transaction has a savepoint of his own."""
         session.begin_write()
         heads: Heads = {}
-        cursor = session.cursor
+        cursor, shared = session.cursor, len(group) > 1
         for item in group:
-            cursor.execute("SAVEPOINT work")
+            if shared:
+                cursor.execute("SAVEPOINT work")
             attempt: Heads = dict(heads)
             try:
                 tx = Tx(cursor, self._engine.statements, attempt)
@@ -267,10 +268,14 @@ class Catalog:
                 if translated is not fault:
                     translated.__cause__ = fault
                 item.fault = translated
+                if not shared:
+                    session.rollback()
+                    return False
                 cursor.execute("ROLLBACK TO SAVEPOINT work")
             else:
                 heads = attempt
-            cursor.execute("RELEASE SAVEPOINT work")
+            if shared:
+                cursor.execute("RELEASE SAVEPOINT work")
         session.commit()
         return bool(heads)
 

@@ -36,13 +36,13 @@ class Statements:
         self._dialect = dialect
         self._compiled: OrderedDict[int, _Compiled] = OrderedDict()
 
-    def sql(self, statement: ClauseElement, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    def sql(self, statement: ClauseElement, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """The text and the complete parameters of `statement` with `values` bound."""
         found = self._compiled.get(id(statement)) or self._compile(statement)
         if found.expands is not None:
             late = found.expands.construct_expanded_state({**found.defaults, **values})
             return late.statement, dict(late.parameters)
-        return found.sql, {**found.defaults, **values}
+        return found.sql, values if len(values) == len(found.defaults) else {**found.defaults, **values}
 
     def _compile(self, statement: ClauseElement) -> _Compiled:
         compiled: Any = statement.compile(dialect=self._dialect)
