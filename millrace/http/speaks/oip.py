@@ -408,7 +408,8 @@ def _nested(tensor: Tensor) -> list[Any]:
 def _within(tensor: Tensor, data: list[Any]) -> list[Any]:
     """Errors: `request.invalid` for a whole number beyond its datatype, or that no column holds."""
     low, high = _BOUNDS.get(tensor.datatype, _WIDEST)
-    if any(type(cell) is int and not low <= cell < high for cell in data):
+    whole = data if len(data) == 1 else [cell for cell in data if type(cell) is int]
+    if min(whole) < low or max(whole) >= high:
         raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds a whole number outside {low} … {high - 1}")
     return data
 
