@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace import waist
+from millrace.access import ops as access_ops
 from millrace.access import tables as access_tables
 from millrace.access.context import Ground, Memory
 from millrace.access.records import LOCAL, LOOP, Actor, Caller, Grant, Workspace
@@ -20,6 +21,7 @@ from millrace.catalog.sqlite import SqliteEngine
 from millrace.catalog.tx import Tx
 from millrace.loop import ops as loop_ops
 from millrace.loop.follower import Follower
+from millrace.loop.records import Verb
 from millrace.loop.ticker import Ticker
 from millrace.pipelines.runner import Runner
 from millrace.serving import resident
@@ -46,7 +48,9 @@ class Platform:
         catalog = _catalog(config, folder, engine)
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
-        loop_ops.learn(self.ground, waist.TABLE)
+        verbs = {name: Verb(op.permission, op.request.__struct_fields__) for name, op in waist.TABLE.items()}
+        loop_ops.learn(self.ground, verbs)
+        access_ops.learn(self.ground, {verb.permission.partition(":")[0] for verb in verbs.values()})
         self.loop = Follower(self.ground, self.call)
         self.runner = Runner(self.ground)
         self.guard = Ticker("guard", self._guard, _GUARD_S)

@@ -25,7 +25,7 @@ from millrace.access.records import LOCAL, LOOP, Caller
 from millrace.base.clock import DAY
 from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import Op
-from millrace.base.words import words
+from millrace.base.words import foreign_field, words
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.engine import Work
 from millrace.catalog.tx import Tx
@@ -68,7 +68,6 @@ _REMEMBERED, _FORGET_EVERY = 7 * DAY, 1_000
 # Every digit as 0, and the point as it is: so a whole number of 19 digits is found in a body ten times sooner.
 _SHAPE = bytes(48 if 48 <= byte <= 57 else 46 if byte == 46 else 32 for byte in range(256))
 _LONG = b" " + 19 * b"0"
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`$")
 
 
 def find(name: str) -> Op:
@@ -167,10 +166,11 @@ def decode(op: Op, request: bytes | dict[str, Any] | msgspec.Struct) -> Any:
             raise MillraceError("request.invalid", f"{op.name}: a whole number has more than 64 bits", _fields(op))
         return ask
     except msgspec.ValidationError as fault:
-        foreign = _UNKNOWN_FIELD.fullmatch(str(fault))
+        foreign = foreign_field(op.request, fault)
         if foreign:
-            hint = nearest(foreign[1], op.request.__struct_fields__) if op.request.__struct_fields__ else _fields(op)
-            raise MillraceError("request.invalid", f"{op.name} has no field {foreign[1]!r}", hint) from fault
+            name, place, there = foreign
+            told = f"{op.name} has no field {name!r}{' in ' + place if place else ''}"
+            raise MillraceError("request.invalid", told, nearest(name, there) if there else _fields(op)) from fault
         known = words(op.request, fault)
         hint = f"use one of: {', '.join(known)}" if known else _fields(op)
         raise MillraceError("request.invalid", f"{op.name}: {fault}", hint) from fault

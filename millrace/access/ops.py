@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct, structs
 
 from millrace.access import rules, tables
-from millrace.access.context import Context
+from millrace.access.context import Context, Ground
 from millrace.access.records import Actor, ActorKind, Caller, Grant, Role, Token, Workspace
 from millrace.base.clock import DAY, Micros
 from millrace.base.errors import MillraceError, unknown
@@ -165,6 +165,10 @@ def make_token(ask: MakeToken, cx: Context) -> Shown:
         raise unknown("actor", ask.actor, (a.name for a in tables.actors(cx.tx)))
     scoped = ask.scopes and all(rules.is_scope(scope) for scope in ask.scopes)
     days = _USUAL_DAYS if ask.days is None else ask.days
+    nouns = cx.ground.memory.kept("access", "nouns") or ()
+    if scoped:
+        for scope in ask.scopes:
+            rules.check_scope(scope, nouns)
     if not 0 <= days <= _MOST_DAYS or not scoped:
         raise MillraceError(
             "request.invalid",
@@ -227,11 +231,29 @@ def authenticate(shown: str, cx: Context) -> Caller:
     parts = shown.split("_", 2)
     found = tables.token(cx.tx, parts[1]) if len(parts) == 3 and parts[0] == "mr" else None
     fits = found is not None and secrets.compare_digest(found[1], _digest(parts[2]))
-    fault = rules.token_fault(found[0] if found else None, fits, cx.now)
-    if fault is not None:
-        raise MillraceError(fault, "the token was refused", "ask an admin: millrace token make ACTOR")
+    _refuse(rules.token_fault(found[0] if found else None, fits, cx.now))
     assert found is not None
     return Caller(found[0].actor, found[0].scopes, found[0].id)
+
+
+def learn(ground: Ground, nouns: Collection[str]) -> None:
+    """Tell access of which nouns there are permissions: their rooms stand to its right."""
+    ground.memory.keep(lambda: frozenset(nouns), "access", "nouns")
+
+
+def still_valid(tx: Tx, caller: Caller, now: Micros) -> None:
+    """That the token which a caller came with has not been revoked since, and has not expired.
+
+    Errors: `token.invalid`, `token.expired`.
+    """
+    if caller.token is not None:
+        found = tables.token(tx, caller.token)
+        _refuse(rules.token_fault(found[0] if found else None, True, now))
+
+
+def _refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise MillraceError(fault, "the token was refused", "ask an admin: millrace token make ACTOR")
 
 
 def _digest(secret: str) -> bytes:

@@ -57,4 +57,5 @@ class Caller(Struct, frozen=True):
 
 
 LOCAL = Caller("local")
-LOOP = Caller("loop")
+LOOP = Caller("loop", ("*:read", "*:write", "*:run", "*:operate"))
+"""Whoever may write a rule acts by the loop, in every workspace's name: so it neither approves nor administers."""

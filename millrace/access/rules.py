@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from millrace.access.records import Actor, Caller, Grant, Role, Token
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 
 VERBS = ("read", "write", "run", "approve", "operate", "admin")
 
@@ -59,9 +59,23 @@ def check(caller: Caller, roles: Collection[Role], permission: str, where: str, 
     raise MillraceError("access.denied", told, hint)
 
 
+def covers(caller: Caller, permission: str) -> bool:
+    """Whether the scopes that a caller came with cover `permission`, whatever its roles."""
+    return _covered(permission, tuple(caller.scopes))
+
+
 def is_scope(text: str) -> bool:
     """Whether `text` is a token's scope: ``noun:verb``, where either may be ``*``."""
     return _SCOPE.fullmatch(text) is not None
+
+
+def check_scope(scope: str, nouns: Collection[str]) -> None:
+    """Errors: `request.invalid` for a scope that covers nothing, because it is of another noun or verb than these."""
+    noun, _, verb = scope.partition(":")
+    for word, known, what in ((noun, nouns, "noun"), (verb, VERBS, "verb")):
+        if word not in ("*", *known):
+            raise MillraceError("request.invalid", f"the scope {scope!r}: no permission has the {what} {word!r}",
+                                nearest(word, known))  # fmt: skip
 
 
 def within(asked: Iterable[str], own: Iterable[str]) -> bool:

@@ -134,6 +134,7 @@ CODES: dict[str, Code] = {
     # loop
     "loop.behind": Code(504, 1, "the loop has not dealt with everything in time"),
     "rule.invalid": _bad("a rule that cannot work"),
+    "rule.endless": Code(508, 1, "a rule that feeds itself was switched off"),
     "rule.unknown": _unknown("rule"),
     # exec
     "step.answer": _bad("a step answered something that cannot be stored"),

@@ -85,7 +85,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("host", "127.0.0.1", str, "address the server binds to"),
     Setting("port", 7717, int, "port the server binds to", most=65_535),
     Setting("workers", 1, int, "number of server processes", least=1, most=64),
-    Setting("loop_actor", "loop", str, "actor that the loop acts as"),
     Setting(
         "prediction_sync",
         "second",

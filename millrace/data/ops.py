@@ -30,7 +30,7 @@ class MakeDataset(Struct, frozen=True):
     columns: dict[str, Kind] = field(default_factory=dict)
 
 
-class Roles(Struct, frozen=True):
+class Roles(Struct, frozen=True, forbid_unknown_fields=True):
     """Where `key`, `event` or `arrived` is given, even empty, a dataset that is not there is made with its first rows;
     one that is there must have the same as what is not empty. `columns` (name to kind) are for one that is made."""
 

@@ -12,7 +12,7 @@ from millrace.base.names import Name
 How = Literal["count", "sum", "mean", "share", "min", "max", "last"]
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, forbid_unknown_fields=True):
     """One feature over a window of time: `how` of `column` over the last `span_s` seconds.
 
     ``count`` needs no column; ``share`` is the share of rows whose value is above `above`; ``last`` the newest value.

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from millrace import waist
+from millrace.access.ops import still_valid
 from millrace.access.records import Caller
 from millrace.base.errors import MillraceError
 from millrace.base.op import Op
@@ -158,9 +159,12 @@ class Native:
     async def _events(self, request: Request, workspace: str, after: int) -> AsyncIterator[bytes]:
         catalog = self._platform.ground.catalog
         clock = self._platform.ground.clock
+        caller: Caller = request.scope["caller"]
 
         def page() -> list[Any]:
             with catalog.read() as tx:
+                still_valid(tx, caller, clock.now())
+                waist.permit(tx, caller, workspace, "audit:read")
                 return catalog_tables.facts_after(tx, workspace, after, _PAGE)
 
         yield b": facts\n\n"

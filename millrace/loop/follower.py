@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ class Follower:
         self._call = call
         self._seldom = Seldom(_log)
         self._stopping = threading.Event()
+        self._rounds: Counter[tuple[str, str]] = Counter()  # calls of a rule since somebody else wrote a fact
         self._thread = threading.Thread(target=self._serve, name="millrace-loop", daemon=True)
 
     def start(self) -> None:
@@ -79,7 +81,14 @@ class Follower:
             if self._stopping.is_set():
                 return dealt
             asked = rules.calls(known, fact)
+            if fact.actor != LOOP.actor:
+                self._rounds.clear()
             for position, (rule, wanted) in enumerate(asked):
+                self._rounds[workspace, rule.name] += 1
+                if rules.feeds_itself(rule, self._rounds[workspace, rule.name]):
+                    known.remove(rule)
+                    self._end(workspace, rule, fact, wanted)
+                    continue
                 refused = self._make(workspace, rule, fact, position, wanted)
                 before = standing.pop((rule.name, fact.subject), None)
                 if refused is not None:
@@ -128,6 +137,13 @@ class Follower:
 
         self._ground.catalog.write(write)
         return made
+
+    def _end(self, workspace: str, rule: Rule, fact: Fact, wanted: OpCall) -> None:
+        """Switch a rule off that feeds itself."""
+        self._call("rule.switch", {"name": rule.name, "enabled": False}, LOOP, workspace)
+        told = f"{rule.name!r} was called {rules.ROUNDS:,} times in a row by nothing but the loop's own facts"
+        hint = f"it feeds itself and is off now; change it, or: millrace rule switch {rule.name} true"
+        self._tell(workspace, rule, fact, wanted, MillraceError("rule.endless", told, hint), None)
 
     def _made_good(self, workspace: str, before: Refusal, fact: Fact) -> None:
         """A call went through that had been refused: what stood in its way is gone."""

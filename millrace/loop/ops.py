@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
 
+from millrace.access import rules as access_rules
+from millrace.access import tables as access_tables
 from millrace.access.context import Context, Ground
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
@@ -15,7 +17,7 @@ from millrace.base.page import Page, Paged, page_of
 from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.loop import rules, tables
-from millrace.loop.records import Rule, Standing
+from millrace.loop.records import Rule, Standing, Verb
 from millrace.tracking import tables as tracking_tables
 from millrace.tracking.records import State
 
@@ -57,14 +59,17 @@ def list_rules(ask: Paged, cx: Context) -> Page[Rule]:
 
 @op("rule.set", permission="rule:admin")
 def set_rule(ask: SetRule, cx: Context) -> Rule:
-    """Add a rule, or put one in the place of another.
+    """Add a rule, or put one in the place of another. Its call is one that the caller may make, and the loop too.
 
-    Errors: name.invalid, rule.invalid.
+    Errors: name.invalid, rule.invalid, access.denied.
     """
     verbs = cx.ground.memory.kept("loop", "verbs")
     assert verbs, "whoever wires a platform tells the loop its verbs"
     wanted = Rule(check_name("rule", ask.name), ask.on, ask.call, ask.request, ask.where, ask.about)
     rule = rules.check(wanted, verbs)
+    roles = access_tables.roles(cx.tx, cx.actor, cx.workspace)
+    where, hint = f"workspace {cx.workspace}", "let somebody write the rule who may"
+    access_rules.check(cx.caller, roles, verbs[rule.call].permission, where, hint)
     if rule not in rules.merged(tables.changed(cx.tx, cx.workspace)):
         tables.put(cx.tx, cx.workspace, rule)
         cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})
@@ -118,9 +123,9 @@ def settle(ask: Settle, cx: Context) -> Standing:
         seen = cx.ground.catalog.wait(seen, _POLL_S)
 
 
-def learn(ground: Ground, verbs: Collection[str]) -> None:
+def learn(ground: Ground, verbs: Mapping[str, Verb]) -> None:
     """Tell the loop which verbs there are: they stand to its right. Before it is asked for anything."""
-    ground.memory.keep(lambda: frozenset(verbs), "loop", "verbs")
+    ground.memory.keep(lambda: dict(verbs), "loop", "verbs")
 
 
 def standing_of(tx: Tx, workspace: str) -> Standing:

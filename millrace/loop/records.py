@@ -27,6 +27,13 @@ class Rule(Struct, frozen=True):
     enabled: bool = True
 
 
+class Verb(Struct, frozen=True):
+    """What the loop knows of a verb: who may call it, and the fields of its request."""
+
+    permission: str
+    fields: tuple[str, ...]
+
+
 class OpCall(Struct, frozen=True):
     """One call that a rule asks for."""
 

@@ -6,15 +6,17 @@ challenger, a trained challenger is registered, a registered one rolled out, a p
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from millrace.access.records import LOOP
+from millrace.access.rules import covers
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.facts import FACTS
 from millrace.catalog.journal import Fact
-from millrace.loop.records import OpCall, Rule
+from millrace.loop.records import OpCall, Rule, Verb
 
 FOLLOWER = "loop"
 
@@ -53,6 +55,8 @@ BUILT_IN: tuple[Rule, ...] = (
 )  # fmt: skip
 
 _START = ("data", "subject", "number", "actor", "workspace", "kind")
+ROUNDS = 1_000
+_WAITS = frozenset({"loop.settle"})
 _RETRY = frozenset({"catalog.busy", "catalog.full", "store.full", "catalog.unreachable"})
 _MISSING = object()
 
@@ -91,15 +95,29 @@ def key(rule: Rule, fact: Fact, position: int) -> str:
     return f"{rule.name}:{fact.number}:{position}"
 
 
+def feeds_itself(rule: Rule, calls: int) -> bool:
+    """Whether a rule of somebody's own, called so often in a row by nothing but the loop's facts, goes round."""
+    return calls > ROUNDS and rule not in BUILT_IN
+
+
 def worth_a_retry(code: str) -> bool:
     """Whether a call that failed with `code` may succeed later without anybody changing the request."""
     return code in _RETRY
 
 
-def check(rule: Rule, verbs: Collection[str]) -> Rule:
+def check(rule: Rule, verbs: Mapping[str, Verb]) -> Rule:
     """`rule` itself if it can work, where there are these verbs. Errors: `rule.invalid`."""
     if rule.call not in verbs:
         raise MillraceError("rule.invalid", f"there is no verb {rule.call!r} to call", nearest(rule.call, verbs))
+    permission, fields = verbs[rule.call].permission, verbs[rule.call].fields
+    if not covers(LOOP, permission):
+        told = f"the loop may not call {rule.call!r}, which asks for {permission}"
+        raise MillraceError("rule.invalid", told, "people approve and administer: let a person do it")
+    if rule.call in _WAITS:
+        raise MillraceError("rule.invalid", f"{rule.call!r} waits for the loop itself", "a rule need not wait")
+    for name in rule.request:
+        if name not in fields:
+            raise MillraceError("rule.invalid", f"{rule.call!r} has no field {name!r}", nearest(name, fields))
     if rule.on not in FACTS:
         raise MillraceError("rule.invalid", f"there is no fact {rule.on!r} to follow", nearest(rule.on, FACTS))
     if rule.on.startswith("loop."):

@@ -18,7 +18,7 @@ OPEN: tuple[State, ...] = ("shadow", "canary", "watching")
 WHOLE = 10_000
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     """How a version may come to serve, as data. Shares are ten-thousandths, margins are of the Brier score.
 
     `strategy`: "shadow" proves first, on rows that both versions score, that the new one is better by `metric`, within

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed, micros
 from millrace.sdk.current import current
@@ -261,7 +261,7 @@ def deploy(
     alone; a later one goes through gate, shadow and canary by verdicts. `metric` is what it must be better by, `canary`
     its shares in percent, such as ``(10, 50)``; more fields of the policy: strategy, alpha, margin, shadow_days,
     step_days, watch_days and so on. Without any of them the policy is that of the last rollout. A version that serves
-    already, or is on its way, is left as it is.
+    already, or is on its way, is left as it is; said otherwise than it came, it is refused.
 
     Errors: `gate.refused`, `version.unapproved`, `rollout.busy`, `policy.invalid`, `endpoint.unknown`.
     """
@@ -280,8 +280,11 @@ def deploy(
         policy["metric"] = metric
     if canary is not None:
         policy["steps"] = [round(share * 100) for share in canary]
-    on_its_way = {one["version"] for one in live.rollouts if one["state"] in _UNDER_WAY}
-    if version.number not in on_its_way and live.versions.get(version.number) != 1.0:
+    last = next((one for one in live.rollouts if one["version"] == version.number), None)
+    on_its_way = last is not None and last["state"] in _UNDER_WAY
+    if on_its_way or live.versions.get(version.number) == 1.0:
+        _keep(version, last["policy"] if last else {}, policy)
+    else:
         used.call("rollout.start", endpoint=live.name, number=version.number, policy=policy or None, reason=reason)
     return live
 
@@ -308,6 +311,20 @@ def _define(client: Client, live: EndpointHandle, wanted: Mapping[str, Any]) -> 
             "endpoint.exists", f"the endpoint {live.name!r} answers, and has {', '.join(other)}",
             "say the same, leave it out, or name another endpoint",
         )  # fmt: skip
+
+
+def _keep(version: ModelVersion, there: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """That what is said of a version's way is how it came. Errors: `policy.invalid`."""
+    for name, value in said.items():
+        told = f"{version.model.name}@{version.number} serves or is on its way already"
+        if name not in there:
+            raise MillraceError("policy.invalid", f"{told}, by a policy without {name!r}", nearest(name, there))
+        if there[name] != (list(value) if isinstance(value, tuple) else value):
+            raise MillraceError(
+                "policy.invalid",
+                f"{told}, with {name} = {there[name]!r}",
+                "leave it out, or say it of the next version",
+            )
 
 
 def _named(what: Any) -> list[tuple[str, int | None]]:

@@ -37,7 +37,7 @@ class Endpoint(Struct, frozen=True):
     seed: int = 0
 
 
-class Arm(Struct, frozen=True):
+class Arm(Struct, frozen=True, forbid_unknown_fields=True):
     """A model version and its share of the traffic, in ten-thousandths."""
 
     number: int

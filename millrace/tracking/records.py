@@ -21,7 +21,7 @@ class Experiment(Struct, frozen=True):
     about: str = ""
 
 
-class Input(Struct, frozen=True):
+class Input(Struct, frozen=True, forbid_unknown_fields=True):
     """Something that a run read: `kind` is dataset, view, tree or value; `digest` names its content."""
 
     kind: str
@@ -30,7 +30,7 @@ class Input(Struct, frozen=True):
     number: int = 0
 
 
-class Fault(Struct, frozen=True):
+class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a run failed, in the three parts of every error."""
 
     code: str
@@ -38,7 +38,7 @@ class Fault(Struct, frozen=True):
     hint: str = ""
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a run comes from: digests of its code and environment, the state of git, its seed, its host.
 
     `git` has the keys commit, branch, dirty when the code lies in a repository, and is empty otherwise. `purpose` is

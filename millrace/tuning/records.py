@@ -13,7 +13,7 @@ from millrace.tracking.records import State
 Sampler = Literal["tpe", "random"]
 
 
-class Ints(Struct, frozen=True, tag="ints"):
+class Ints(Struct, frozen=True, tag="ints", forbid_unknown_fields=True):
     """Whole numbers from `low` to `high`, both included."""
 
     low: int
@@ -21,7 +21,7 @@ class Ints(Struct, frozen=True, tag="ints"):
     log: bool = False
 
 
-class Floats(Struct, frozen=True, tag="floats"):
+class Floats(Struct, frozen=True, tag="floats", forbid_unknown_fields=True):
     """Numbers from `low` to `high`."""
 
     low: float
@@ -29,7 +29,7 @@ class Floats(Struct, frozen=True, tag="floats"):
     log: bool = False
 
 
-class Choice(Struct, frozen=True, tag="choice"):
+class Choice(Struct, frozen=True, tag="choice", forbid_unknown_fields=True):
     """One of these values: text, numbers, booleans or None."""
 
     options: tuple[bool | int | float | str | None, ...]

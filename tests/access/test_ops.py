@@ -72,6 +72,8 @@ def test_everything_that_changes_is_a_fact(home: Platform, join: Join) -> None:
         ("token.make", {"actor": "local", "days": 1 << 60}, "request.invalid"),
         ("token.make", {"actor": "local", "scopes": []}, "request.invalid"),
         ("token.make", {"actor": "local", "scopes": ["model"]}, "request.invalid"),
+        ("token.make", {"actor": "local", "scopes": ["datset:read"]}, "request.invalid"),
+        ("token.make", {"actor": "local", "scopes": ["dataset:*", "model:raed"]}, "request.invalid"),
         ("token.revoke", {"id": "nothing"}, "token.unknown"),
     ],
 )

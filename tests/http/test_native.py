@@ -133,11 +133,12 @@ def test_bytes_that_were_spoiled_are_never_sent(server: Server) -> None:
 
 
 @contextmanager
-def listening(server: Server, workspace: str, after: int = 0) -> Iterator[Iterator[dict[str, Any]]]:
+def listening(server: Server, workspace: str, after: int = 0, secret: str = "") -> Iterator[Iterator[dict[str, Any]]]:
     """The facts of a workspace as they come."""
     place = urlsplit(server.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
-    connection.request("GET", f"/api/v1/facts?workspace={workspace}", headers={"Last-Event-ID": str(after)})
+    shown = {"Authorization": f"Bearer {secret}"} if secret else {}
+    connection.request("GET", f"/api/v1/facts?workspace={workspace}", headers={"Last-Event-ID": str(after)} | shown)
     answer = connection.getresponse()
     assert answer.getheader("content-type", "").startswith("text/event-stream")
 
@@ -167,6 +168,24 @@ def test_facts_arrive_as_they_happen_and_from_a_cursor(server: Server) -> None:
             assert (fact["number"], fact["kind"], fact["subject"]) == (number + 1, "experiment.made", f"e{number}")
     with listening(server, workspace, after=2) as facts:
         assert next(facts)["subject"] == "e2"
+
+
+@pytest.mark.parametrize("taken", ["token", "role"])
+def test_a_stream_ends_with_the_right_to_it(server: Server, taken: str) -> None:
+    workspace, actor = fresh("watched"), fresh("ann")
+    server.call("workspace.make", name=workspace)
+    server.call("actor.add", name=actor)
+    server.call("actor.grant", actor=actor, role="viewer", workspace=workspace)
+    token = server.call("token.make", actor=actor)
+    with listening(server, workspace, 0, token["secret"]) as facts:
+        server.post("experiment.make", {"name": "seen"}, Millrace_Workspace=workspace)
+        assert next(facts)["subject"] == "seen"
+        if taken == "token":
+            server.call("token.revoke", id=token["token"]["id"])
+        else:
+            server.call("actor.withdraw", actor=actor, role="viewer", workspace=workspace)
+        server.post("experiment.make", {"name": "unseen"}, Millrace_Workspace=workspace)
+        assert list(facts) == []
 
 
 def test_many_listeners_keep_nobody_waiting(server: Server) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from millrace.access.records import Caller
 from millrace.assemble import Platform, open_platform
 from millrace.base.errors import MillraceError
+from millrace.loop import rules, tables
 from millrace.loop.follower import Follower
+from millrace.loop.records import Rule
 
 ECHO = {"on": "experiment.made", "call": "run.start", "request": {"experiment": "$subject"}, "where": {}}
 
@@ -86,6 +89,33 @@ def test_a_refused_call_is_a_fact_and_the_loop_goes_on(platform: Platform) -> No
     refused = [fact for fact in platform.call("audit.facts").items if fact.kind == "loop.refused"]
     assert [fact.data["code"] for fact in refused] == ["run.unknown"]
     assert runs(platform) == ["flights"]
+
+
+def test_a_rule_gives_nobody_more_than_he_has(platform: Platform) -> None:
+    """Neither by a verb that a token does not cover, nor by the loop's own rights in every workspace."""
+    grant = {"name": "grow", "on": "experiment.made", "call": "actor.grant",
+             "request": {"actor": "loop", "role": "admin", "workspace": "*"}}  # fmt: skip
+    with pytest.raises(MillraceError, match="the loop may not call 'actor") as caught:
+        platform.call("rule.set", grant)
+    assert caught.value.code == "rule.invalid"
+    with pytest.raises(MillraceError, match="do not cover it") as caught:
+        platform.call("rule.set", {"name": "echo", **ECHO}, Caller("local", ("rule:*",)))
+    assert caught.value.code == "access.denied"
+    platform.ground.catalog.write(lambda tx: tables.put(tx, "main", Rule(**grant)))  # as one of an older release
+    platform.call("experiment.make", {"name": "flights"})
+    platform.loop.turn()
+    assert [one.code for one in platform.call("loop.standing").refused] == ["access.denied"]
+
+
+def test_a_rule_that_feeds_itself_is_switched_off(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "ROUNDS", 5)
+    platform.call("rule.set", {"name": "me", "on": "run.started", "call": "run.start", "request": ECHO["request"]})
+    platform.call("run.start", {"experiment": "flights"})
+    while platform.loop.turn():
+        pass
+    assert len(runs(platform)) == 1 + 5
+    assert [(one.rule, one.code) for one in platform.call("loop.standing").refused] == [("me", "rule.endless")]
+    assert [rule.enabled for rule in platform.call("rule.list").items if rule.name == "me"] == [False]
 
 
 def test_what_stays_refused_stands_until_it_is_made_good(platform: Platform) -> None:

@@ -13,9 +13,14 @@ from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
 from millrace.catalog.journal import Fact
 from millrace.loop import rules
-from millrace.loop.records import OpCall, Rule
+from millrace.loop.records import OpCall, Rule, Verb
 
-VERBS = ("a.b", "c.d")
+VERBS = {
+    name: Verb(permission, ("x",))
+    for name, permission in {
+        "a.b": "a:run", "c.d": "c:run", "a.grant": "a:admin", "a.approve": "a:approve", "loop.settle": "rule:read",
+    }.items()
+}  # fmt: skip
 
 
 def fact(kind: str, subject: str = "thing", **data: Any) -> Fact:
@@ -73,6 +78,10 @@ def test_a_workspace_replaces_a_built_in_rule_by_its_name() -> None:
         Rule("r", "loop.refused", "c.d"),
         Rule("r", "run.finished", "c.d", {"x": "$somewhere.else"}),
         Rule("r", "run.finished", "c.d", where={"nowhere": 1}),
+        Rule("r", "run.finished", "a.grant"),
+        Rule("r", "run.finished", "a.approve"),
+        Rule("r", "run.finished", "loop.settle"),
+        Rule("r", "run.finished", "c.d", {"y": 1}),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused(rule: Rule) -> None:
@@ -96,7 +105,9 @@ def test_a_mistyped_verb_is_told_with_the_nearest(home: Platform) -> None:
 
 @pytest.mark.parametrize("rule", rules.BUILT_IN, ids=lambda rule: rule.name)
 def test_the_built_in_rules_can_work_and_say_why_they_exist(rule: Rule) -> None:
-    assert rules.check(rule, waist.TABLE).about
+    assert rules.check(
+        rule, {name: Verb(op.permission, op.request.__struct_fields__) for name, op in waist.TABLE.items()}
+    ).about
 
 
 @given(st.recursive(st.none() | st.integers() | st.text("abc$.", max_size=6), lambda s: st.lists(s, max_size=3)))

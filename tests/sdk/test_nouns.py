@@ -90,10 +90,18 @@ def test_a_refused_deploy_leaves_an_endpoint_that_can_be_defined_anew(client: Cl
     with pytest.raises(mr.MillraceError) as caught:
         mr.deploy(version, "delays", key="tial", event="when", canary=[0, 200])
     assert caught.value.code == "policy.invalid"
+    with pytest.raises(mr.MillraceError, match="no field 'canry' in policy") as caught:
+        mr.deploy(version, "delays", canry=[10])
+    assert caught.value.code == "request.invalid"
     live = mr.deploy(version, "delays", key="tail", event="at", metric="auc")
     assert (live.definition["key"], live.definition["event"], live.definition["seed"]) == ("tail", "at", 0)
     assert mr.deploy(version, "delays").versions == {1: 1.0}
     assert mr.deploy(version, "delays", key="tail", block_s=86_400, seed=0).versions == {1: 1.0}
+    for said in ({"metric": "acc"}, {"canary": [50]}, {"canry": [10]}, {"alpha": 7}):
+        with pytest.raises(mr.MillraceError, match="serves or is on its way already") as caught:
+            mr.deploy(version, "delays", **said)
+        assert (caught.value.code, bool(caught.value.hint)) == ("policy.invalid", True)
+    assert mr.deploy(version, "delays", metric="auc").versions == {1: 1.0}
     for said in ({"key": "tail", "event": "att"}, {"event": ""}):
         with pytest.raises(mr.MillraceError, match="answers, and has event = 'at'") as caught:
             mr.deploy(version, "delays", **said)

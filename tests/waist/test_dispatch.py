@@ -128,14 +128,16 @@ def test_a_verb_that_takes_nothing_says_so(home: Platform) -> None:
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" + "0" * 400])
 def test_a_whole_number_has_64_bits(home: Platform, number: str) -> None:
-    rule = '{"name":"r","on":"run.finished","call":"run.get","request":{"x":[{"y":%s}]}}'
+    rule = '{"name":"r","on":"run.finished","call":"run.start","request":{"params":[{"y":%s}]}}'
     assert failing(home, "rule.set", (rule % number).encode()) == "request.invalid"
-    assert home.call("rule.set", (rule % number[:18]).encode()).request == {"x": [{"y": int(number[:18])}]}
+    assert home.call("rule.set", (rule % number[:18]).encode()).request == {"params": [{"y": int(number[:18])}]}
 
 
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 def test_deep_nesting_is_refused(home: Platform, depth: int) -> None:
-    deep = b'{"name":"r","on":"run.finished","call":"run.get","request":{"x":' + b"[" * depth + b"]" * depth + b"}}"
+    deep = (
+        b'{"name":"r","on":"run.finished","call":"run.start","request":{"params":' + b"[" * depth + b"]" * depth + b"}}"
+    )
     assert failing(home, "rule.set", deep) == "request.invalid"
 
 
