@@ -19,9 +19,13 @@ from millrace.base.config import Config, load
 from millrace.base.errors import MillraceError, of_platform
 from millrace.base.ids import Ids
 from millrace.data import files
+from millrace.sdk import forks
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+    from millrace.sdk.beside import Beside
+    from millrace.store.blobs import Blobs
 
 _TRIES = 4
 _STARTING_S = 30.0
@@ -83,6 +87,10 @@ class Client:
     def __init__(self, home: Home, workspace: str) -> None:
         self.home = home
         self.workspace = workspace
+        self.forked()
+        forks.mind(self)
+
+    def forked(self) -> None:
         self._ids = Ids()
 
     def call(self, op: str, /, **request: Any) -> Any:
@@ -121,55 +129,94 @@ class Client:
         self.home.close()
 
 
+_copied: set[str] = set()
+"""The directories whose platform was inside a process that this one is a fork of; see `millrace.sdk.beside`."""
+
+
 class Embedded:
-    """A platform inside this process."""
+    """A platform inside this process; that of a forked child is in a process beside it."""
 
     def __init__(self, config: Config) -> None:
         with of_platform("a platform inside this program"):
             from millrace.assemble import Platform
+            from millrace.store.local import LocalBlobs
 
         self.name = str(Path(config["dir"]).absolute())
         self.spool: Path | None = None
-        self.platform = Platform(config)
-        self.platform.start()
+        self._config = config
+        self._beside: Beside | None = None
+        if self.name in _copied:
+            self.forked()
+            self._blobs: Blobs = LocalBlobs(Path(self.name) / "blobs")
+        else:
+            self.platform = Platform(config)
+            self.platform.start()
+            self._blobs = self.platform.ground.blobs
+        forks.mind(self)
+
+    def forked(self) -> None:
+        from millrace.sdk.beside import Beside
+
+        _copied.add(self.name)
+        self._beside = Beside(self._config)
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
         # Through JSON there and back, so that this home takes and gives exactly what a server does.
-        answer = self.platform.call(op, _body(op, request), workspace=workspace, key=key)
-        return msgspec.json.decode(msgspec.json.encode(answer))
+        return msgspec.json.decode(self.answer(op, _body(op, request), workspace, key))
+
+    def answer(self, op: str, body: bytes, workspace: str, key: str) -> bytes:
+        """What a verb answers, in JSON."""
+        if self._beside is not None:
+            return self._beside.ask(op, body, workspace, key)
+        return msgspec.json.encode(self.platform.call(op, body, workspace=workspace, key=key or None))
 
     def put(self, content: bytes) -> str:
-        return self.platform.ground.blobs.put(content)
+        return self._blobs.put(content)
 
     def get(self, digest: str) -> bytes:
-        return self.platform.ground.blobs.get(digest)
+        return self._blobs.get(digest)
 
     def pour(self, digest: str, into: BinaryIO) -> None:
-        with self.platform.ground.blobs.open(digest) as source:
+        with self._blobs.open(digest) as source:
             shutil.copyfileobj(source, into, _CHUNK)
 
     def predict(self, endpoint: str, columns: dict[str, list[Any]], id: str, version: int, workspace: str) -> Answer:
         request = {"endpoint": endpoint, "columns": columns, "id": id, "version": version}
-        found = self.platform.call("endpoint.predict", request, workspace=workspace)
+        if self._beside is None:
+            found = self.platform.call("endpoint.predict", request, workspace=workspace)
+        else:
+            found = _predicted(self.answer("endpoint.predict", _body("endpoint.predict", request), workspace, ""))
         if len(found.faults) == len(found.ids):
             raise MillraceError("model.failed", f"version {found.versions[0]}: {found.faults[0]}")
         return Answer(found.ids, found.versions, found.scores, found.faults)
 
     def close(self) -> None:
-        self.platform.close()
+        if self._beside is not None:
+            self._beside.close()
+        else:
+            self.platform.close()
 
 
 class Remote:
     """A server at a URL. Retries what is safe to retry: every verb carries an idempotency key."""
 
     def __init__(self, url: str, token: str = "", name: str = "", spool: Path | None = None) -> None:
-        import urllib3
-
         self.name = name or url.rstrip("/")
         self.spool = spool
         self.url = url.rstrip("/")
-        self._ids = Ids()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._left: list[Any] = []
+        self._begin()
+        forks.mind(self)
+
+    def forked(self) -> None:
+        self._left.append(self._pool)  # whose connections are the parent's: not even to be closed
+        self._begin()
+
+    def _begin(self) -> None:
+        import urllib3
+
+        self._ids = Ids()
         self._pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=900))
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
@@ -239,6 +286,13 @@ class Remote:
         raise MillraceError(
             "server.unreachable", f"{self.url} does not answer: {last}", "is it up? millrace up"
         ) from last
+
+
+def _predicted(answer: bytes) -> Any:
+    """The answer of `endpoint.predict` from its JSON, as the verb gave it."""
+    from millrace.waist import TABLE
+
+    return msgspec.json.decode(answer, type=TABLE["endpoint.predict"].answer)
 
 
 def _pour(answer: BaseHTTPResponse, digest: str, into: BinaryIO) -> None:

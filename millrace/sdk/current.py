@@ -14,6 +14,14 @@ _lock = threading.Lock()
 _held: list[Client] = []
 
 
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def current() -> Client:
     """The program's client; by default that of the configured home. Errors: `step.client` in a step's process."""
     if in_step() and not _held:

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from millrace.base.errors import MillraceError
 from millrace.base.locks import try_lock
+from millrace.sdk import forks
 from millrace.sdk.client import Client
 
 PASSING = frozenset({"server.unreachable", "server.busy", "server.stopping", "catalog.busy", "catalog.unreachable"})
@@ -78,8 +79,13 @@ class Spool:
     def __init__(self, folder: Path, head: Head) -> None:
         self.path = folder / f"{head.run}.spool"
         self._head = head
-        self._lock = threading.Lock()
         self._file = -1
+        self.forked()
+        forks.mind(self)
+
+    def forked(self) -> None:
+        """The child writes into the same file, so that calls are sent in the order in which they were kept."""
+        self._lock = threading.Lock()
 
     @property
     def waiting(self) -> bool:
@@ -93,12 +99,14 @@ class Spool:
         """Keep a call; when it returns, it survives this program and a power cut. Errors: `spool.unwritable`."""
         line = msgspec.json.encode(Call(key, op, request)) + b"\n"
         with self._lock, _writing(self.path):
+            if self._file >= 0 and not os.fstat(self._file).st_nlink:  # the run's end was sent, and the file is gone
+                os.close(self._file)
+                self._file = -1
             if self._file < 0:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                _begin(self.path, self._head)
+                self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
                 fcntl.flock(self._file, fcntl.LOCK_SH)
-                if not os.fstat(self._file).st_size:
-                    line = msgspec.json.encode(self._head) + b"\n" + line
             before = os.fstat(self._file).st_size
             try:
                 if os.write(self._file, line) != len(line):
@@ -229,6 +237,18 @@ def read(path: Path, start: int) -> tuple[Head, list[tuple[Call, int]]]:
     return head, found
 
 
+def _begin(path: Path, head: Head) -> None:
+    """Make the file of a run with its first line, whole, unless it is there."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(msgspec.json.encode(head) + b"\n")
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    finally:
+        part.unlink()
+
+
 def _make(path: Path, client: Client, head: Head, call: Call) -> None:
     if call.op != _BLOB:
         client.home.call(call.op, call.request, head.workspace, call.key)
@@ -289,10 +309,22 @@ def _sending(path: Path) -> Iterator[bool]:
     """Whether this is the one who sends the file now."""
     lock = path.parent / ".sending"
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _locks.add(file)
     try:
         yield try_lock(file)
     finally:
+        _locks.discard(file)
         os.close(file)
+
+
+def _forked() -> None:
+    """A lock lasts until the last copy of its file is closed, and the child's would outlast the sending."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+_locks: set[int] = set()
+os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager

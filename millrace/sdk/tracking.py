@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
 from millrace.pipelines.definition import numbers
+from millrace.sdk import forks
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 from millrace.sdk.show import Named, Shown, cell, count, day
@@ -43,7 +44,10 @@ Point = tuple[str, float | None, int, int]
 
 
 class RunLog(Shown):
-    """A run that this program logs to; see `run`. Safe from any thread."""
+    """A run that this program logs to; see `run`. Safe from any thread.
+
+    A forked child logs to it too, and what it logs is written before it ends; the end of the run is its parent's.
+    """
 
     def __init__(self, calls: _Calls, experiment: str, name: str) -> None:
         self.id = calls.run
@@ -56,7 +60,13 @@ class RunLog(Shown):
         self._outputs: dict[str, str] = {}
         self._open = ExitStack()
         self._over = False
+        self._in_child = False
         atexit.register(self._leave)
+        forks.mind(self)
+
+    def forked(self) -> None:
+        self._in_child = True
+        self._minded = False
 
     def log(self, step: int | None = None, /, **metrics: Any) -> None:
         """Log metrics, ``run.log(loss=0.3)``, or of a step, ``run.log(7, loss=0.3)``; steps count by themselves else.
@@ -70,6 +80,11 @@ class RunLog(Shown):
 
     def _record(self, values: Mapping[str, Any], step: int | None) -> None:
         self._check()
+        if self._in_child and not self._minded:
+            from multiprocessing.util import Finalize
+
+            self._minded = True
+            Finalize(None, self._leave, exitpriority=0)  # a child of multiprocessing ends without atexit
         at = _now()
         for key, number in numbers(values).items():
             place = self._steps.get(key, 0) if step is None else step
@@ -153,7 +168,9 @@ class RunLog(Shown):
         self._open.close()
         if self._over:
             return
-        if kind is None:
+        if self._in_child:
+            self._leave()
+        elif kind is None:
             self.finish()
         elif issubclass(kind, KeyboardInterrupt):
             self.finish("cancelled")
@@ -163,7 +180,11 @@ class RunLog(Shown):
     def _leave(self) -> None:
         """The program ends: nothing that was logged is lost."""
         try:
-            self.finish("failed" if hasattr(sys, "last_value") else "finished")
+            if self._in_child:
+                self._sender.flush()
+                self._calls.send()
+            else:
+                self.finish("failed" if hasattr(sys, "last_value") else "finished")
         except MillraceError as fault:
             _log.error("run %s: %s", self.id, fault)
 
@@ -185,10 +206,14 @@ class _Calls:
 
     def __init__(self, client: Client, run: str) -> None:
         self.client, self.run = client, run
-        self._ids = Ids()
+        self.forked()
+        forks.mind(self)
         home = client.home
         self._spool = Spool(home.spool, Head(home.name, client.workspace, run)) if home.spool is not None else None
         self._tried = 0.0
+
+    def forked(self) -> None:
+        self._ids = Ids()
 
     def make(self, op: str, request: dict[str, Any], key: str = "") -> Record | None:
         """The answer, or None for a call that is kept. Errors: the verb's; `spool.unwritable`."""
@@ -226,12 +251,16 @@ class _Calls:
 
     def close(self) -> None:
         """No call comes any more; what is kept is tried once."""
+        self.send()
         if self._spool is not None:
-            if self._spool.waiting:
-                self._send(self._spool)
+            self._spool.close()
+
+    def send(self) -> None:
+        """Try once to send what is kept, and say so if it stays."""
+        if self._spool is not None and self._spool.waiting:
+            self._send(self._spool)
             if self._spool.waiting:
                 _log.warning("run %s is kept in %s: `millrace spool send` sends it", self.run, self._spool.path)
-            self._spool.close()
 
     def _send(self, spool: Spool) -> None:
         try:
@@ -246,6 +275,11 @@ class _Sender:
 
     def __init__(self, calls: _Calls) -> None:
         self._calls = calls
+        self.forked()
+        forks.mind(self)
+
+    def forked(self) -> None:
+        """The points that wait are the parent's to send, as is the thread."""
         self._ids = Ids()
         self._change = threading.Condition()
         self._waiting: list[Point] = []
