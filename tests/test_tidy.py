@@ -60,6 +60,10 @@ def test_every_listed_code_is_raised() -> None:
     holds(whole.unused_codes(CODES, PACKAGE))
 
 
+def test_every_setting_is_read() -> None:
+    holds(whole.unread_settings([setting.name for setting in SETTINGS], PACKAGE))
+
+
 def test_facts_are_listed_and_written() -> None:
     holds(whole.facts(FACTS, [source for source in PACKAGE if source.part != "testing"]))
 

@@ -228,6 +228,12 @@ def test_an_unused_code_is_found() -> None:
     assert [finding.partition(":")[0] for finding in found] == ["d.e"]
 
 
+def test_a_setting_that_nobody_reads_is_found() -> None:
+    reads = parse("millrace/http/server.py", "ground.config['port']\nhost = config['host' if a else 'url']\nx['dir']")
+    found = list(whole.unread_settings(["port", "host", "url", "dir"], [reads]))
+    assert [finding.partition(":")[0] for finding in found] == ["dir"]
+
+
 def test_facts_are_listed_and_written() -> None:
     listed = parse("millrace/base/facts.py", "FACTS = {'a.made': 1, 'a.gone': 2}")
     writes = parse("millrace/data/ops.py", "cx.fact('a.made', name)\ntx.fact(w, 1, 'local', 'a.mdae', 'x.y z', {})")

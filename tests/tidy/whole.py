@@ -131,6 +131,18 @@ def unused_codes(codes: Iterable[str], sources: Iterable[Source]) -> Iterator[st
             yield f"{code}: no line raises this error; raise it, or take it out of millrace/base/codes.py"
 
 
+def unread_settings(names: Iterable[str], sources: Iterable[Source]) -> Iterator[str]:
+    """A setting is read somewhere."""
+    read: set[str] = set()
+    for source in sources:
+        for node in walk(source.tree):
+            if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("config"):
+                read |= {part.value for part in ast.walk(node.slice) if isinstance(part, ast.Constant)}
+    for name in names:
+        if name not in read:
+            yield f"{name}: no line reads this setting; read it, or take it out of millrace/base/config.py"
+
+
 def facts(kinds: Iterable[str], sources: Iterable[Source]) -> Iterator[str]:
     """A fact that is written is listed, and a listed one is written somewhere."""
     listed, used = set(kinds), set[str]()
