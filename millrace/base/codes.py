@@ -170,6 +170,7 @@ CODES: dict[str, Code] = {
     "approval.own": Code(403, 3, "who made a version may not approve it"),
     "model.exists": _conflict("a model of that name exists"),
     "model.unknown": _unknown("model"),
+    "output.unplain": _bad("an output is no plain JSON value, and cannot be shown as one"),
     "output.unknown": _unknown("output of the run"),
     "run.unfinished": _conflict("the run has not finished well"),
     "version.unapproved": Code(409, 3, "the version lacks approvals that its model asks for"),

@@ -104,13 +104,13 @@ def _call(work: Work) -> Told:
         return Told(msgspec.Raw(msgspec.json.encode(answer)))
     except MillraceError as fault:
         _show(fault)
-        return Told(trouble=Trouble(fault.code, fault.message, fault.hint))
+        return Told(trouble=_trouble(fault.code, fault.message, fault.hint))
     except MemoryError as fault:
         _show(fault)
         return Told(trouble=Trouble("step.memory", "", ""))
     except BaseException as fault:  # a step may also raise SystemExit or KeyboardInterrupt
         _show(fault)
-        return Told(trouble=Trouble("step.raised", _in_words(fault), _where(fault, work.code)))
+        return Told(trouble=_trouble("step.raised", _in_words(fault), _where(fault, work.code)))
 
 
 def _find(name: str) -> Any:
@@ -123,8 +123,17 @@ def _show(fault: BaseException) -> None:
         traceback.print_exception(fault)
 
 
+def _trouble(code: str, *told: str) -> Trouble:
+    """What of the texts cannot be written as UTF-8, as a file's name may not, is escaped."""
+    message, hint = (str(text).encode("utf-8", "backslashreplace").decode() for text in told)
+    return Trouble(code, message, hint)
+
+
 def _in_words(fault: BaseException) -> str:
-    text = str(fault)
+    try:
+        text = str(fault)
+    except BaseException as second:  # of the user's own __str__
+        text = f"its text cannot be told: {type(second).__name__}"
     return f"{type(fault).__name__}: {text[:500]}" if text else type(fault).__name__
 
 
@@ -152,5 +161,6 @@ def _worth(names: set[str]) -> set[str]:
 def _say(work: Work, told: Told) -> None:
     place = Path(work.folder) / WORDS
     partial = place.with_suffix(".new")
+    partial.parent.mkdir(mode=0o700, exist_ok=True)  # the step may have removed it
     partial.write_bytes(msgspec.json.encode(told))
     partial.rename(place)

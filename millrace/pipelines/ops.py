@@ -70,9 +70,10 @@ class WhichOutput(Struct, frozen=True):
 
 
 class PlainValue(Struct, frozen=True):
-    """`value` is None for an output of another kind: an array, a file, a model."""
+    """An output that is a JSON value; or None, and `other` says what it is: an array, a file, a model."""
 
     value: Any
+    other: str = ""
 
 
 class ReadLogs(Struct, frozen=True):
@@ -209,7 +210,7 @@ def value(ask: WhichOutput, cx: Context) -> PlainValue:
 
     Errors: blob.unknown, tree.invalid.
     """
-    return PlainValue(values.plain(cx.blobs, ask.digest))
+    return PlainValue(*values.plain(cx.blobs, ask.digest))
 
 
 @op("run.cancel", permission="run:write")

@@ -98,14 +98,25 @@ def load(blobs: Blobs, digest: Digest, scratch: Path) -> Any:
     return _load(kept, stored, blobs, scratch)
 
 
-def plain(blobs: Blobs, digest: Digest) -> Any:
-    """An answer that is a JSON value, else None: for showing, without loading anything large."""
+def plain(blobs: Blobs, digest: Digest) -> tuple[Any, str]:
+    """(an answer that is a JSON value, "") or (None, what else it is): for showing, without loading anything large."""
     stored = tree.read(blobs, digest)
-    if len(stored) == 1 and stored[0].path == HEAD:
-        kept = _KEPT.decode(blobs.get(stored[0].digest))
-        if isinstance(kept, Json):
-            return kept.value
-    return None
+    if not any(entry.path == HEAD for entry in stored):
+        return None, "a model"
+    kept = _KEPT.decode(blobs.get(stored.entry(HEAD).digest))
+    return (kept.value, "") if isinstance(kept, Json) else (None, _WORDS[type(kept)])
+
+
+_NOT_ALL = "of which not all is JSON, as NaN, infinity, tuples, arrays and models are not"
+_WORDS: dict[type[Kept], str] = {
+    Number: "NaN, infinity or a number beyond 64 bits",
+    Array: "an array",
+    Bytes: "bytes",
+    File: "a file",
+    Model: "a model",
+    Items: f"a list or tuple {_NOT_ALL}",
+    Fields: f"a dict {_NOT_ALL}",
+}
 
 
 def _keep(value: Any, place: str, files: dict[str, Content | tree.Entry], rows: Any) -> Kept:
@@ -130,6 +141,10 @@ def _keep(value: Any, place: str, files: dict[str, Content | tree.Entry], rows: 
         for name, content in models.pack(value, rows).items():
             files[f"{place}/{name}"] = content
         return Model(place)
+    if kind is dict:
+        key = next(key for key in value if not isinstance(key, str))
+        told = f"{place} is a dict with the key {key!r:.80} of type {type(key).__qualname__}"
+        raise MillraceError("step.answer", told, "a dict's keys must be text: {str(key): …}")
     raise MillraceError(
         "step.answer", f"{place} is a {kind.__module__}.{kind.__qualname__}, which cannot be stored",
         "answer plain values, NumPy arrays, bytes, files (pathlib.Path), models, or lists and dicts of these",

@@ -57,21 +57,26 @@ class RunHandle:
         return list(self._client.call("pipeline.explain", run=self.id)["steps"])
 
     def value(self, output: str = "") -> Any:
-        """An output that is a plain JSON value; the only one unless named. None for anything else.
+        """An output that is a plain JSON value; the only one unless named.
 
-        Errors: `output.unknown` for one that is not there, for none at all, and for several without a name.
+        Errors: `output.unknown` for one that is not there, for none at all, and for several without a name;
+        `output.unplain` for anything else, such as a model, an array, or a list with NaN in it.
         """
         outputs = self.outputs
         name = output or (next(iter(outputs)) if len(outputs) == 1 else "")
         if name in outputs:
-            return self._client.call("pipeline.value", digest=outputs[name])["value"]
+            shown = self._client.call("pipeline.value", digest=outputs[name])
+            if shown["other"]:
+                told = f"output {name!r} of run {self.id} is {shown['other']}"
+                raise MillraceError("output.unplain", told, "a step that takes it gets it whole")
+            return shown["value"]
         if not outputs:
-            shown, hint = f"is {self.state} and has no output", "wait() for a run whose flow returns one"
+            told, hint = f"is {self.state} and has no output", "wait() for a run whose flow returns one"
         elif output:
-            shown, hint = f"has no output {output!r}", nearest(output, outputs)
+            told, hint = f"has no output {output!r}", nearest(output, outputs)
         else:
-            shown, hint = f"has {len(outputs)} outputs: {', '.join(sorted(outputs))}", "name one: value(OUTPUT)"
-        raise MillraceError("output.unknown", f"run {self.id} {shown}", hint)
+            told, hint = f"has {len(outputs)} outputs: {', '.join(sorted(outputs))}", "name one: value(OUTPUT)"
+        raise MillraceError("output.unknown", f"run {self.id} {told}", hint)
 
     def logs(self, node: int = -1) -> Iterator[str]:
         """What a step prints, piece by piece until it ends; that of the step that began last unless one is named."""

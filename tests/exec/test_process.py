@@ -19,7 +19,7 @@ from millrace.exec.process import Handle, Processes, outcome
 from millrace.exec.records import Ended, Outcome, Told, Trouble, Work
 
 ACTS = """
-import os, signal, subprocess, sys, time
+import os, shutil, signal, subprocess, sys, time
 from pathlib import Path
 from millrace.base.errors import MillraceError
 
@@ -32,6 +32,24 @@ def fails(why: str) -> None:
 
 def refuses(why: str) -> None:
     raise MillraceError("frame.empty", why, "add rows")
+
+def lists(_: int) -> None:
+    raise ValueError("caf\\udce9")
+
+def refuses_badly(_: int) -> None:
+    raise MillraceError("frame.empty", "caf\\udce9", "add rows to caf\\udce9")
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+def is_mute(_: int) -> None:
+    raise Mute
+
+def removes(why: str) -> None:
+    shutil.rmtree(os.getcwd())
+    if why:
+        raise ValueError(why)
 
 def leaves(code: int) -> None:
     sys.exit(code)
@@ -168,7 +186,17 @@ def test_it_works_in_a_folder_of_its_own_without_secrets(
     [
         ("fails", "no", Trouble("step.raised", "ValueError: no", "acts.py:11, in fails: raise ValueError(why)")),
         ("refuses", "nothing", Trouble("frame.empty", "nothing", "add rows")),
-        ("leaves", 0, Trouble("step.raised", "SystemExit: 0", "acts.py:17, in leaves: sys.exit(code)")),
+        (
+            "lists", 0,
+            Trouble("step.raised", r"ValueError: caf\udce9", r'acts.py:17, in lists: raise ValueError("caf\udce9")'),
+        ),
+        ("refuses_badly", 0, Trouble("frame.empty", r"caf\udce9", r"add rows to caf\udce9")),
+        (
+            "is_mute", 0,
+            Trouble("step.raised", "Mute: its text cannot be told: RuntimeError", "acts.py:27, in is_mute: raise Mute"),
+        ),
+        ("removes", "no", Trouble("step.raised", "ValueError: no", "acts.py:32, in removes: raise ValueError(why)")),
+        ("leaves", 0, Trouble("step.raised", "SystemExit: 0", "acts.py:35, in leaves: sys.exit(code)")),
     ],
 )  # fmt: skip
 def test_what_is_raised_is_told(start: Start, tmp_path: Path, act: str, ask: Any, trouble: Trouble) -> None:
@@ -238,6 +266,10 @@ def test_closing_ends_what_left_its_session(start: Start, processes: Processes, 
     daemon = pids(tmp_path / "pid")
     processes.close()
     assert not any(alive(pid) for pid in daemon)
+
+
+def test_one_that_removed_its_own_folder_has_its_answer(start: Start) -> None:
+    assert ended(start("removes", "")).state == "done"
 
 
 def test_a_killed_one_is_lost(start: Start) -> None:

@@ -89,8 +89,6 @@ def test_equal_answers_have_one_digest(blobs: LocalBlobs) -> None:
     one = values.store(blobs, {"a": np.arange(3), "b": [1.5, None]})
     assert values.store(blobs, {"a": np.arange(3), "b": [1.5, None]}) == one
     assert values.store(blobs, {"a": np.arange(3), "b": [1.5, 0]}) != one
-    assert values.plain(blobs, values.store(blobs, {"a": [1, None]})) == {"a": [1, None]}
-    assert values.plain(blobs, one) is None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +99,28 @@ def test_what_cannot_be_stored_is_refused(blobs: LocalBlobs, value: Any) -> None
     with pytest.raises(MillraceError) as refused:
         values.store(blobs, value)
     assert refused.value.code == "step.answer"
+
+
+def test_a_dict_whose_keys_are_no_text_is_told_so(blobs: LocalBlobs) -> None:
+    with pytest.raises(MillraceError, match=r"answer/1 is a dict with the key 3 of type int\n") as refused:
+        values.store(blobs, [1, {"a": 1, 3: 2}])
+    assert (refused.value.code, refused.value.hint) == ("step.answer", "a dict's keys must be text: {str(key): …}")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"a": [1, None]}, ({"a": [1, None]}, "")),
+        (None, (None, "")),
+        (math.nan, (None, "NaN, infinity or a number beyond 64 bits")),
+        ([math.nan, 1.0], (None, f"a list or tuple {values._NOT_ALL}")),
+        ({"a": math.nan, "c": 1}, (None, f"a dict {values._NOT_ALL}")),
+        (np.zeros(3), (None, "an array")),
+        (b"x", (None, "bytes")),
+    ],
+)  # fmt: skip
+def test_none_and_what_is_not_plain_are_told_apart(blobs: LocalBlobs, value: Any, shown: Any) -> None:
+    assert values.plain(blobs, values.store(blobs, value)) == shown
 
 
 class Sample:

@@ -166,7 +166,10 @@ def test_a_value_among_several_is_named(client: Client) -> None:
     several = client.call("run.start", experiment="flights")["id"]
     model = RunHandle(client, run).outputs["train"]
     client.call("run.finish", run=several, outputs={"train": model, "check": model})
-    assert RunHandle(client, run).value() is None and RunHandle(client, several).value("check") is None
+    for known, named in ((run, ""), (several, "check")):
+        with pytest.raises(MillraceError, match="is a model") as caught:
+            RunHandle(client, known).value(named)
+        assert caught.value.code == "output.unplain" and caught.value.hint
     for asked, name, message, hint in (
         (several, "", "has 2 outputs: check, train", "name one"),
         (several, "chekc", "has no output 'chekc'", "did you mean 'check'?"),
