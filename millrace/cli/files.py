@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from millrace.base.errors import MillraceError
-from millrace.cli import show
+from millrace.cli import options, show
 
 
 @click.command("add")
@@ -22,6 +22,7 @@ from millrace.cli import show
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be added, and add nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@options.quiet
 @click.pass_context
 def add(
     ctx: click.Context, name: str, files: tuple[str, ...], key: str, event: str, arrived: str, mode: str,

@@ -16,7 +16,7 @@ import click
 from millrace import __version__
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest, of_platform
-from millrace.cli import files, optable, show
+from millrace.cli import files, optable, options, show
 from millrace.cli.optable import Field, Verb
 
 NOUNS = {
@@ -115,6 +115,7 @@ def command(verb: Verb) -> click.Command:
             parameters.append(click.Argument([field.name], type=kind))
         else:
             flag = f"--{field.name.replace('_', '-')}"
+            flag += f"/--no-{flag[2:]}" if field.kind == "boolean" else ""
             parameters.append(click.Option([flag, field.name], type=kind, default=None, help=_default(field)))
     if verb.pages:
         parameters.append(click.Option(["--all", "every"], is_flag=True, help="All pages, as one list."))
@@ -134,7 +135,8 @@ def command(verb: Verb) -> click.Command:
         if not dry and verb.name in _BAD and _BAD[verb.name](answer):
             sys.exit(1)
 
-    return click.Command(verb.name.partition(".")[2], callback=run, params=parameters, help=verb.doc)
+    made = options.Truths(verb.name.partition(".")[2], callback=run, params=parameters, help=verb.doc)
+    return options.quiet(made)
 
 
 _BAD: dict[str, Callable[[Any], Any]] = {"store.verify": lambda found: found["corrupt"] or found["lost"]}
@@ -241,6 +243,7 @@ def open_(ctx: click.Context, only: bool) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@options.quiet
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Look what stands in the way on this machine."""
@@ -301,6 +304,7 @@ def spool() -> None:
 
 @spool.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@options.quiet
 @click.pass_context
 def spool_list(ctx: click.Context, as_json: bool) -> None:
     """List the runs whose calls wait on this machine."""
@@ -314,6 +318,7 @@ def spool_list(ctx: click.Context, as_json: bool) -> None:
 
 @spool.command("send")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@options.quiet
 @click.pass_context
 def spool_send(ctx: click.Context, as_json: bool) -> None:
     """Send what waits for this server, each call exactly once."""
@@ -337,6 +342,7 @@ def config() -> None:
 
 @config.command("show")
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@options.quiet
 @click.pass_context
 def config_show(ctx: click.Context, as_json: bool) -> None:
     """Name each setting's value and origin."""

@@ -30,6 +30,7 @@ def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
     assert done.out == "dataset  rides\nnumber   1\nrows     2\nadded    2\n"
     version = json.loads(millrace("--quiet", "dataset", "add", "rides", one, two, "--json").out)
     assert (version["number"], version["rows"], version["key"], version["event"]) == (2, 3, ["id"], "at")
+    assert millrace("dataset", "add", "rides", one, two, "--quiet").err == ""
     gone = millrace("dataset", "add", "rides", "three.csv")
     assert (gone.code, gone.err) == (
         1, "error[file.unknown]: there is no file 'three.csv'\nhint: give Parquet or CSV files\n",
@@ -44,6 +45,31 @@ def test_a_dry_run_shows_the_call_and_makes_none(millrace: Any) -> None:
         assert "--dry-run" not in millrace(*looks.split(), "--help").out
     for changes in ("store collect", "endpoint predict", "rollout pause", "model register"):
         assert "--dry-run" in millrace(*changes.split(), "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("", None),
+        ("--delete", True),
+        ("--delete --grace-s 0", True),
+        ("--no-delete", False),
+        ("--delete true", True),
+        ("--delete False", False),
+        ("--delete=true", True),
+        ("--delete=false", False),
+        ("--grace-s 0 --delete --no-delete", False),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_yes_or_no_needs_no_word(millrace: Any, words: str, meant: bool | None) -> None:
+    done = millrace("store", "collect", *words.split(), "--dry-run", "--json")
+    assert (done.code, json.loads(done.out)["request"].get("delete")) == (0, meant)
+
+
+def test_a_truth_after_two_dashes_or_of_another_option_is_a_text(millrace: Any) -> None:
+    asked = ("experiment", "make", "--about", "true", "--dry-run", "--json", "--quiet", "--", "false")
+    assert json.loads(millrace(*asked).out)["request"] == {"name": "false", "about": "true"}
+    assert millrace("store", "collect", "--delete", "maybe").code == 2
 
 
 def test_the_page_is_opened(millrace: Any, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
