@@ -16,12 +16,14 @@ from millrace.base.errors import MillraceError, nearest
 from millrace.pipelines import definition
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
+from millrace.sdk.spool import PASSING
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _OVER = ("finished", "failed", "cancelled")
 _LOOK_S = (0.02, 0.5)
+_AWAY_S = 30.0
 
 
 class RunHandle:
@@ -98,14 +100,27 @@ class RunHandle:
     def wait(self, timeout_s: float | None = None) -> RunHandle:
         """Wait for the end, with progress on a terminal; itself. A failed run raises what its step told.
 
-        Errors: the run's own code, such as `step.raised`; `run.over` for a cancelled one; `TimeoutError`.
+        A server that restarts is waited for, half a minute each time.
+
+        Errors: the run's own code, such as `step.raised`; `run.over` for a cancelled one; `TimeoutError`;
+        `server.unreachable` and the like, and the hint names the run, which may go on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        progress, pause = _Progress(), _LOOK_S[0]
-        while self.state not in _OVER:
+        progress, pause, seen = _Progress(), _LOOK_S[0], time.monotonic()
+        while True:
+            try:
+                if self.state in _OVER:
+                    break
+                progress.show(self)
+                seen = time.monotonic()
+            except MillraceError as away:
+                if away.code not in PASSING:
+                    raise
+                if time.monotonic() - seen > _AWAY_S:
+                    told = f"run {self.id} was waited for, and {away.message}"
+                    raise MillraceError(away.code, told, f"it may go on: millrace run get {self.id}") from away
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"run {self.id} is still {self.state}")
-            progress.show(self)
+                raise TimeoutError(f"run {self.id} is still {self._seen.state if self._seen else 'out of reach'}")
             time.sleep(pause)
             pause = min(1.3 * pause, _LOOK_S[1])
         progress.end()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,10 +18,12 @@ import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.http.holder import holder
-from millrace.sdk.client import Client
+from millrace.sdk import pipelines
+from millrace.sdk.client import Client, Remote
 from millrace.sdk.pipelines import RunHandle
 from millrace.store import tree
 from millrace.store.local import LocalBlobs
+from millrace.testing.server import serving, start
 from tests.pipelines.conftest import until
 from tests.sdk.conftest import fitted
 
@@ -179,3 +182,36 @@ def test_a_value_among_several_is_named(client: Client) -> None:
         with pytest.raises(MillraceError, match=re.escape(message)) as caught:
             RunHandle(client, asked).value(name)
         assert caught.value.code == "output.unknown" and hint in caught.value.hint
+
+
+class Watching(Client):
+    """A client that counts the calls that found nobody."""
+
+    away = 0
+
+    def call(self, op: str, /, **request: Any) -> Any:
+        try:
+            return super().call(op, **request)
+        except MillraceError:
+            self.away += 1
+            raise
+
+
+@pytest.mark.slow
+def test_who_waits_for_a_run_waits_out_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start(tmp_path / "home")
+    port = first.url.rpartition(":")[2]
+    client = Watching(Remote(first.url), "main")
+    run = client.call("run.start", experiment="flights")["id"]
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(RunHandle(client, run).wait)
+        first.stop(signal.SIGKILL)
+        until(lambda: client.away >= 2, "the waiting one has found nobody, twice")
+        with serving(tmp_path / "home", "--port", port) as second:
+            second.call("run.finish", run=run)
+            assert waiting.result(60).state == "finished"
+            left = client.call("run.start", experiment="flights")["id"]
+    monkeypatch.setattr(pipelines, "_AWAY_S", 0.0)
+    with pytest.raises(MillraceError, match=left) as caught:
+        RunHandle(client, left).wait()
+    assert (caught.value.code, caught.value.hint) == ("server.unreachable", f"it may go on: millrace run get {left}")
