@@ -5,10 +5,8 @@ What a file's values are is DuckDB's guess where it is CSV; what the dataset kno
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.data import rules
+from millrace.data import csv, rules
 from millrace.data.parquet import Columns, connect, plain, quoted
 from millrace.data.records import Column, Dataset, Kind
 
@@ -30,8 +28,6 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"VARCHAR|UUID|ENUM\(.*\)", "text"),
     (r"TIMESTAMP.*|DATE", "time"),
 )
-_MARKS = (",", ";", "\t", "|")
-_HEAD = 1 << 16
 
 
 def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...]]:
@@ -47,21 +43,21 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
         raise MillraceError("dataset.empty", "the file is empty", "give Parquet or CSV with at least one row")
     with connect() as connection:
         try:
-            form = None if _is_parquet(file) else _csv(connection, file)
-            source = form() if form else f"read_parquet({_literal(file)})"
+            form = None if _is_parquet(file) else csv.form_of(connection, file)
+            source = form() if form else f"read_parquet({csv.literal(file)})"
             if connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is None:
                 raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
             found = _described(connection, source, dataset)
             texts = ""
             if form:
                 texts = form(texts=True)
-                types = _by_text(connection, texts, dataset, found)
+                types = csv.by_text(connection, texts, dataset, found)
                 source = form(types)
                 found = _described(connection, source, dataset) if types else found
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
             columns = _read(connection, source, texts, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:
-            told = ("" if _is_parquet(file) else _uneven(file)) or _told(fault).replace(f'file "{file}"', "it")
+            told = ("" if _is_parquet(file) else csv.uneven(file)) or _told(fault).replace(f'file "{file}"', "it")
             raise MillraceError(
                 "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {told}", "write it again"
             ) from fault
@@ -80,52 +76,6 @@ def _is_parquet(file: Path) -> bool:
         return opened.read(4) == b"PAR1"
 
 
-def _literal(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def _csv(connection: duckdb.DuckDBPyConnection, file: Path) -> Callable[..., str]:
-    """How a statement reads the file: its columns by these types, or all as texts.
-
-    No line is a comment. Where lines have more or fewer values than the head, DuckDB would rather see one column of
-    whole lines than say so: what parts the names of the head parts them all.
-    """
-
-    def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
-        given = ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in (types or {}).items())
-        more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
-        return f"read_csv({_literal(file)}, header = true, null_padding = false, comment = ''{parted}{more})"
-
-    parted = ""
-    names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source()}").fetchall()]
-    head, mark = _head(file)
-    given = [name.lower() for name in next(csv.reader([head], delimiter=mark or ","), [])]
-    if len(set(given)) < len(given):
-        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
-    if mark and (len(names) == 1 or names[0] not in head):
-        parted = f", delim = {_literal(mark)}, skip = 0"
-    return source
-
-
-def _head(file: Path) -> tuple[str, str]:
-    """The first line of a CSV that is not empty, and what parts its names ("" for one name)."""
-    with file.open("rb") as opened:
-        head = next(filter(None, map(bytes.strip, opened.readlines(_HEAD))), b"").decode(errors="replace")
-    return head, next((mark for mark in _MARKS if mark in head), "")
-
-
-def _uneven(file: Path) -> str:
-    """The first line of a CSV that has more or fewer values than its head, in words; "" where there is none."""
-    _, mark = _head(file)
-    with file.open(newline="", encoding="utf-8", errors="replace") as opened, suppress(csv.Error):
-        rows = csv.reader(opened, delimiter=mark or ",")
-        names = len(next(filter(None, rows), []))
-        for row in rows:
-            if row and len(row) != names:
-                return f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
-    return ""
-
-
 def _described(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dataset) -> list[tuple[Column, str]]:
     rows = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
     return [_column(dataset, str(row[0]), str(row[1])) for row in rows]
@@ -137,129 +87,7 @@ def _column(dataset: Dataset, name: str, stored: str) -> tuple[Column, str]:
         raise MillraceError(
             "dataset.kind", f"{name!r} is {stored}, which no column here can hold", "flatten it into plain columns"
         )
-    return Column(name, "time" if _is_time(dataset, name) and found in ("text", "whole") else found), stored
-
-
-def _is_time(dataset: Dataset, name: str) -> bool:
-    return name in (dataset.event, dataset.arrived) or Column(name, "time") in dataset.columns
-
-
-def _by_text(
-    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
-) -> dict[str, str]:
-    """The types of columns of a CSV whose values are not what they look like at first sight.
-
-    A column of text keeps its digits as they are written, and leading zeros make one; infinity is a number and not a
-    day; a column without values is of whatever kind the dataset has; one fraction makes a column of whole numbers one
-    of numbers. Errors: `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
-    """
-    known = {column.name: column.kind for column in dataset.columns}
-    types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
-
-    def is_odd(column: Column, stored: str) -> bool:
-        return re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) is not None and not _is_time(dataset, column.name)
-
-    far, odd = [], []
-    for column, stored in found:
-        kind = known.get(column.name)
-        if kind == "text":
-            types[column.name] = "VARCHAR"
-        elif column.kind == "number" and kind != "number":
-            far.append(column.name)
-        elif is_odd(column, stored):
-            odd.append(column.name)
-    asked = (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER), (odd, _CODE)
-    fractions, values, words, codes = _firsts(connection, texts, *asked)
-    for name in far:
-        if fractions[name] is None:
-            ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], _FAR)))
-            raise MillraceError(
-                "dataset.whole", f"{name!r} of {dataset.name!r} gets {beyond}, beyond 64 bits",
-                "write it as text, or with a decimal point",
-            )  # fmt: skip
-    for name in odd:
-        kind = known.get(name)
-        if values[name] is None:
-            types |= {name: _CASTS[kind]} if kind else {}
-        elif words[name] is None and (kind == "number" or (kind is None and codes[name] is None)):
-            types[name] = "DOUBLE"
-    return types
-
-
-def _firsts(
-    connection: duckdb.DuckDBPyConnection, texts: str, *asked: tuple[Sequence[str], str]
-) -> list[dict[str, str | None]]:
-    """Of each group of columns the first values that are there and meet the group's test, in one look at the file."""
-    terms = [
-        f"any_value({quoted(name)}) FILTER (WHERE {test.format(quoted(name))})"
-        for names, test in asked
-        for name in names
-    ]
-    row = iter(connection.execute(f"SELECT {', '.join(terms)} FROM {texts}").fetchone() or () if terms else ())
-    return [{name: next(row) for name in names} for names, _ in asked]
-
-
-def _misfits(
-    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
-) -> dict[str, str]:
-    """The types of columns that are not what their heads looked like: what a column holds is guessed by its first rows.
-
-    Errors: `dataset.schema`, for a time `dataset.time`, for a value that is of another kind than those before it.
-    """
-    strange = {column.name: _STRANGE.get(_looks(column, stored)) for column, stored in found}
-    asked = {name: test.format(quoted(name)) for name, test in strange.items() if test}
-    if not asked:
-        return {}
-    tests = ", ".join(f"bool_or({quoted(name)} IS NOT NULL AND {test})" for name, test in asked.items())
-    any_odd = connection.execute(f"SELECT {tests} FROM {texts}").fetchone() or ()
-    odd = {name for name, some in zip(asked, any_odd, strict=True) if some}
-    types: dict[str, str] = {}
-    for column, stored in found:
-        name, looks = column.name, _looks(column, stored)
-        if name not in odd:
-            continue
-        timed = _is_time(dataset, name)
-        if looks == "time" and timed:
-            types[name] = "VARCHAR"  # stamps that DuckDB does not read may be some all the same
-            continue
-        none, names = _NO_NUMBER.format(quoted(name)), [column.name for column, _ in found]
-        ways = [none] if looks == "whole" and not timed else [asked[name]]
-        if looks == "time":  # which infinity looks like, and then all the others are numbers
-            ways = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
-        wrong = next(filter(None, (_first_wrong(connection, texts, names, name, way) for way in ways)), None)
-        if wrong is not None:
-            raise MillraceError(
-                "dataset.time" if timed else "dataset.schema",
-                f"{name!r} of {dataset.name!r} is {looks} at first, and {wrong[0]!r} in line {wrong[1]}",
-                _ONE_WAY if timed else "correct it, or declare the column's kind when the dataset is made",
-            )
-        if looks == "whole":
-            types[name] = "DOUBLE"
-    return types
-
-
-def _looks(column: Column, stored: str) -> Kind:
-    """What a column of a CSV looks like by its head, whatever it is for."""
-    if column.kind != "time":
-        return column.kind
-    return "time" if re.fullmatch(r"TIMESTAMP.*|DATE", stored) else "text" if stored == "VARCHAR" else "whole"
-
-
-def _first_wrong(
-    connection: duckdb.DuckDBPyConnection, texts: str, names: Sequence[str], name: str, test: str
-) -> tuple[str, int] | None:
-    """The first value of a CSV's column that meets `test`, and its line; values may themselves have several."""
-    line = quoted("line of " + " ".join(names))  # a name that no column has
-    held = f"concat_ws('', {', '.join(map(quoted, names))})"
-    before = (
-        f"sum(length({held}) - length(replace({held}, chr(10), ''))) OVER "
-        "(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    )
-    numbered = f"SELECT *, row_number() OVER () + 1 + coalesce({before}, 0) AS {line} FROM {texts}"
-    row = connection.execute(
-        f"SELECT {quoted(name)}, {line} FROM ({numbered}) WHERE {quoted(name)} IS NOT NULL AND {test} LIMIT 1"
-    ).fetchone()
-    return (str(row[0]), int(row[1])) if row is not None else None
+    return Column(name, "time" if csv.is_time(dataset, name) and found in ("text", "whole") else found), stored
 
 
 def _read(
@@ -300,7 +128,7 @@ def _term(name: str, stored: str, kind: Kind) -> str:
         return f"TRY_CAST({value} AS BIGINT)"
     if kind == "number" and stored.startswith("DECIMAL"):
         return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)"  # the nearest one, which dividing does not always find
-    return f"CAST({value} AS {_CASTS[kind]})"
+    return f"CAST({value} AS {csv.CASTS[kind]})"
 
 
 def _refuse_inexact(
@@ -344,11 +172,11 @@ def _times(
             mended[row] = rules.micros(dataset.name, name, found[row])  # which clears its mask
         except MillraceError as fault:
             text = str(found[row]).replace("'", "''")
-            wrong = _first_wrong(connection, texts, list(terms), name, f"{value} = '{text}'") if texts else None
+            wrong = csv.first_wrong(connection, texts, list(terms), name, f"{value} = '{text}'") if texts else None
             if wrong is None:
                 raise
             told = f"{name!r} of {dataset.name!r} gets {wrong[0]!r} in line {wrong[1]}, which is no time"
-            raise MillraceError(fault.code, told, _ONE_WAY) from fault
+            raise MillraceError(fault.code, told, csv.ONE_WAY) from fault
     return mended if np.ma.is_masked(mended) else np.ma.getdata(mended)
 
 
@@ -357,7 +185,8 @@ def _refuse_far(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dat
     for name in names:
         value = quoted(name)
         row = connection.execute(
-            f"SELECT CAST({value} AS VARCHAR) FROM {source} WHERE {value} IS NOT NULL AND {_FAR.format(value)} LIMIT 1"
+            f"SELECT CAST({value} AS VARCHAR) FROM {source} "
+            f"WHERE {value} IS NOT NULL AND {csv.FAR.format(value)} LIMIT 1"
         ).fetchone()
         if row is not None:
             raise MillraceError(
@@ -366,16 +195,4 @@ def _refuse_far(connection: duckdb.DuckDBPyConnection, source: str, dataset: Dat
             )  # fmt: skip
 
 
-_CASTS: dict[Kind, str] = {
-    "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
-}  # fmt: skip
-_NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
-_NO_NUMBER = "TRY_CAST({} AS DOUBLE) IS NULL"
-_CODE = "regexp_matches(trim({}), '^[+-]?0[0-9]')"  # a leading zero says that it is no quantity
-_STRANGE: dict[Kind, str] = {
-    "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
-    "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
-}  # fmt: skip
-_ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
 _DIGITS_OF_FLOAT = 15  # decimals of so many digits are all told by the nearest float64
-_FAR = "TRY_CAST({} AS BIGINT) IS NULL"

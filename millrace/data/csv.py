@@ -1,0 +1,202 @@
+"""How a CSV is read: what parts its lines, and what its texts say where DuckDB guesses by the first rows."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from millrace.base.errors import MillraceError
+from millrace.data.parquet import quoted
+from millrace.data.records import Column, Dataset, Kind
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MARKS = (",", ";", "\t", "|")
+_HEAD = 1 << 16
+
+
+def form_of(connection: duckdb.DuckDBPyConnection, file: Path) -> Callable[..., str]:
+    """How a statement reads the file: its columns by these types, or all as texts.
+
+    No line is a comment. Where lines have more or fewer values than the head, DuckDB would rather see one column of
+    whole lines than say so: what parts the names of the head parts them all.
+    """
+
+    def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
+        given = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in (types or {}).items())
+        more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
+        return f"read_csv({literal(file)}, header = true, null_padding = false, comment = ''{parted}{more})"
+
+    parted = ""
+    names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source()}").fetchall()]
+    head, mark = _head(file)
+    given = [name.lower() for name in next(csv.reader([head], delimiter=mark or ","), [])]
+    if len(set(given)) < len(given):
+        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
+    if mark and (len(names) == 1 or names[0] not in head):
+        parted = f", delim = {literal(mark)}, skip = 0"
+    return source
+
+
+def _head(file: Path) -> tuple[str, str]:
+    """The first line of a CSV that is not empty, and what parts its names ("" for one name)."""
+    with file.open("rb") as opened:
+        head = next(filter(None, map(bytes.strip, opened.readlines(_HEAD))), b"").decode(errors="replace")
+    return head, next((mark for mark in _MARKS if mark in head), "")
+
+
+def uneven(file: Path) -> str:
+    """The first line of a CSV that has more or fewer values than its head, in words; "" where there is none."""
+    _, mark = _head(file)
+    with file.open(newline="", encoding="utf-8", errors="replace") as opened, suppress(csv.Error):
+        rows = csv.reader(opened, delimiter=mark or ",")
+        names = len(next(filter(None, rows), []))
+        for row in rows:
+            if row and len(row) != names:
+                return f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
+    return ""
+
+
+def is_time(dataset: Dataset, name: str) -> bool:
+    return name in (dataset.event, dataset.arrived) or Column(name, "time") in dataset.columns
+
+
+def by_text(
+    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
+) -> dict[str, str]:
+    """The types of columns of a CSV whose values are not what they look like at first sight.
+
+    A column of text keeps its digits as they are written, and leading zeros make one; infinity is a number and not a
+    day; a column without values is of whatever kind the dataset has; one fraction makes a column of whole numbers one
+    of numbers. Errors: `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
+    """
+    known = {column.name: column.kind for column in dataset.columns}
+    types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
+
+    def is_odd(column: Column, stored: str) -> bool:
+        return re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) is not None and not is_time(dataset, column.name)
+
+    far, odd = [], []
+    for column, stored in found:
+        kind = known.get(column.name)
+        if kind == "text":
+            types[column.name] = "VARCHAR"
+        elif column.kind == "number" and kind != "number":
+            far.append(column.name)
+        elif is_odd(column, stored):
+            odd.append(column.name)
+    asked = (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER), (odd, _CODE)
+    fractions, values, words, codes = _firsts(connection, texts, *asked)
+    for name in far:
+        if fractions[name] is None:
+            ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], FAR)))
+            raise MillraceError(
+                "dataset.whole", f"{name!r} of {dataset.name!r} gets {beyond}, beyond 64 bits",
+                "write it as text, or with a decimal point",
+            )  # fmt: skip
+    for name in odd:
+        kind = known.get(name)
+        if values[name] is None:
+            types |= {name: CASTS[kind]} if kind else {}
+        elif words[name] is None and (kind == "number" or (kind is None and codes[name] is None)):
+            types[name] = "DOUBLE"
+    return types
+
+
+def _firsts(
+    connection: duckdb.DuckDBPyConnection, texts: str, *asked: tuple[Sequence[str], str]
+) -> list[dict[str, str | None]]:
+    """Of each group of columns the first values that are there and meet the group's test, in one look at the file."""
+    terms = [
+        f"any_value({quoted(name)}) FILTER (WHERE {test.format(quoted(name))})"
+        for names, test in asked
+        for name in names
+    ]
+    row = iter(connection.execute(f"SELECT {', '.join(terms)} FROM {texts}").fetchone() or () if terms else ())
+    return [{name: next(row) for name in names} for names, _ in asked]
+
+
+def _misfits(
+    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
+) -> dict[str, str]:
+    """The types of columns that are not what their heads looked like: what a column holds is guessed by its first rows.
+
+    Errors: `dataset.schema`, for a time `dataset.time`, for a value that is of another kind than those before it.
+    """
+    strange = {column.name: _STRANGE.get(_looks(column, stored)) for column, stored in found}
+    asked = {name: test.format(quoted(name)) for name, test in strange.items() if test}
+    if not asked:
+        return {}
+    tests = ", ".join(f"bool_or({quoted(name)} IS NOT NULL AND {test})" for name, test in asked.items())
+    any_odd = connection.execute(f"SELECT {tests} FROM {texts}").fetchone() or ()
+    odd = {name for name, some in zip(asked, any_odd, strict=True) if some}
+    types: dict[str, str] = {}
+    for column, stored in found:
+        name, looks = column.name, _looks(column, stored)
+        if name not in odd:
+            continue
+        timed = is_time(dataset, name)
+        if looks == "time" and timed:
+            types[name] = "VARCHAR"  # stamps that DuckDB does not read may be some all the same
+            continue
+        none, names = _NO_NUMBER.format(quoted(name)), [column.name for column, _ in found]
+        ways = [none] if looks == "whole" and not timed else [asked[name]]
+        if looks == "time":  # which infinity looks like, and then all the others are numbers
+            ways = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
+        wrong = next(filter(None, (first_wrong(connection, texts, names, name, way) for way in ways)), None)
+        if wrong is not None:
+            raise MillraceError(
+                "dataset.time" if timed else "dataset.schema",
+                f"{name!r} of {dataset.name!r} is {looks} at first, and {wrong[0]!r} in line {wrong[1]}",
+                ONE_WAY if timed else "correct it, or declare the column's kind when the dataset is made",
+            )
+        if looks == "whole":
+            types[name] = "DOUBLE"
+    return types
+
+
+def _looks(column: Column, stored: str) -> Kind:
+    """What a column of a CSV looks like by its head, whatever it is for."""
+    if column.kind != "time":
+        return column.kind
+    return "time" if re.fullmatch(r"TIMESTAMP.*|DATE", stored) else "text" if stored == "VARCHAR" else "whole"
+
+
+def first_wrong(
+    connection: duckdb.DuckDBPyConnection, texts: str, names: Sequence[str], name: str, test: str
+) -> tuple[str, int] | None:
+    """The first value of a CSV's column that meets `test`, and its line; values may themselves have several."""
+    line = quoted("line of " + " ".join(names))  # a name that no column has
+    held = f"concat_ws('', {', '.join(map(quoted, names))})"
+    before = (
+        f"sum(length({held}) - length(replace({held}, chr(10), ''))) OVER "
+        "(ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    numbered = f"SELECT *, row_number() OVER () + 1 + coalesce({before}, 0) AS {line} FROM {texts}"
+    row = connection.execute(
+        f"SELECT {quoted(name)}, {line} FROM ({numbered}) WHERE {quoted(name)} IS NOT NULL AND {test} LIMIT 1"
+    ).fetchone()
+    return (str(row[0]), int(row[1])) if row is not None else None
+
+
+def literal(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+CASTS: dict[Kind, str] = {
+    "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
+}  # fmt: skip
+_NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
+_NO_NUMBER = "TRY_CAST({} AS DOUBLE) IS NULL"
+_CODE = "regexp_matches(trim({}), '^[+-]?0[0-9]')"  # a leading zero says that it is no quantity
+_STRANGE: dict[Kind, str] = {
+    "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
+    "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
+}  # fmt: skip
+ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
+FAR = "TRY_CAST({} AS BIGINT) IS NULL"
