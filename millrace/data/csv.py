@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from millrace.base.errors import MillraceError
 from millrace.data.parquet import quoted
 from millrace.data.records import Column, Dataset, Kind
+from millrace.data.rules import is_unicode
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,46 +21,99 @@ _MARKS = (",", ";", "\t", "|")
 _HEAD = 1 << 16
 
 
-def form_of(connection: duckdb.DuckDBPyConnection, file: Path) -> Callable[..., str]:
+def form_of(file: Path) -> Callable[..., str]:
     """How a statement reads the file: its columns by these types, or all as texts.
 
-    No line is a comment. Where lines have more or fewer values than the head, DuckDB would rather see one column of
-    whole lines than say so: what parts the names of the head parts them all.
+    Quotes are those of RFC 4180 wherever the first one comes, and no line is a comment: none of this is guessed.
+    Errors: `dataset.unreadable` for what is packed or no UTF-8, `dataset.schema` for two columns of one name.
     """
+    _refuse_bytes(file)
+    blank, names, mark = _head(file)
+    if len({name.strip().lower() for name in names}) < len(names):
+        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
 
     def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
         given = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in (types or {}).items())
         more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
-        return f"read_csv({literal(file)}, header = true, null_padding = false, comment = ''{parted}{more})"
+        return (
+            f"read_csv({literal(file)}, header = true, delim = {literal(mark)}, quote = '\"', escape = '\"', "
+            f"comment = '', skip = {blank}, null_padding = false{more})"
+        )
 
-    parted = ""
-    names = [str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {source()}").fetchall()]
-    head, mark = _head(file)
-    given = [name.lower() for name in next(csv.reader([head], delimiter=mark or ","), [])]
-    if len(set(given)) < len(given):
-        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
-    if mark and (len(names) == 1 or names[0] not in head):
-        parted = f", delim = {literal(mark)}, skip = 0"
     return source
 
 
-def _head(file: Path) -> tuple[str, str]:
-    """The first line of a CSV that is not empty, and what parts its names ("" for one name)."""
+def _refuse_bytes(file: Path) -> None:
     with file.open("rb") as opened:
-        head = next(filter(None, map(bytes.strip, opened.readlines(_HEAD))), b"").decode(errors="replace")
-    return head, next((mark for mark in _MARKS if mark in head), "")
+        first = opened.read(4)
+    if first.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+        raise MillraceError("dataset.unreadable", "the file is packed", "unpack it first (gunzip, unzip)")
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in first:
+        raise MillraceError("dataset.unreadable", "the file is UTF-16 or no text, and not UTF-8", _AS_UTF8)
 
 
-def uneven(file: Path) -> str:
-    """The first line of a CSV that has more or fewer values than its head, in words; "" where there is none."""
-    _, mark = _head(file)
-    with file.open(newline="", encoding="utf-8", errors="replace") as opened, suppress(csv.Error):
-        rows = csv.reader(opened, delimiter=mark or ",")
-        names = len(next(filter(None, rows), []))
-        for row in rows:
-            if row and len(row) != names:
-                return f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
-    return ""
+def _head(file: Path) -> tuple[int, list[str], str]:
+    """How many empty lines come first, the names of a CSV, and what parts them.
+
+    That is what parts the first row into as many values as names, or, where nothing does, the head into most names.
+    """
+    with file.open(encoding="utf-8-sig", errors="replace") as opened:
+        blank = 0
+        while (line := opened.readline()) and not line.strip():
+            blank += 1
+        lines = [line, *opened.readlines(_HEAD)]
+
+    def parted(mark: str) -> tuple[list[str], bool]:
+        names: list[str] = []
+        with suppress(csv.Error):
+            rows = csv.reader(lines, delimiter=mark)
+            names = next(rows, names)
+            return names, len(names) == len(next(filter(None, rows), [])) > 1
+        return names, False
+
+    by_mark = {mark: parted(mark) for mark in _MARKS}
+    mark = max(_MARKS, key=lambda mark: (by_mark[mark][1], len(by_mark[mark][0])))
+    return blank, by_mark[mark][0], mark
+
+
+def refuse(file: Path) -> None:
+    """Find what is wrong with a CSV that DuckDB does not read.
+
+    Errors: `dataset.unreadable` for the first line that is not UTF-8, whose quotes are not closed, or that has more or
+    fewer values than the head.
+    """
+    _, _, mark = _head(file)
+    begins, names = 1, 0
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as opened:
+        rows = csv.reader(_of_unicode(opened), delimiter=mark, strict=True)
+        try:
+            for row in rows:
+                names = names or len(row)
+                if row and len(row) != names:
+                    told = f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
+                    raise MillraceError(
+                        "dataset.unreadable",
+                        told,
+                        f"give every line as many; a value that holds {mark!r} stands in quotes",
+                    )
+                begins = rows.line_num + 1
+        except csv.Error as fault:
+            if "unexpected end" in str(fault):
+                told = f"a quote that opens in the row of line {begins} is not closed"
+            elif "expected after" in str(fault):
+                told = f"line {rows.line_num} goes on after a closing quote"
+            else:
+                told = f"the row of line {begins} has no end within {csv.field_size_limit():,} characters"
+            raise MillraceError(
+                "dataset.unreadable", told, "put a value in quotes whole, and double those in it"
+            ) from None
+
+
+def _of_unicode(lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if not is_unicode(line):
+            raise MillraceError("dataset.unreadable", f"line {number} of the file is not UTF-8", _AS_UTF8)
+        yield line
 
 
 def is_time(dataset: Dataset, name: str) -> bool:
@@ -198,5 +252,6 @@ _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
     "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
 }  # fmt: skip
+_AS_UTF8 = "save it again as UTF-8"
 ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
 FAR = "TRY_CAST({} AS BIGINT) IS NULL"

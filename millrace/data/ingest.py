@@ -43,7 +43,7 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
         raise MillraceError("dataset.empty", "the file is empty", "give Parquet or CSV with at least one row")
     with connect() as connection:
         try:
-            form = None if _is_parquet(file) else csv.form_of(connection, file)
+            form = None if _is_parquet(file) else csv.form_of(file)
             source = form() if form else f"read_parquet({csv.literal(file)})"
             if connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is None:
                 raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
@@ -57,9 +57,13 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
             columns = _read(connection, source, texts, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:
-            told = ("" if _is_parquet(file) else csv.uneven(file)) or _told(fault).replace(f'file "{file}"', "it")
+            if not _is_parquet(file):
+                csv.refuse(file)
+            told = "" if isinstance(fault, duckdb.InternalException) else f": {_told(fault)}"
             raise MillraceError(
-                "dataset.unreadable", f"the file is neither whole Parquet nor CSV: {told}", "write it again"
+                "dataset.unreadable",
+                f"the file is neither whole Parquet nor CSV{told}".replace(f'file "{file}"', "it"),
+                "write it again",
             ) from fault
     return columns, fitted
 

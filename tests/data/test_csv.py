@@ -1,0 +1,106 @@
+"""A CSV is read as RFC 4180 writes it, wherever its first quote comes, and what is none is told by line."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace.base.errors import MillraceError
+from millrace.data import ingest
+from millrace.data.records import Dataset
+
+HEAD = "id,at,x\n"
+WORDS = "".join(f"k{row},{row},t{row % 50}\n" for row in range(21_000))  # more rows than are looked at to guess
+
+
+def columns(folder: Path, content: str | bytes) -> dict[str, list[Any]]:
+    file = folder / "rows.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    found, _ = ingest.columns_of(file, Dataset("rides", (), "", "", (), 0))
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def refusal(folder: Path, content: str | bytes) -> MillraceError:
+    with pytest.raises(MillraceError) as caught:
+        columns(folder, content)
+    return caught.value
+
+
+@pytest.mark.parametrize("before", ["", WORDS])
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('"plain text"', "plain text"), ('"a ""q"" b"', 'a "q" b'), ('"Doe, Jane"', "Doe, Jane"),
+        ('"two\nlines"', "two\nlines"), ("'tis", "'tis"), ("5\" pipe", "5\" pipe"),
+    ],
+)  # fmt: skip
+def test_quotes_are_quotes_wherever_the_first_one_comes(tmp_path: Path, before: str, cell: str, value: str) -> None:
+    found = columns(tmp_path, f'{HEAD}{before}"k7",7,{cell}\n')
+    assert (found["id"][-1], found["at"][-1], found["x"][-1]) == ("k7", 7, value)
+
+
+def test_a_late_quoted_number_is_one(tmp_path: Path) -> None:
+    rows = "".join(f"{row},{row}\n" for row in range(21_000))
+    assert columns(tmp_path, f'id,x\n{rows}7,"8"\n')["x"][-1] == 8
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 2), (WORDS, 21_002)])
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ('1,2,"abc\n2,3,x\n', "a quote that opens in the row of line {} is not closed"),
+        (f'1,2,"abc\n{WORDS}', "the row of line {} has no end within 131,072 characters"),
+        ('1,2,"a\\"b"\n', "line {} goes on after a closing quote"),
+        ("1,2,Doe, Jane\n", "line {} has 4 of the 3 values that the head names"),
+    ],
+)
+def test_quotes_that_do_not_close_are_told_by_line(
+    tmp_path: Path, before: str, line: int, rows: str, told: str
+) -> None:
+    fault = refusal(tmp_path, HEAD + before + rows)
+    assert (fault.code, fault.message) == ("dataset.unreadable", told.format(line))
+    assert "quotes" in fault.hint
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_end_as_any_system_ends_them(tmp_path: Path, end: str) -> None:
+    text = '\nid,at,x\n1,2,"a,b"\n\n2,3,c\n'.replace("\n", end)
+    expected = {"id": [1, 2], "at": [2, 3], "x": ["a,b", "c"]}
+    assert columns(tmp_path, text) == columns(tmp_path, text.encode("utf-8-sig")) == expected
+    assert "line 4 has 2 of the 3" in refusal(tmp_path, "id,at,x\n1,2,a\n\n2,3\n".replace("\n", end)).message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"a, b";c\n1;2\n', {"a, b": [1], "c": [2]}),
+        ("id;speed, km/h\n1;2\n", {"id": [1], "speed, km/h": [2]}),
+        ("id;x\n1;5,5\n", {"id": [1], "x": ["5,5"]}),
+        ("id\tnote\n1\ta|b|c,d\n", {"id": [1], "note": ["a|b|c,d"]}),
+        ('"id, no"\n1\n', {"id, no": [1]}),
+        ('"id\nno",x\n1,2\n', {"id\nno": [1], "x": [2]}),
+    ],
+)
+def test_what_parts_the_names_parts_the_values(tmp_path: Path, text: str, expected: dict[str, list[Any]]) -> None:
+    assert columns(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "hint"),
+    [
+        ((HEAD + WORDS).encode() + b"7,2,caf\xe9\n", "line 21002 of the file is not UTF-8", "as UTF-8"),
+        ("id,café\n1,2\n".encode("latin-1"), "line 1 of the file is not UTF-8", "as UTF-8"),
+        ((HEAD + "1,2,5\n").encode("utf-16"), "UTF-16", "as UTF-8"),
+        ((HEAD + "1,2,5\n").encode("utf-16-be"), "UTF-16", "as UTF-8"),
+        (gzip.compress((HEAD + WORDS).encode()), "the file is packed", "unpack it first"),
+        (b"PK\x03\x04" + bytes(range(256)), "the file is packed", "unpack it first"),
+    ],
+    ids=["late", "head", "UTF-16", "big-endian", "gzip", "zip"],
+)  # fmt: skip
+def test_what_is_no_utf8_says_what_it_is(tmp_path: Path, content: bytes, told: str, hint: str) -> None:
+    fault = refusal(tmp_path, content)
+    assert fault.code == "dataset.unreadable"
+    assert told in fault.message and hint in fault.hint
