@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -161,6 +163,15 @@ def signature_of(estimator: Any, inputs: Iterable[Input], target: str = "", view
     return Signature(inputs, target, task, classes if task != "regression" else (), tuple(views))
 
 
+@contextmanager
+def _unnamed() -> Iterator[None]:
+    """An estimator that was fitted on a frame warns of each matrix; here the signature holds the names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield
+
+
+@_unnamed()
 def pack_matrix(estimator: Any, signature: Signature, sample: NDArray[np.float32]) -> dict[str, bytes]:
     """The files of a model's tree; `sample` (n, inputs) float32 are rows that its answers are compared on.
 

@@ -4,7 +4,9 @@ class TestMine(BlobsSuite):
     @pytest.fixture
     def blobs(self, tmp_path): return MyBlobs(tmp_path)
 
+    def reopen(self, blobs): ...          # the same store, as another process would open it
     def spoil(self, blobs, digest): ...   # change stored bytes behind the adapter's back
+    def leave(self, blobs): ...           # leave half a blob, as a writer that died does; how many pieces it is now
 """
 
 from __future__ import annotations
@@ -41,6 +43,14 @@ class BlobsSuite:
 
     def spoil(self, blobs: Blobs, digest: Digest) -> None:
         """Change the stored bytes of a blob as failing hardware would."""
+        raise NotImplementedError
+
+    def reopen(self, blobs: Blobs) -> Blobs:
+        """The same store as another process would open it."""
+        raise NotImplementedError
+
+    def leave(self, blobs: Blobs) -> int:
+        """Leave half a blob behind, as a writer that died does; how many pieces that is, 0 where none can be."""
         raise NotImplementedError
 
     def test_a_digest_is_blake3_of_the_bytes(self, blobs: Blobs) -> None:
@@ -112,9 +122,14 @@ class BlobsSuite:
         assert fresh.put(b"precious bytes") == digest
         assert fresh.get(digest) == b"precious bytes"
 
-    def reopen(self, blobs: Blobs) -> Blobs:
-        """The same store as another process would open it."""
-        raise NotImplementedError
+    def test_what_a_dead_writer_left_is_tidied_and_never_seen(self, blobs: Blobs) -> None:
+        kept = blobs.put(b"whole")
+        left = self.leave(blobs)
+        assert [stored.digest for stored in blobs.iterate()] == [kept]
+        assert blobs.tidy(blobs.now() - DAY) == 0, "a writer may still be at work on what is young"
+        assert blobs.tidy(blobs.now() + DAY) == left
+        assert blobs.tidy(blobs.now() + DAY) == 0, "what is tidied is gone"
+        assert blobs.get(kept) == b"whole"
 
     def test_a_source_that_fails_leaves_nothing(self, blobs: Blobs) -> None:
         class Torn(io.BytesIO):

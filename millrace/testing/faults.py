@@ -3,8 +3,10 @@
 `FaultyDisk` stands in for `millrace.store.disk.Disk`, `FaultyEngine` around the SQLite engine. Both count what they do,
 so a test runs its scenario once to learn how many acts there are, and then once for each of them:
 
-    with FaultyDisk(folder) as disk: scenario(LocalBlobs(folder, disk))
-    for n in range(disk.acts): ...
+    disk = FaultyDisk(folder)
+    scenario(LocalBlobs(folder, disk))
+    for n in range(disk.acts):
+        scenario(LocalBlobs(other := tmp_path / str(n), FaultyDisk(other, fail_at=n)))
 
 A power cut is `PowerCut`, no `Exception`, so that nothing on the way takes it for an error; from then on every act
 raises it. `restart` puts the files into a state that a machine may find after it: what was synced is there, and of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_a_fitted_estimator_is_registered(client: Client) -> None:
 
 
 @pytest.mark.slow
+def test_an_estimator_that_was_fitted_on_a_frame_is_registered_without_a_warning(embedded: Client) -> None:
+    frame = pd.DataFrame({"hour": range(24), "wind": [float(n % 5) for n in range(24)]})
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(frame, [0, 1] * 12)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        mr.model("late").register(tree, sample=frame)
+    assert [one for one in told if "feature names" in str(one.message)] == []
+
+
 def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
     rows = {"hour": [0.0, 1.0], "wind": [1.0, 0.0]}
     line = LogisticRegression().fit([[0, 1], [1, 0]], [0, 1])

@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["sdk.md", "tracking.md", "upkeep.md"])
+@pytest.mark.parametrize("page", ["sdk.md", "tracking.md", "upkeep.md", "testing.md"])
 def test_a_page_s_examples_print_what_it_shows(tmp_path: Path, page: str) -> None:
     blocks = re.findall(r"```(python|text)\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     (tmp_path / "program.py").write_text("\n".join(text for kind, text in blocks if kind == "python"))

@@ -31,6 +31,11 @@ class TestLocal(BlobsSuite):
         assert isinstance(blobs, LocalBlobs)
         return LocalBlobs(blobs.folder)
 
+    def leave(self, blobs: Blobs) -> int:
+        assert isinstance(blobs, LocalBlobs)
+        (blobs.folder / ".new" / "1-2-abc").write_bytes(b"half")
+        return 1
+
 
 def test_a_blob_cannot_be_written_by_mistake(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path)
@@ -47,13 +52,14 @@ def test_a_link_in_place_of_a_blob_is_not_followed(tmp_path: Path) -> None:
     assert code_of(lambda: blobs.get(digest)) == "store.unreadable"
 
 
-def test_what_a_dead_writer_left_is_tidied_and_never_seen(tmp_path: Path) -> None:
-    blobs = LocalBlobs(tmp_path)
-    (tmp_path / ".new" / "1-2-abc").write_bytes(b"half")
-    assert list(blobs.iterate()) == []
-    assert blobs.tidy(blobs.now() - 1_000_000) == 0
-    assert blobs.tidy(blobs.now() + 1_000_000) == 1
-    assert list((tmp_path / ".new").iterdir()) == []
+@pytest.mark.parametrize("told", [0, 1])
+def test_the_suite_notices_a_store_that_tidies_nothing(tmp_path: Path, told: int) -> None:
+    class Untidy(LocalBlobs):
+        def tidy(self, before: int) -> int:
+            return told
+
+    with pytest.raises(AssertionError):
+        TestLocal().test_what_a_dead_writer_left_is_tidied_and_never_seen(Untidy(tmp_path))
 
 
 def test_a_full_disk_is_told_and_nothing_is_half_made(tmp_path: Path) -> None:
