@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from millrace.base.errors import MillraceError
 from millrace.data.parquet import quoted
 from millrace.data.records import Column, Dataset, Kind
-from millrace.data.rules import is_unicode
+from millrace.data.rules import check_apart, inexact, is_unicode
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,8 +29,7 @@ def form_of(file: Path) -> Callable[..., str]:
     """
     _refuse_bytes(file)
     blank, names, mark = _head(file)
-    if len({name.strip().lower() for name in names}) < len(names):
-        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
+    check_apart(name.strip() for name in names)
 
     def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
         given = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in (types or {}).items())
@@ -125,29 +124,34 @@ def by_text(
 ) -> dict[str, str]:
     """The types of columns of a CSV whose values are not what they look like at first sight.
 
-    A column of text keeps its digits as they are written, and leading zeros make one; infinity is a number and not a
-    day; a column without values is of whatever kind the dataset has; one fraction makes a column of whole numbers one
-    of numbers. Errors: `dataset.whole` for whole numbers that would be read as floats, those of `_misfits`.
+    A column of text keeps its digits as they are written, and a leading zero or plus anywhere makes one; infinity is a
+    number and not a day; a column without values is of whatever kind the dataset has; one fraction makes a column of
+    whole numbers one of numbers. Errors: `dataset.whole` for whole numbers that would be read as floats, or rounded by
+    it; those of `_misfits`.
     """
     known = {column.name: column.kind for column in dataset.columns}
-    types = _misfits(connection, texts, dataset, [(c, stored) for c, stored in found if known.get(c.name) != "text"])
-
-    def is_odd(column: Column, stored: str) -> bool:
-        return re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) is not None and not is_time(dataset, column.name)
-
-    far, odd = [], []
-    for column, stored in found:
-        kind = known.get(column.name)
-        if kind == "text":
-            types[column.name] = "VARCHAR"
-        elif column.kind == "number" and kind != "number":
-            far.append(column.name)
-        elif is_odd(column, stored):
-            odd.append(column.name)
-    asked = (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER), (odd, _CODE)
-    fractions, values, words, codes = _firsts(connection, texts, *asked)
+    types = {column.name: "VARCHAR" for column, _ in found if known.get(column.name) == "text"}
+    looks = {column.name: _looks(column, stored) for column, stored in found if column.name not in types}
+    odd = [
+        column.name
+        for column, stored in found
+        if column.name in looks and _is_worded(stored) and not is_time(dataset, column.name)
+    ]
+    far = [name for name, look in looks.items() if look == "number" and known.get(name) != "number"]
+    fresh = [
+        name
+        for name, look in looks.items()
+        if look in ("whole", "number") and name not in known and not is_time(dataset, name)
+    ]
+    floats = [name for name, look in looks.items() if look == "number"]
+    asked = (far, _NOT_WHOLE), (odd, "true"), (odd, _NO_NUMBER), ([*fresh, *odd], _CODE), (floats, _INEXACT)
+    by_look = [([name for name in looks if looks[name] == look], test) for look, test in _STRANGE.items()]
+    fractions, values, words, codes, rounded, *strange = _firsts(connection, texts, *asked, *by_look)
+    types |= {name: "VARCHAR" for name in fresh if codes[name] is not None}
+    misfits = {name for firsts in strange for name, first in firsts.items() if first is not None}
+    types |= _misfits(connection, texts, dataset, found, misfits - types.keys())
     for name in far:
-        if fractions[name] is None:
+        if fractions[name] is None and name not in types:
             ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], FAR)))
             raise MillraceError(
                 "dataset.whole", f"{name!r} of {dataset.name!r} gets {beyond}, beyond 64 bits",
@@ -159,6 +163,10 @@ def by_text(
             types |= {name: CASTS[kind]} if kind else {}
         elif words[name] is None and (kind == "number" or (kind is None and codes[name] is None)):
             types[name] = "DOUBLE"
+    (late,) = _firsts(connection, texts, ([name for name in looks if types.get(name) == "DOUBLE"], _INEXACT))
+    for name, value in (rounded | late).items():
+        if value is not None and types.get(name) != "VARCHAR":
+            raise inexact(f"{name!r} of {dataset.name!r}", value)
     return types
 
 
@@ -176,19 +184,17 @@ def _firsts(
 
 
 def _misfits(
-    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[tuple[Column, str]]
+    connection: duckdb.DuckDBPyConnection,
+    texts: str,
+    dataset: Dataset,
+    found: Sequence[tuple[Column, str]],
+    odd: Collection[str],
 ) -> dict[str, str]:
-    """The types of columns that are not what their heads looked like: what a column holds is guessed by its first rows.
+    """The types of the `odd` columns, which are not what their heads looked like: what a column holds is guessed by its
+    first rows.
 
     Errors: `dataset.schema`, for a time `dataset.time`, for a value that is of another kind than those before it.
     """
-    strange = {column.name: _STRANGE.get(_looks(column, stored)) for column, stored in found}
-    asked = {name: test.format(quoted(name)) for name, test in strange.items() if test}
-    if not asked:
-        return {}
-    tests = ", ".join(f"bool_or({quoted(name)} IS NOT NULL AND {test})" for name, test in asked.items())
-    any_odd = connection.execute(f"SELECT {tests} FROM {texts}").fetchone() or ()
-    odd = {name for name, some in zip(asked, any_odd, strict=True) if some}
     types: dict[str, str] = {}
     for column, stored in found:
         name, looks = column.name, _looks(column, stored)
@@ -199,9 +205,10 @@ def _misfits(
             types[name] = "VARCHAR"  # stamps that DuckDB does not read may be some all the same
             continue
         none, names = _NO_NUMBER.format(quoted(name)), [column.name for column, _ in found]
-        ways = [none] if looks == "whole" and not timed else [asked[name]]
+        test = _STRANGE[looks].format(quoted(name))
+        ways = [none] if looks == "whole" and not timed else [test]
         if looks == "time":  # which infinity looks like, and then all the others are numbers
-            ways = [f"{asked[name]} AND {none}", f"{asked[name]} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
+            ways = [f"{test} AND {none}", f"{test} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
         wrong = next(filter(None, (first_wrong(connection, texts, names, name, way) for way in ways)), None)
         if wrong is not None:
             raise MillraceError(
@@ -218,7 +225,11 @@ def _looks(column: Column, stored: str) -> Kind:
     """What a column of a CSV looks like by its head, whatever it is for."""
     if column.kind != "time":
         return column.kind
-    return "time" if re.fullmatch(r"TIMESTAMP.*|DATE", stored) else "text" if stored == "VARCHAR" else "whole"
+    return "text" if stored == "VARCHAR" else "time" if _is_worded(stored) else "whole"
+
+
+def _is_worded(stored: str) -> bool:
+    return re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored) is not None
 
 
 def first_wrong(
@@ -245,9 +256,16 @@ def literal(text: object) -> str:
 CASTS: dict[Kind, str] = {
     "number": "DOUBLE", "whole": "BIGINT", "text": "VARCHAR", "bool": "BOOLEAN", "time": "TIMESTAMP"
 }  # fmt: skip
-_NOT_WHOLE = "NOT regexp_full_match(trim({}), '[+-]?[0-9]+')"
-_NO_NUMBER = "TRY_CAST({} AS DOUBLE) IS NULL"
-_CODE = "regexp_matches(trim({}), '^[+-]?0[0-9]')"  # a leading zero says that it is no quantity
+_NOT_WHOLE = "NOT regexp_full_match({}, ' *[+-]?[0-9]+ *')"
+_NO_NUMBER = "(TRY_CAST({0} AS DOUBLE) IS NULL OR contains({0}, '_'))"  # DuckDB reads 12_34 as one
+_CODE = (  # a leading zero or plus says that it is no quantity
+    "CASE WHEN regexp_matches({0}, '^ *(-?0|[+])[0-9]') THEN TRY_CAST({0} AS DOUBLE) IS NOT NULL END"
+)
+_INEXACT = (  # digits alone that float64 does not tell; few are so long, and only they are looked at closely
+    "CASE WHEN strlen({0}) >= 16 AND abs(TRY_CAST({0} AS DOUBLE)) >= 9007199254740992 "
+    "THEN regexp_full_match({0}, ' *[+-]?[0-9]+ *') "
+    "AND NOT coalesce(TRY_CAST(TRY_CAST({0} AS DOUBLE) AS HUGEINT) = TRY_CAST({0} AS HUGEINT), false) END"
+)
 _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
     "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",

@@ -49,6 +49,8 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
                 raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
             found = _described(connection, source, dataset)
             texts = ""
+            if not form:
+                rules.check_apart(_names(connection, file))
             if form:
                 texts = form(texts=True)
                 types = csv.by_text(connection, texts, dataset, found)
@@ -85,6 +87,12 @@ def _described(connection: duckdb.DuckDBPyConnection, source: str, dataset: Data
     return [_column(dataset, str(row[0]), str(row[1])) for row in rows]
 
 
+def _names(connection: duckdb.DuckDBPyConnection, file: Path) -> list[str]:
+    """The names of a flat Parquet file as they stand there; where two are one, DuckDB renames the second."""
+    rows = connection.execute(f"SELECT name FROM parquet_schema({csv.literal(file)})").fetchall()
+    return [str(row[0]) for row in rows[1:]]  # the first is the table's own
+
+
 def _column(dataset: Dataset, name: str, stored: str) -> tuple[Column, str]:
     found = next((held for pattern, held in _KINDS if re.fullmatch(pattern, stored)), None)
     if found is None:
@@ -119,6 +127,10 @@ def _read(
     for name, values in columns.items():
         if wanted[name] == "time" and np.ma.is_masked(values):
             columns[name] = _times(connection, source, texts, dataset, name, terms, values)
+        if texts and wanted[name] == "number" and np.isinf(values).any():
+            test = f"isinf(TRY_CAST({quoted(name)} AS DOUBLE))"
+            if wrong := csv.first_wrong(connection, texts, list(terms), name, test):
+                raise rules.infinite(f"{name!r} of {dataset.name!r}", f"line {wrong[1]}")
     return columns
 
 

@@ -74,6 +74,12 @@ def check_columns(names: Iterable[str]) -> None:
             raise MillraceError("dataset.schema", f"a column is named {name!r}", "give it a name of plain characters")
 
 
+def check_apart(names: Iterable[str]) -> None:
+    """Errors: `dataset.schema` for two columns of one name, in whatever case."""
+    if max(Counter(name.lower() for name in names).values(), default=0) > 1:
+        raise MillraceError("dataset.schema", "two columns of the file have one name", "name each by itself")
+
+
 def roles(dataset: Dataset) -> None:
     """Errors: `dataset.schema` if a key or time column is not there or is of the wrong kind."""
     kinds = {column.name: column.kind for column in dataset.columns}
@@ -112,10 +118,7 @@ def check(dataset: Dataset, columns: Columns) -> None:
     for name, values in columns.items():
         if values.dtype.kind == "f" and np.isinf(values).any():
             row = int(np.argmax(np.isinf(values)))
-            raise MillraceError(
-                "dataset.infinite", f"{name!r} of {dataset.name!r} is infinite in row {row}",
-                "leave it empty (null), or cut it to a range",
-            )  # fmt: skip
+            raise infinite(f"{name!r} of {dataset.name!r}", f"row {row}")
         check_exact(f"{name!r} of {dataset.name!r}", values)
     if dataset.key:
         _no_duplicates(dataset, columns, rows)
@@ -157,6 +160,13 @@ def of_decimal(value: Decimal) -> int | float:
     if value.is_finite() and Decimal(repr(number)) != value:
         raise inexact("a column", value)
     return number
+
+
+def infinite(what: str, where: str) -> MillraceError:
+    """The error for a number that is none."""
+    return MillraceError(
+        "dataset.infinite", f"{what} is infinite in {where}", "leave it empty (null), or cut it to a range"
+    )
 
 
 def inexact(what: str, value: object) -> MillraceError:

@@ -10,7 +10,7 @@ import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.data import ingest
-from millrace.data.records import Dataset
+from millrace.data.records import Column, Dataset
 
 HEAD = "id,at,x\n"
 WORDS = "".join(f"k{row},{row},t{row % 50}\n" for row in range(21_000))  # more rows than are looked at to guess
@@ -104,3 +104,37 @@ def test_what_is_no_utf8_says_what_it_is(tmp_path: Path, content: bytes, told: s
     fault = refusal(tmp_path, content)
     assert fault.code == "dataset.unreadable"
     assert told in fault.message and hint in fault.hint
+
+
+@pytest.mark.parametrize("rows", [2, 21_000])
+@pytest.mark.parametrize(
+    ("even", "odd"),
+    [("{}", "00501"), ("{}", "-007"), ("{}.5", "00501"), ("{}", "+491701234567"), ("-{}", "+5"), ("", "007")],
+)
+def test_a_leading_zero_or_plus_makes_a_text_wherever_it_comes(tmp_path: Path, rows: int, even: str, odd: str) -> None:
+    plain = [even.format(row + 1) for row in range(rows)]
+    found = columns(tmp_path, "x,y\n" + "".join(f"{x},1\n" for x in [*plain, odd]))
+    assert found["x"] == [*(value or None for value in plain), odd]
+
+
+def test_an_underscore_makes_a_text(tmp_path: Path) -> None:
+    assert columns(tmp_path, "x,y\n12_34,1\n56,2\n")["x"] == ["12_34", "56"]
+    rows = "".join(f"{row},{row}.5\n" for row in range(21_000))
+    assert "'1_0' in line 21002" in refusal(tmp_path, f"x,y\n{rows}1_0,1\n").message
+    assert "'1_0' in line 21002" in refusal(tmp_path, f"x,y\n{rows}1,1_0\n").message
+
+
+@pytest.mark.parametrize("rows", [1, 21_000])
+@pytest.mark.parametrize("far", [2**53 + 1, -(2**53) - 1, 10**41 + 1])
+def test_a_fraction_rounds_no_whole_number(tmp_path: Path, rows: int, far: int) -> None:
+    fault = refusal(tmp_path, "x,y\n" + f"{far},1\n" * rows + "0.5,1\n")
+    assert (fault.code, str(far) in fault.message) == ("dataset.whole", True)
+    assert columns(tmp_path, "x,y\n" + f"{2**60},1\n" * rows + "0.5,1\n")["x"] == [2.0**60] * rows + [0.5]
+
+
+def test_lines_are_counted_through_columns_known_as_text(tmp_path: Path) -> None:
+    known = Dataset("rides", (), "", "", (Column("note", "text"), Column("x", "whole")), 0)
+    file = tmp_path / "rows.csv"
+    file.write_text('note,x\n"two\nlines",1\n' + "a,1\n" * 21_000 + "a,oops\n")
+    with pytest.raises(MillraceError, match="'oops' in line 21004"):
+        ingest.columns_of(file, known)

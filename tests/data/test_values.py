@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as parquet_of
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -297,7 +300,7 @@ def test_texts_of_a_csv_go_before_what_they_look_like(platform: Platform) -> Non
         "id": 3, "at": 0, "v": None, "zip": "007", "late": None, "n": None
     }  # fmt: skip
     infinite = refusal(platform, b"id,at,v,zip,late,n\n4,9,inf,1,,\n5,9,2.5,1,,\n")
-    assert (infinite.code, "row 0" in infinite.message) == ("dataset.infinite", True)
+    assert (infinite.code, "line 2" in infinite.message) == ("dataset.infinite", True)
     assert code_of(platform, b"id,at,v,zip,late,n\n4,9,,1,,1.5\n") == "dataset.schema"
 
 
@@ -443,6 +446,14 @@ def test_leading_zeros_make_a_text(platform: Platform) -> None:
     assert found["zip"].tolist() == ["00501", "501", "02134"] and found["x"].tolist() == [1000.0, 0.5, 0.0]
 
 
-def test_two_columns_of_one_name_are_refused(platform: Platform) -> None:
-    fault = refusal(platform, b"id,at,v,V\n1,2,3,4\n")
+@pytest.mark.parametrize("second", ["v", "V"])
+@pytest.mark.parametrize("form", ["CSV", "Parquet"])
+def test_two_columns_of_one_name_are_refused(platform: Platform, form: str, second: str) -> None:
+    rows = f"id,at,v,{second}\n1,2,3,4\n".encode()
+    if form == "Parquet":
+        file = BytesIO()
+        names = ["id", "at", "v", second]
+        parquet_of.write_table(pa.Table.from_arrays([pa.array([1])] * 4, names=names), file)
+        rows = file.getvalue()
+    fault = refusal(platform, rows)
     assert (fault.code, fault.message) == ("dataset.schema", "two columns of the file have one name")
