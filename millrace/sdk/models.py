@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, few, nearest
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed
 from millrace.sdk.current import current
@@ -215,7 +215,11 @@ def _packed(client: Client, estimator: Any, sample: Any) -> str:
         raise MillraceError(
             "model.sample", told, "give sample=… of numbers, or fit it in a step, which learns vocabularies"
         )
-    arrays = {name: np.array(values, np.float64) for name, values in columns.items()}
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", columns)]  # in the order that it knows
+    if set(names) != set(columns):
+        told = f"the {type(estimator).__name__} was fitted on {few(names)}, and the sample has {few(list(columns))}"
+        raise MillraceError("model.sample", told, "give rows of the columns that it was fitted on")
+    arrays = {name: np.array(columns[name], np.float64) for name in names}
     inputs = signature.learn(arrays, arrays)
     files = models.pack_matrix(estimator, models.signature_of(estimator, inputs), signature.encode(inputs, arrays))
     digests = {path: client.home.put(data) for path, data in files.items()}

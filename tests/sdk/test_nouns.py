@@ -220,6 +220,17 @@ def test_an_estimator_that_was_fitted_on_a_frame_is_registered_without_a_warning
     assert [one for one in told if "feature names" in str(one.message)] == []
 
 
+def test_columns_go_to_a_model_by_name_whatever_the_order_of_the_sample(embedded: Client) -> None:
+    frame = pd.DataFrame({"hour": range(24), "wind": [float(n % 5) for n in range(24)]})
+    fitted = LogisticRegression().fit(frame, [hour > 12 for hour in range(24)])
+    live = mr.deploy(mr.model("late").register(fitted, sample=frame[["wind", "hour"]]))
+    expected = fitted.predict_proba(frame[20:21])[0][1]
+    assert live.predict({"hour": 20, "wind": 0.0}).score == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(mr.MillraceError, match="was fitted on hour, wind, and the sample has hour") as caught:
+        mr.model("late").register(fitted, sample=frame[["hour"]])
+    assert caught.value.code == "model.sample"
+
+
 def test_what_cannot_be_registered_is_told_by_code(client: Client) -> None:
     rows = {"hour": [0.0, 1.0], "wind": [1.0, 0.0]}
     line = LogisticRegression().fit([[0, 1], [1, 0]], [0, 1])
