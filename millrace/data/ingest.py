@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millrace.base.errors import MillraceError
-from millrace.data import csv, rules
+from millrace.data import arrow, csv, rules
 from millrace.data.parquet import Columns, connect, plain, quoted
 from millrace.data.records import Column, Dataset, Kind
 
@@ -51,6 +51,7 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
             texts = ""
             if not form:
                 rules.check_apart(_names(connection, file))
+                _refuse_durations(connection, file)
             if form:
                 texts = form(texts=True)
                 types = csv.by_text(connection, texts, dataset, found)
@@ -91,6 +92,16 @@ def _names(connection: duckdb.DuckDBPyConnection, file: Path) -> list[str]:
     """The names of a flat Parquet file as they stand there; where two are one, DuckDB renames the second."""
     rows = connection.execute(f"SELECT name FROM parquet_schema({csv.literal(file)})").fetchall()
     return [str(row[0]) for row in rows[1:]]  # the first is the table's own
+
+
+def _refuse_durations(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    notes = f"SELECT value FROM parquet_kv_metadata({csv.literal(file)}) WHERE key = 'ARROW:schema'::BLOB"
+    for (note,) in connection.execute(notes).fetchall():
+        for name in arrow.durations(note):
+            raise MillraceError(
+                "dataset.kind", f"{name!r} is a duration, which no column here can hold",
+                "write it as a number, with its unit in the name",
+            )  # fmt: skip
 
 
 def _column(dataset: Dataset, name: str, stored: str) -> tuple[Column, str]:
