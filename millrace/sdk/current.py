@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from functools import cache
 
 from millrace.base.errors import MillraceError
 from millrace.sdk import client
@@ -19,11 +20,14 @@ def _forked() -> None:
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forked)
+@cache
+def _watch() -> None:
+    os.register_at_fork(after_in_child=_forked)
 
 
 def current() -> Client:
     """The program's client; by default that of the configured home. Errors: `step.client` in a step's process."""
+    _watch()
     if in_step() and not _held:
         raise MillraceError(
             "step.client",

@@ -7,6 +7,7 @@ on them. So whatever holds such things says here how its copy begins anew.
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import Protocol
 from weakref import WeakSet
 
@@ -23,6 +24,7 @@ _known: WeakSet[Copied] = WeakSet()
 
 def mind(one: Copied) -> None:
     """From now on, call `one.forked` in every forked child for as long as `one` is there."""
+    _watch()
     _known.add(one)
 
 
@@ -31,4 +33,6 @@ def _forked() -> None:
         one.forked()
 
 
-os.register_at_fork(after_in_child=_forked)
+@cache
+def _watch() -> None:
+    os.register_at_fork(after_in_child=_forked)

@@ -18,6 +18,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -307,6 +308,7 @@ def _remove(path: Path) -> None:
 @contextmanager
 def _sending(path: Path) -> Iterator[bool]:
     """Whether this is the one who sends the file now."""
+    _watch()
     lock = path.parent / ".sending"
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     _locks.add(file)
@@ -324,7 +326,11 @@ def _forked() -> None:
 
 
 _locks: set[int] = set()
-os.register_at_fork(after_in_child=_forked)
+
+
+@cache
+def _watch() -> None:
+    os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from millrace.sdk import tuning
 from millrace.sdk.client import Client, connect
 
 SAMPLE = """
-    import millrace.pipelines.definition as mr
+    import millrace as mr
 
     @mr.step
     def score(depth: int, rate: float, kind: str):
