@@ -5,10 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from functools import cache
 
 from millrace.base.errors import MillraceError
-from millrace.sdk import client
+from millrace.sdk import client, forks
 from millrace.sdk.client import Client
 
 _lock = threading.Lock()
@@ -20,14 +19,9 @@ def _forked() -> None:
     _lock = threading.Lock()
 
 
-@cache
-def _watch() -> None:
-    os.register_at_fork(after_in_child=_forked)
-
-
 def current() -> Client:
     """The program's client; by default that of the configured home. Errors: `step.client` in a step's process."""
-    _watch()
+    forks.act(_forked)
     if in_step() and not _held:
         raise MillraceError(
             "step.client",
@@ -48,6 +42,7 @@ def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") 
         return current()
     if url and dir:
         raise MillraceError("config.invalid", "a home has a url or a dir, and both are given", "leave one out")
+    forks.act(_forked)
     close()
     with _lock:
         return _hold(client.connect(url, dir, token, workspace))

@@ -7,6 +7,7 @@ on them. So whatever holds such things says here how its copy begins anew.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 from weakref import WeakSet
@@ -20,6 +21,7 @@ class Copied(Protocol):
 
 
 _known: WeakSet[Copied] = WeakSet()
+_acts: dict[Callable[[], None], None] = {}
 
 
 def mind(one: Copied) -> None:
@@ -28,7 +30,15 @@ def mind(one: Copied) -> None:
     _known.add(one)
 
 
+def act(what: Callable[[], None]) -> None:
+    """From now on, call `what` in every forked child, under the terms of `Copied.forked`."""
+    _watch()
+    _acts[what] = None
+
+
 def _forked() -> None:
+    for what in _acts:
+        what()
     for one in list(_known):
         one.forked()
 

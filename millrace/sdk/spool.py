@@ -18,7 +18,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -308,7 +307,7 @@ def _remove(path: Path) -> None:
 @contextmanager
 def _sending(path: Path) -> Iterator[bool]:
     """Whether this is the one who sends the file now."""
-    _watch()
+    forks.act(_forked)
     lock = path.parent / ".sending"
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     _locks.add(file)
@@ -326,11 +325,6 @@ def _forked() -> None:
 
 
 _locks: set[int] = set()
-
-
-@cache
-def _watch() -> None:
-    os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager
