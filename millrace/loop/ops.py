@@ -19,6 +19,7 @@ from millrace.catalog.tx import Tx
 from millrace.loop import rules, tables
 from millrace.loop.records import Rule, Standing, Verb
 from millrace.tracking import tables as tracking_tables
+from millrace.tracking.life import CHALLENGES
 from millrace.tracking.records import State
 
 _LONGEST_S = 3_600.0
@@ -69,7 +70,9 @@ def set_rule(ask: SetRule, cx: Context) -> Rule:
     rule = rules.check(wanted, verbs)
     roles = access_tables.roles(cx.tx, cx.actor, cx.workspace)
     where, hint = f"workspace {cx.workspace}", "let somebody write the rule who may"
-    access_rules.check(cx.caller, roles, verbs[rule.call].permission, where, hint)
+    names_a_purpose = not rule.request.keys().isdisjoint(("purpose", "origin"))
+    for permission in (verbs[rule.call].permission, *(CHALLENGES if names_a_purpose else ())):
+        access_rules.check(cx.caller, roles, permission, where, hint)
     if rule not in rules.merged(tables.changed(cx.tx, cx.workspace)):
         tables.put(cx.tx, cx.workspace, rule)
         cx.fact("rule.set", rule.name, {"on": rule.on, "call": rule.call})

@@ -148,7 +148,7 @@ def register(ask: RegisterPipeline, cx: Context) -> Pipeline:
 def run(ask: RunPipeline, cx: Context) -> Run:
     """Order a run of a pipeline; it is queued, and started by the platform.
 
-    Errors: pipeline.unknown, pipeline.params, name.invalid.
+    Errors: pipeline.unknown, pipeline.params, name.invalid, access.denied.
     """
     return order(cx, ask)
 

@@ -9,12 +9,17 @@ import msgspec
 import numpy as np
 
 from millrace.access.context import Context
+from millrace.access.ops import rule_over
+from millrace.access.records import LOOP
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.names import check_name
 from millrace.catalog.tx import Tx
 from millrace.tracking import rules, series, tables
 from millrace.tracking.records import Experiment, Fault, Input, Origin, Point, Run, State
+
+CHALLENGES = ("model:write", "rollout:operate")
+"""What the loop does with a run whose purpose names a challenger, so who names one must be allowed to do it himself."""
 
 _KINDS = {"finished": "run.finished", "failed": "run.failed", "cancelled": "run.cancelled"}
 
@@ -54,8 +59,12 @@ def begin(
 ) -> Run:
     """A new run, queued or running; a running one is a fact at once. Errors: `name.invalid`, `run.unknown` (parent).
 
-    `id` and `at`, when it began (micros), where its program says so.
+    `id` and `at`, when it began (micros), where its program says so. Errors also: `access.denied` for a purpose that
+    names a challenger, unless the caller may register and roll out.
     """
+    if origin is not None and "challenger" in origin.purpose and cx.caller != LOOP:
+        for permission in CHALLENGES:
+            rule_over(cx.tx, cx.caller, (cx.workspace,), permission)
     ensure_experiment(cx, experiment)
     if parent is not None and tables.state(cx.tx, cx.workspace, parent) is None:
         raise _unknown(parent)

@@ -107,6 +107,20 @@ def test_a_rule_gives_nobody_more_than_he_has(platform: Platform) -> None:
     assert [one.code for one in platform.call("loop.standing").refused] == ["access.denied"]
 
 
+def test_only_who_may_roll_out_names_a_challenger(platform: Platform) -> None:
+    asked = {"experiment": "boom", "origin": {"purpose": {"challenger": "late", "model": "late"}}}
+    for scopes in (("run:write",), ("run:write", "model:write")):
+        with pytest.raises(MillraceError) as caught:
+            platform.call("run.start", asked, Caller("local", scopes))
+        assert caught.value.code == "access.denied"
+    rule = {"name": "r", "on": "experiment.made", "call": "run.start", "request": asked}
+    with pytest.raises(MillraceError) as caught:
+        platform.call("rule.set", rule, Caller("local", ("rule:*", "run:*")))
+    assert caught.value.code == "access.denied"
+    assert runs(platform) == []
+    assert platform.call("run.start", asked).origin.purpose["challenger"] == "late"
+
+
 def test_a_rule_that_feeds_itself_is_switched_off(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "ROUNDS", 5)
     platform.call("rule.set", {"name": "me", "on": "run.started", "call": "run.start", "request": ECHO["request"]})
