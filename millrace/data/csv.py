@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _MARKS = (",", ";", "\t", "|")
 _HEAD = 1 << 16
+_GUESSED = (
+    "['NULL', 'BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR']"  # a clock time is text
+)
 
 
 def form_of(file: Path) -> Callable[..., str]:
@@ -36,7 +39,7 @@ def form_of(file: Path) -> Callable[..., str]:
         more = ", all_varchar = true" if texts else f", types = {{{given}}}" if given else ""
         return (
             f"read_csv({literal(file)}, header = true, delim = {literal(mark)}, quote = '\"', escape = '\"', "
-            f"comment = '', skip = {blank}, null_padding = false{more})"
+            f"comment = '', skip = {blank}, null_padding = false, auto_type_candidates = {_GUESSED}{more})"
         )
 
     return source

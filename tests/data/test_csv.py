@@ -42,6 +42,11 @@ def test_quotes_are_quotes_wherever_the_first_one_comes(tmp_path: Path, before: 
     assert (found["id"][-1], found["at"][-1], found["x"][-1]) == ("k7", 7, value)
 
 
+@pytest.mark.parametrize("before", ["", "a,0,1:05\n" * 21_000])
+def test_a_clock_time_is_the_text_that_it_was(tmp_path: Path, before: str) -> None:
+    assert columns(tmp_path, f"{HEAD}{before}b,1,12:30\nc,2,23:05:00\n")["x"][-2:] == ["12:30", "23:05:00"]
+
+
 def test_a_late_quoted_number_is_one(tmp_path: Path) -> None:
     rows = "".join(f"{row},{row}\n" for row in range(21_000))
     assert columns(tmp_path, f'id,x\n{rows}7,"8"\n')["x"][-1] == 8
