@@ -29,6 +29,12 @@ _about = (
     .order_by(_f.number)
     .limit(bindparam("most"))
 )
+_actors = (
+    select(_f.actor)
+    .where(_f.workspace == bindparam("place"), _f.kind == bindparam("which"))
+    .group_by(_f.actor)
+    .order_by(_f.actor)
+)
 _workspaces = select(_f.workspace).group_by(_f.workspace).order_by(_f.workspace)
 _cursor = select(_c.number).where(_c.workspace == bindparam("place"), _c.follower == bindparam("who"))
 _move_cursor = upsert(schema.cursor)
@@ -52,6 +58,11 @@ def facts_after(tx: Tx, workspace: str, after: int, most: int) -> list[Fact]:
 def facts_about(tx: Tx, workspace: str, subject: str, after: int, most: int) -> list[Fact]:
     rows = tx.run(_about, place=workspace, what=subject, after=after, most=most)
     return [_row(row).fact() for row in rows]
+
+
+def actors_of(tx: Tx, workspace: str, kind: str) -> list[str]:
+    """Who ever wrote a fact of this kind; it reads the whole journal of the workspace."""
+    return [row[0] for row in tx.run(_actors, place=workspace, which=kind)]
 
 
 def _row(stored: Sequence[Any]) -> Row:

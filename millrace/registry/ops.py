@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from millrace.access import tables as access_tables
 from millrace.access.context import Context
+from millrace.access.records import LOOP
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.names import check_name
 from millrace.base.op import op, record_of
 from millrace.base.page import Page, Paged, page_of
+from millrace.catalog import tables as catalog_tables
 from millrace.pipelines import models
 from millrace.registry import rules, tables, versions
 from millrace.registry.records import Alias, Approval, Lineage, Model, Version
@@ -96,6 +98,7 @@ def make(ask: MakeModel, cx: Context) -> Model:
 def register(ask: RegisterModel, cx: Context) -> Version:
     """Register a version: what a run made, or an imported tree. The same run's tree again is the same version.
 
+    Who made the run and who registers it are its authors; where the loop had a part, so are all who wrote rules for it.
     Its answers to its golden rows are checked first.
 
     Errors: model.unknown, run.unknown, run.unfinished, output.unknown, model.invalid, model.unsafe, blob.unknown,
@@ -106,11 +109,13 @@ def register(ask: RegisterModel, cx: Context) -> Version:
     with cx.read() as tx:
         versions.find_model(tx, cx.workspace, ask.model)
         run = life.find(tx, cx.workspace, ask.run) if ask.run else None
+        makers = [run.actor, cx.actor] if run else [cx.actor]
+        if LOOP.actor in makers:
+            makers += catalog_tables.actors_of(tx, cx.workspace, "rule.set")
     tree = _output(cx, run, ask.output) if run else ask.tree
     manifest = models.read(cx.blobs, tree)
     _check_golden(cx, tree)
     size = trees.keep(cx.blobs, tree).size
-    authors = tuple(dict.fromkeys((run.actor, cx.actor) if run else (cx.actor,)))
 
     def write(cx: Context) -> Version:
         before = tables.version_of(cx.tx, cx.workspace, ask.model, ask.run, tree)
@@ -119,7 +124,7 @@ def register(ask: RegisterModel, cx: Context) -> Version:
         made = Version(
             model=ask.model, number=tables.newest(cx.tx, cx.workspace, ask.model) + 1, id=cx.new_id(), tree=tree,
             made=cx.now, run=ask.run, pipeline=run.subject if run and run.kind == "pipeline" else "",
-            authors=authors, format=manifest.format, size=size, views=manifest.signature.views,
+            authors=tuple(dict.fromkeys(makers)), format=manifest.format, size=size, views=manifest.signature.views,
             purpose=run.origin.purpose if run else {},
         )  # fmt: skip
         tables.add_version(cx.tx, cx.workspace, made, _sources(run))

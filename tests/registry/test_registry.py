@@ -58,6 +58,18 @@ def test_the_same_tree_of_a_run_is_one_version(platform: Platform) -> None:
     assert platform.call("model.get", {"model": "late"}).newest == 3
 
 
+def test_who_writes_a_rule_does_not_approve_what_the_loop_makes_of_it(platform: Platform, ada: Caller) -> None:
+    platform.call("model.make", {"name": "late", "approvals": 1})
+    tree = trees.make(platform.ground.blobs, files(1.0))
+    asked = {"model": "late", "tree": tree}
+    platform.call("rule.set", {"name": "r", "on": "experiment.made", "call": "model.register", "request": asked})
+    platform.call("experiment.make", {"name": "boom"})
+    platform.loop.turn()
+    assert platform.call("model.versions", {"model": "late"}).items[0].authors == ("loop", "local")
+    assert code(platform, "model.approve", {"model": "late", "number": 1}) == "approval.own"
+    assert platform.call("model.approve", {"model": "late", "number": 1}, ada).actor == ada.actor
+
+
 def test_what_is_no_model_is_refused(platform: Platform) -> None:
     platform.call("model.make", {"name": "late"})
     tree = trees.make(platform.ground.blobs, {"a.txt": b"a"})
