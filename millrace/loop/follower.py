@@ -39,7 +39,7 @@ class Follower:
         self._call = call
         self._seldom = Seldom(_log)
         self._stopping = threading.Event()
-        self._rounds: Counter[tuple[str, str]] = Counter()  # calls of a rule since somebody else wrote a fact
+        self._rounds: Counter[tuple[str, str]] = Counter()  # calls of a rule, less what others' facts excuse
         self._thread = threading.Thread(target=self._serve, name="millrace-loop", daemon=True)
 
     def start(self) -> None:
@@ -82,7 +82,7 @@ class Follower:
                 return dealt
             asked = rules.calls(known, fact)
             if fact.actor != LOOP.actor:
-                self._rounds.clear()
+                self._rounds = Counter(rules.rested(self._rounds))
             for position, (rule, wanted) in enumerate(asked):
                 self._rounds[workspace, rule.name] += 1
                 if rules.feeds_itself(rule, self._rounds[workspace, rule.name]):
@@ -141,7 +141,7 @@ class Follower:
     def _end(self, workspace: str, rule: Rule, fact: Fact, wanted: OpCall) -> None:
         """Switch a rule off that feeds itself."""
         self._call("rule.switch", {"name": rule.name, "enabled": False}, LOOP, workspace)
-        told = f"{rule.name!r} was called {rules.ROUNDS:,} times in a row by nothing but the loop's own facts"
+        told = f"{rule.name!r} was called {rules.ROUNDS:,} times by little but the loop's own facts"
         hint = f"it feeds itself and is off now; change it, or: millrace rule switch {rule.name} true"
         self._tell(workspace, rule, fact, wanted, MillraceError("rule.endless", told, hint), None)
 

@@ -7,7 +7,7 @@ challenger, a trained challenger is registered, a registered one rolled out, a p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -56,6 +56,8 @@ BUILT_IN: tuple[Rule, ...] = (
 
 _START = ("data", "subject", "number", "actor", "workspace", "kind")
 ROUNDS = 1_000
+_EXCUSED = 10  # calls that one fact of somebody else may have led to, through others
+Key = TypeVar("Key")
 _WAITS = frozenset({"loop.settle"})
 _RETRY = frozenset({"catalog.busy", "catalog.full", "store.full", "catalog.unreachable"})
 _MISSING = object()
@@ -95,8 +97,13 @@ def key(rule: Rule, fact: Fact, position: int) -> str:
     return f"{rule.name}:{fact.number}:{position}"
 
 
+def rested(rounds: Mapping[Key, int]) -> dict[Key, int]:
+    """The calls that are held against each rule once somebody else than the loop has written a fact."""
+    return {rule: calls - _EXCUSED for rule, calls in rounds.items() if calls > _EXCUSED}
+
+
 def feeds_itself(rule: Rule, calls: int) -> bool:
-    """Whether a rule of somebody's own, called so often in a row by nothing but the loop's facts, goes round."""
+    """Whether a rule of somebody's own against which so many calls are held goes round by its own facts."""
     return calls > ROUNDS and rule not in BUILT_IN
 
 

@@ -128,6 +128,7 @@ def test_a_rule_that_feeds_itself_is_switched_off(platform: Platform, monkeypatc
     while platform.loop.turn():
         pass
     assert len(runs(platform)) == 1 + 5
+    assert rules.rested({"a": 10, "b": 400}) == {"b": 390}, "others' facts do not hide it"
     assert [(one.rule, one.code) for one in platform.call("loop.standing").refused] == [("me", "rule.endless")]
     assert [rule.enabled for rule in platform.call("rule.list").items if rule.name == "me"] == [False]
 
