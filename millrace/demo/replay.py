@@ -23,8 +23,9 @@ from millrace.sdk.client import Client, told
 
 ENDPOINT = "delays"
 _TEXT = ("origin", "dest", "carrier", "tailnum")
-_ASKED_AT_ONCE = 4
-_ARRIVED_AHEAD = 4  # hours beside the one that is asked about; a question six hours late is answered from all rows
+_ASKED_AT_ONCE = 6
+_PUSHED_TOGETHER = 3  # hours of what became known, in one call
+_AHEAD = 6  # hours that may have come since the oldest open question; one later than that is answered from all rows
 _ASKED = ("id", "asked_at", *_TEXT, "hour", "minute", "weekday", "distance", "duration")
 
 
@@ -72,17 +73,18 @@ class Replay:
                 self._close(day + DAY)
 
     def _live(self, hours: list[Hour], feed: Executor, programs: Executor) -> None:
-        """A day. Its streams come hour after hour; an hour is asked about as soon as all that it may know has come,
-        while the hours before it may still be waiting for their answers. None of this changes an answer."""
+        """A day. Its streams come in order; an hour is asked about as soon as all that it may know has come, while
+        the hours before it may still be waiting for their answers. None of this changes an answer."""
+        pushes = [hours[first : first + _PUSHED_TOGETHER] for first in range(0, len(hours), _PUSHED_TOGETHER)]
         arrived: list[Future[None]] = []
         asked: deque[tuple[Hour, Future[None]]] = deque()
         labelled: list[Future[None]] = []
         for place, hour in enumerate(hours):
-            while len(asked) >= (1 if self._hour_by_hour() else _ASKED_AT_ONCE):
+            needed = place // _PUSHED_TOGETHER + 1
+            while len(asked) >= (1 if self._hour_by_hour() else _ASKED_AT_ONCE) or needed > _ready(place - len(asked)):
                 labelled.append(self._answered(*asked.popleft(), programs))
-            ahead = place - len(asked) + _ARRIVED_AHEAD + 1
-            arrived += [feed.submit(self._arrive, next_) for next_ in hours[len(arrived) : ahead]]
-            arrived[place].result()
+            arrived += [feed.submit(self._arrive, part) for part in pushes[len(arrived) : _ready(place - len(asked))]]
+            arrived[needed - 1].result()
             asked.append((hour, programs.submit(self._ask, hour)))
         while asked:
             labelled.append(self._answered(*asked.popleft(), programs))
@@ -95,14 +97,16 @@ class Replay:
         self._each_hour(hour.start)
         return programs.submit(self._label, hour)
 
-    def _arrive(self, hour: Hour) -> None:
-        """What became known in this hour, and the flights that are asked about in it."""
+    def _arrive(self, hours: list[Hour]) -> None:
+        """What became known in these hours, and the flights that are asked about in them."""
         streams = {
-            "flights": hour.asked, "departures": hour.departures, "landings": hour.landings, "weather": hour.weather,
+            "flights": [hour.asked for hour in hours], "departures": [hour.departures for hour in hours],
+            "landings": [hour.landings for hour in hours], "weather": [hour.weather for hour in hours],
         }  # fmt: skip
-        pushed = {name: lists(table) for name, table in streams.items() if len(next(iter(table.values())))}
+        found = {name: lists(parts) for name, parts in streams.items()}
+        pushed = {name: table for name, table in found.items() if any(table.values())}
         if pushed:
-            self._client.once(f"push-{hour.start}", "dataset.push", tables=pushed)
+            self._client.once(f"push-{hours[0].start}", "dataset.push", tables=pushed)
 
     def _ask(self, hour: Hour) -> None:
         rows = len(hour.asked["id"])
@@ -192,9 +196,14 @@ def prediction_of(flight: int) -> str:
     return _Asked(tables.FIRST, tables.END).names(np.array([flight]))[0]
 
 
-def lists(table: Columns) -> dict[str, list[Any]]:
-    """Columns as JSON has them."""
-    return {name: listed(values) for name, values in table.items()}
+def lists(parts: list[Columns]) -> dict[str, list[Any]]:
+    """Columns as JSON has them, of tables one below the other."""
+    return {name: [value for part in parts for value in listed(part[name])] for name in parts[0]}
+
+
+def _ready(oldest: int) -> int:
+    """How many pushes of a day may have been made while the question of its hour `oldest` is open."""
+    return (oldest + _AHEAD) // _PUSHED_TOGETHER
 
 
 def _refused(body: bytes, status: int) -> MillraceError:

@@ -25,7 +25,7 @@ def test_a_flight_knows_the_row_of_its_request() -> None:
 
 
 def test_columns_are_sent_without_what_is_not_known() -> None:
-    assert lists({"a": np.array([1.0, np.nan]), "b": np.array(["x", None], object)}) == {
+    assert lists([{"a": np.array([1.0, np.nan]), "b": np.array(["x", None], object)}]) == {
         "a": [1.0, None],
         "b": ["x", None],
     }
