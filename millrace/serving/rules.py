@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
-from millrace.base.clock import SECOND, Micros
+from millrace.base.clock import DAY, SECOND, Micros
 from millrace.base.errors import MillraceError
 from millrace.pipelines.signature import View
 from millrace.serving.records import WHOLE, Arm, Endpoint, Table
 
 MOST_BLOCKS = 10_000  # that one call seals
 _DAY_S = 86_400
+_LEAP_DAYS = 366
 
 
 def check_endpoint(made: Endpoint) -> Endpoint:
@@ -102,6 +103,17 @@ def reached(endpoint: Endpoint, sealed: Micros | None, until: Micros) -> Micros:
             "advance the endpoint first, and the loop judges: millrace endpoint advance; event time is in microseconds",
         )  # fmt: skip
     return min(until, sealed)
+
+
+def check_leap(name: str, newest: Micros, until: Micros) -> None:
+    """Errors: `request.invalid` if event time would go on by more than a year after `newest`, the last that is known
+    of: what is sealed stays sealed, and another clock is likelier than a year without an answer."""
+    days = (until - newest) // DAY
+    if days > _LEAP_DAYS:
+        raise MillraceError(
+            "request.invalid", f"event time of {name!r} would leap by {days:,} days without an answer",
+            "say when its own events are, not when it is now; if they were silent, advance by a year at a time",
+        )  # fmt: skip
 
 
 def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micros, Micros]]:

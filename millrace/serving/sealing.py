@@ -47,8 +47,8 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
     """Seal every block that ends at or before `until` (event time), and late rows of earlier ones.
 
     The new horizon (None while nothing was ever answered) and what was sealed, in order; one fact each. Runs inside a
-    ``work`` verb. Errors: `endpoint.unknown`, `request.invalid` for too many blocks at once, `log.advanced` when
-    another call sealed meanwhile.
+    ``work`` verb. Errors: `endpoint.unknown`, `request.invalid` for too many blocks at once and a leap of over a
+    year, `log.advanced` when another call sealed meanwhile.
     """
     with cx.read() as tx:
         endpoint = routes.find(tx, cx.workspace, name)
@@ -65,6 +65,7 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
         before = rules.block_start(endpoint, first)
     horizon = max(before, target)
     blocks = rules.blocks(endpoint, before, horizon)
+    rules.check_leap(name, max([before, *(event for item in waiting for event in item.entry.event)]), horizon)
     fresh = _unsealed(cx, endpoint, waiting, before, horizon)
     sealed = _seal(cx, endpoint, fresh, before, blocks)
     after = _positions(log, positions, waiting, horizon)

@@ -116,6 +116,16 @@ def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoin
     assert ids(platform) == ["a:0"]
 
 
+def test_event_time_does_not_leap_over_years(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [0.5])
+    with pytest.raises(MillraceError, match=r"would leap by 367 days") as refused:
+        advance(platform, 24 * 367.5)
+    assert refused.value.code == "request.invalid" and "its own events" in refused.value.hint
+    assert advance(platform, 24 * 366).sealed == 24 * 366 * HOUR
+    write(platform, delays, "b", [24 * 700.5])
+    assert advance(platform, 24 * 701).sealed == 24 * 701 * HOUR
+
+
 @pytest.mark.parametrize("until", [1_500_000_000 * 10**9, 2**63 - 1])
 def test_a_stamp_in_nanoseconds_is_refused_before_anything_is_made_of_it(
     platform: Platform, delays: Endpoint, until: int

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from millrace.base.clock import DAY, HOUR
+from millrace.sdk.client import connect
 from tests.serving.server import Server
 from tests.ui.conftest import SIZES, Visit
 
@@ -185,7 +186,11 @@ def test_before_event_time_nothing_is_drawn(browser: Browser, unbegun: Server) -
     visit = Visit(browser, unbegun.url)
     page = visit.open()
     expect(page.get_by_role("heading", name="Event time has not begun")).to_be_visible()
-    expect(page.locator(".endpoint .code pre")).to_contain_text("endpoint.advance")
+    code = page.locator(".endpoint .code pre")
+    expect(code).to_contain_text("endpoint.advance")
+    until = int(code.inner_text().partition("until=")[2].rstrip(")\n"))
+    decided = connect(url=unbegun.url).call("rollout.decisions")["items"][-1]["data"]["at"]
+    assert until % DAY == 0 and 0 < until - decided <= DAY  # the end of its first day, whatever the wall's clock says
     expect(page.locator(".traffic")).to_contain_text("v1 100 %")
     assert page.locator("figure, .tiles, .span").count() == 0
     started = page.locator(".decision").filter(has_text="rollout started")

@@ -38,14 +38,14 @@ export function Endpoint({ watched, decisions, incidents, plan }) {
         <${Loss} ...${parts} rows=${losses} seen=${seen(losses)} />
         <${Drift} ...${parts} rows=${drifts} seen=${seen(drifts)} />
         <${Coverage} ...${parts} rows=${coverages} seen=${seen(coverages)} />`
-      : html`<${Before} endpoint=${watched.endpoint} table=${table} />`}
+      : html`<${Before} endpoint=${watched.endpoint} table=${table} at=${decisions.at(-1)?.data.at ?? Date.now() * 1e3} />`}
   </section>`;
 }
 
-/** There is nothing to draw yet: why, and what changes that. */
-function Before({ endpoint, table }) {
+/** There is nothing to draw yet: why, and what changes that. `at` is the event time of the last decision. */
+function Before({ endpoint, table, at }) {
   return html`<div class="pad ruled">${table
-    ? html`<${Empty} level="h3" title="Event time has not begun" code=${advancing(endpoint)}>
+    ? html`<${Empty} level="h3" title="Event time has not begun" code=${advancing(endpoint, at)}>
         ${`v${table.arms[0].number}`} answers. Once the first ${story.blocks(endpoint).noun} is over and the endpoint is told so, who served, loss and drift appear here.<//>`
     : html`<${Empty} level="h3" title="No version has served yet" code=${serving(endpoint)}>
         A rollout brings the first version past the gate; answers, outcomes, loss and drift then appear here, day by day.<//>`}</div>`;

@@ -4,8 +4,11 @@ import { asCode } from "../parts/code.js";
 /** How the first version comes to serve. @param {{name: string}} endpoint */
 export const serving = ({ name }) => asCode("rollout.start", { endpoint: name, number: 1 });
 
-/** How event time moves on. */
-export const advancing = ({ name, block_s }) => asCode("endpoint.advance", { endpoint: name, until: Math.floor(Date.now() / 1e3 / block_s) * block_s * 1e6 });
+/** How event time moves on: to the end of the first block after `at`, in event time. */
+export const advancing = ({ name, block_s, day_origin }, at) => {
+  const size = block_s * 1e6;
+  return asCode("endpoint.advance", { endpoint: name, until: (Math.floor((at - day_origin) / size) + 1) * size + day_origin });
+};
 
 export const START = {
   all: {
