@@ -1,4 +1,4 @@
-"""What a forked child does with what it was copied with.
+"""What a forked child does with what it was copied with, and what is made ready for it.
 
 A fork copies locks that threads hold, and none of the threads; connections, and nobody who says which process speaks
 on them. So whatever holds such things says here how its copy begins anew.
@@ -20,7 +20,15 @@ class Copied(Protocol):
         """Called in the child alone, before anything else there. It takes no lock and closes nothing of the parent."""
 
 
+class Forking(Protocol):
+    """Something that makes ready for a child."""
+
+    def forking(self) -> None:
+        """Called in the parent, before each fork."""
+
+
 _known: WeakSet[Copied] = WeakSet()
+_ready: WeakSet[Forking] = WeakSet()
 _acts: dict[Callable[[], None], None] = {}
 
 
@@ -30,10 +38,21 @@ def mind(one: Copied) -> None:
     _known.add(one)
 
 
+def ready(one: Forking) -> None:
+    """From now on, call `one.forking` before every fork for as long as `one` is there."""
+    _watch()
+    _ready.add(one)
+
+
 def act(what: Callable[[], None]) -> None:
     """From now on, call `what` in every forked child, under the terms of `Copied.forked`."""
     _watch()
     _acts[what] = None
+
+
+def _forking() -> None:
+    for one in list(_ready):
+        one.forking()
 
 
 def _forked() -> None:
@@ -45,4 +64,4 @@ def _forked() -> None:
 
 @cache
 def _watch() -> None:
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(before=_forking, after_in_child=_forked)

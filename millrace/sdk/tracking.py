@@ -29,6 +29,7 @@ from millrace.pipelines.definition import numbers
 from millrace.sdk import forks
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
+from millrace.sdk.handover import Handover, Point
 from millrace.sdk.show import Named, Shown, cell, count, day
 from millrace.sdk.spool import PASSING, Head, Spool
 
@@ -40,13 +41,14 @@ _EVERY_S = 0.5
 _BATCH = 5_000
 _MOST = 2_000_000
 _AGAIN_S = 5.0
-Point = tuple[str, float | None, int, int]
+_CHILDREN_S = 0.1
+_FLUSH_S = 60.0
 
 
 class RunLog(Shown):
     """A run that this program logs to; see `run`. Safe from any thread.
 
-    A forked child logs to it too, and what it logs is written before it ends; the end of the run is its parent's.
+    A forked child logs to it too, and hands its points over at once; the end of the run is its parent's.
     """
 
     def __init__(self, calls: _Calls, experiment: str, name: str) -> None:
@@ -181,7 +183,7 @@ class RunLog(Shown):
         """The program ends: nothing that was logged is lost."""
         try:
             if self._in_child:
-                self._sender.flush()
+                self._sender.settle()
                 self._calls.send()
             else:
                 self.finish("failed" if hasattr(sys, "last_value") else "finished")
@@ -275,11 +277,13 @@ class _Sender:
 
     def __init__(self, calls: _Calls) -> None:
         self._calls = calls
-        self.forked()
+        self._handover: Handover | None = None
+        self._in_child = False
+        self._begin()
         forks.mind(self)
+        forks.ready(self)
 
-    def forked(self) -> None:
-        """The points that wait are the parent's to send, as is the thread."""
+    def _begin(self) -> None:
         self._ids = Ids()
         self._change = threading.Condition()
         self._waiting: list[Point] = []
@@ -290,34 +294,76 @@ class _Sender:
         self._fault: MillraceError | None = None
         self._thread: threading.Thread | None = None
 
+    def forking(self) -> None:
+        with self._change:
+            if not self._in_child and not self._closing:
+                self._handover = self._handover or Handover()
+                self._start()
+
+    def forked(self) -> None:
+        """The points that wait are the parent's to send, as is the thread."""
+        self._in_child = True
+        if self._handover is not None:
+            self._handover.forked()
+        self._begin()
+
     def put(self, point: Point) -> None:
+        if self._in_child and self._handover is not None and self._handover.give(point):
+            return
         with self._change:
             if len(self._waiting) >= _MOST:
                 self._dropped += 1
                 return
             self._waiting.append(point)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="millrace-log", daemon=True)
-                self._thread.start()
+            self._start()
             if len(self._waiting) == _BATCH:
                 self._change.notify_all()
 
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="millrace-log", daemon=True)
+            self._thread.start()
+
     def flush(self) -> None:
+        """Wait until all that was put is written; what a child handed over, too."""
+        if self._in_child and self._handover is not None and not self._handover.wait(_FLUSH_S):
+            raise MillraceError("server.busy", "the program that began the run does not write what its child logged")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that is this process's to write is written."""
         with self._change:
             self._fault = None
+            self._gather()
             while (self._waiting or self._going) and self._fault is None:
                 self._asked = True
                 self._change.notify_all()
                 self._change.wait(_EVERY_S)
             self._tell()
 
+    def _gather(self) -> None:
+        """Take what children handed over, while there is room. The lock is held."""
+        if self._handover is not None and not self._in_child:
+            self._waiting += self._handover.take(_MOST - len(self._waiting))
+
     def close(self) -> None:
         try:
-            self.flush()
+            self.settle()
+            self._part()
+            self.settle()
         finally:
             with self._change:
+                self._part()
                 self._closing = True
                 self._change.notify_all()
+
+    def _part(self) -> None:
+        """From now on children write by themselves, and hear what the run's end says to that."""
+        with self._change:
+            if self._handover is not None and not self._in_child:
+                self._gather()
+                handover, self._handover = self._handover, None
+                handover.close()
 
     def _tell(self) -> None:
         lost = len(self._waiting) + len(self._going[1] if self._going else ()) + self._dropped
@@ -329,11 +375,16 @@ class _Sender:
         while True:
             with self._change:
                 if not self._asked and not self._closing and len(self._waiting) < _BATCH:
-                    self._change.wait(_EVERY_S)
+                    self._change.wait(_CHILDREN_S if self._handover is not None else _EVERY_S)
+                looked = not self._asked  # whoever asks waits for what is here, not for what comes
+                if looked:
+                    self._gather()
                 self._asked = False
                 if self._going is None and self._waiting:
                     self._going = (self._ids.new(), self._waiting[:_BATCH])
                     del self._waiting[:_BATCH]
+                if looked and self._going is None and self._handover is not None and not self._in_child:
+                    self._handover.done()
                 if self._going is None and self._closing:
                     return
                 going = self._going

@@ -37,6 +37,16 @@ PROGRAM = """
                 sys.exit(0)
             for _ in range(3):
                 assert os.wait()[1] == 0
+        elif sys.argv[1] == "pool":
+            with multiprocessing.get_context("fork").Pool(2) as pool:  # whose end kills its workers
+                pool.map(child, (1, 2), chunksize=1)
+        elif sys.argv[1] == "killed":
+            for place in 1, 2:
+                if not os.fork():
+                    child(place)
+                    os.kill(os.getpid(), 9)
+            for _ in range(2):
+                assert os.wait()[1] == 9
         else:
             context = multiprocessing.get_context("fork")
             children = [context.Process(target=child, args=(place,)) for place in (1, 2)]
@@ -63,6 +73,17 @@ def ran(folder: Path, how: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
+def program_of(folder: Path, text: str) -> str:
+    """What the program printed, which ended well and in silence."""
+    (folder / "program.py").write_text(dedent(text))
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, timeout=120,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def is_whole(client: Client, run: str) -> None:
     found: Any = client.call("run.metrics", run=run, key="loss")
     assert sorted(found.step) == STEPS
@@ -72,7 +93,7 @@ def is_whole(client: Client, run: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["fork", "multiprocessing"])
+@pytest.mark.parametrize("how", ["fork", "multiprocessing", "pool", "killed"])
 def test_a_child_of_a_program_with_the_platform_inside_logs_and_ends(tmp_path: Path, how: str) -> None:
     run = ran(tmp_path, how)
     client = connect(dir=str(tmp_path / ".millrace"))
@@ -81,7 +102,7 @@ def test_a_child_of_a_program_with_the_platform_inside_logs_and_ends(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["fork", "multiprocessing"])
+@pytest.mark.parametrize("how", ["fork", "multiprocessing", "pool", "killed"])
 def test_a_child_logs_to_a_server_over_connections_of_its_own(tmp_path: Path, how: str) -> None:
     with serving(tmp_path / "home") as server:
         is_whole(connect(server.url), ran(tmp_path / "program", how, MILLRACE_URL=server.url))
@@ -128,10 +149,25 @@ def test_a_child_may_call_anything_and_connect_anew(tmp_path: Path) -> None:
         assert os.wait()[1] == 0
         print(len(mr.dataset("rides").versions))
     """
-    (tmp_path / "program.py").write_text(dedent(program))
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["run.unknown", "b'bytes'", "1", "2"]
+    assert program_of(tmp_path, program).split() == ["run.unknown", "b'bytes'", "1", "2"]
+
+
+@pytest.mark.slow
+def test_what_a_child_flushed_can_be_read_and_more_than_a_pipe_holds_is_whole(tmp_path: Path) -> None:
+    program = """
+        import os, sys
+        import millrace as mr
+
+        mr.connect(dir="home")
+        with mr.run("forked") as run:
+            if not os.fork():
+                for step in range(60_000):
+                    mr.log(step, loss=step)
+                run.flush()
+                found = mr.connect().call("run.metrics", run=run.id, key="loss")
+                print(found.step == list(range(60_000)), flush=True)
+                os._exit(0)
+            assert os.wait()[1] == 0
+        print(run.record.state)
+    """
+    assert program_of(tmp_path, program).split() == ["True", "finished"]
