@@ -224,6 +224,23 @@ def _misfits(
     return types
 
 
+def refuse_kinds(connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, found: Sequence[Column]) -> None:
+    """Errors: `dataset.schema` for the first value that is not of the kind which the dataset's column has."""
+    known = {column.name: column.kind for column in dataset.columns}
+    for name, kind in ((column.name, column.kind) for column in found):
+        if known.get(name, kind) == kind or (kind, known[name]) == ("whole", "number") or known[name] == "time":
+            continue
+        wrong = first_wrong(
+            connection, texts, [column.name for column in found], name, _STRANGE[known[name]].format(quoted(name))
+        )
+        if wrong is not None:
+            raise MillraceError(
+                "dataset.schema",
+                f"{name!r} of {dataset.name!r} is {known[name]}, and {wrong[0]!r} came in line {wrong[1]}",
+                _INSTEAD if kind == "bool" else "correct it, or make another dataset",
+            )
+
+
 def _looks(column: Column, stored: str) -> Kind:
     """What a column of a CSV looks like by its head, whatever it is for."""
     if column.kind != "time":
@@ -273,6 +290,7 @@ _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
     "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
 }  # fmt: skip
+_INSTEAD = "write 1 and 0 where numbers are meant, or make another dataset"
 _AS_UTF8 = "save it again as UTF-8"
 ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
 FAR = "TRY_CAST({} AS BIGINT) IS NULL"

@@ -57,6 +57,7 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
                 types = csv.by_text(connection, texts, dataset, found)
                 source = form(types)
                 found = _described(connection, source, dataset) if types else found
+                csv.refuse_kinds(connection, texts, dataset, [column for column, _ in found])
             fitted = rules.schema(dataset.name, dataset.columns, [column for column, _ in found])
             columns = _read(connection, source, texts, dataset, found, fitted)
         except (duckdb.Error, UnicodeDecodeError) as fault:

@@ -55,7 +55,7 @@ def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple
     return tuple(known)
 
 
-_FITS = {("whole", "number"), ("whole", "time"), ("bool", "whole"), ("bool", "number")}
+_FITS = {("whole", "number"), ("whole", "time")}
 
 
 def is_unicode(text: str) -> bool:

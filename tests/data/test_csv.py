@@ -10,22 +10,22 @@ import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.data import ingest
-from millrace.data.records import Column, Dataset
+from millrace.data.records import Column, Dataset, Kind
 
 HEAD = "id,at,x\n"
 WORDS = "".join(f"k{row},{row},t{row % 50}\n" for row in range(21_000))  # more rows than are looked at to guess
 
 
-def columns(folder: Path, content: str | bytes) -> dict[str, list[Any]]:
+def columns(folder: Path, content: str | bytes, *known: Column, event: str = "") -> dict[str, list[Any]]:
     file = folder / "rows.csv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    found, _ = ingest.columns_of(file, Dataset("rides", (), "", "", (), 0))
+    found, _ = ingest.columns_of(file, Dataset("rides", (), event, "", known, 0))
     return {name: values.tolist() for name, values in found.items()}
 
 
-def refusal(folder: Path, content: str | bytes) -> MillraceError:
+def refusal(folder: Path, content: str | bytes, *known: Column, event: str = "") -> MillraceError:
     with pytest.raises(MillraceError) as caught:
-        columns(folder, content)
+        columns(folder, content, *known, event=event)
     return caught.value
 
 
@@ -143,3 +143,20 @@ def test_lines_are_counted_through_columns_known_as_text(tmp_path: Path) -> None
     file.write_text('note,x\n"two\nlines",1\n' + "a,1\n" * 21_000 + "a,oops\n")
     with pytest.raises(MillraceError, match="'oops' in line 21004"):
         ingest.columns_of(file, known)
+
+
+@pytest.mark.parametrize("kind", ["whole", "number"])
+@pytest.mark.parametrize(
+    ("rows", "value", "line"),
+    [("1,true\n", "true", 2), ("1,\n2,False\n", "False", 3), ("1,5\n2,true\n", "true", 3), ("1,yes\n", "yes", 2)],
+)
+def test_a_word_is_no_number(tmp_path: Path, kind: Kind, rows: str, value: str, line: int) -> None:
+    fault = refusal(tmp_path, "id,x\n" + rows, Column("id", "whole"), Column("x", kind))
+    assert fault.code == "dataset.schema"
+    assert fault.message == f"'x' of 'rides' is {kind}, and {value!r} came in line {line}"
+
+
+def test_a_value_of_another_kind_is_told_by_line(tmp_path: Path) -> None:
+    known = Column("id", "whole"), Column("x", "bool")
+    assert "is bool, and '5' came in line 3" in refusal(tmp_path, "id,x\n1,true\n2,5\n", *known).message
+    assert columns(tmp_path, "id,x\n1,true\n2,\n", *known)["x"] == [True, None]

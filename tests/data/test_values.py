@@ -359,6 +359,13 @@ def test_an_array_may_run_backwards(values: Any) -> None:
     assert found["v"].tolist() == values.tolist()[::-1]
 
 
+def test_true_is_not_one(platform: Platform) -> None:
+    add(platform, {**ROWS, "n": [1, 2], "x": [1.5, 2.5]})
+    for odd in {"n": [True, False], "x": [1.0, 2.0]}, {"n": [1, 2], "x": [True, None]}:
+        fault = refusal(platform, {**MORE, **odd})
+        assert fault.code == "dataset.schema" and "bool came" in fault.message
+
+
 def test_rows_pushed_to_an_earlier_millrace_keep_their_kinds() -> None:
     kinds = Column("v", "whole"), Column("b", "bool")
     old = {"v": np.array([1.0, np.nan]), "b": np.array([1.0, np.nan])}
