@@ -94,6 +94,7 @@ CODES: dict[str, Code] = {
     "dataset.time": _bad("a value that is no time, in a column of times"),
     "dataset.unknown": _unknown("dataset"),
     "dataset.unreadable": _bad("bytes that are no table"),
+    "dataset.wide": _bad("more columns than a dataset may have"),
     "dataset.whole": _bad("a whole number or a decimal that would not be kept or read exactly"),
     # features
     "view.invalid": _bad("a feature view that cannot be computed"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from millrace.base.errors import MillraceError
 from millrace.data.parquet import quoted
 from millrace.data.records import Column, Dataset, Kind
-from millrace.data.rules import check_apart, inexact, is_unicode
+from millrace.data.rules import check_apart, check_width, inexact, is_unicode
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,10 +28,12 @@ def form_of(file: Path) -> Callable[..., str]:
     """How a statement reads the file: its columns by these types, or all as texts.
 
     Quotes are those of RFC 4180 wherever the first one comes, and no line is a comment: none of this is guessed.
-    Errors: `dataset.unreadable` for what is packed or no UTF-8, `dataset.schema` for two columns of one name.
+    Errors: `dataset.unreadable` for what is packed or no UTF-8, `dataset.schema` for two columns of one name,
+    `dataset.wide`.
     """
     _refuse_bytes(file)
     blank, names, mark = _head(file)
+    check_width(len(names))
     check_apart(name.strip() for name in names)
 
     def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:
@@ -176,14 +178,21 @@ def by_text(
 def _firsts(
     connection: duckdb.DuckDBPyConnection, texts: str, *asked: tuple[Sequence[str], str]
 ) -> list[dict[str, str | None]]:
-    """Of each group of columns the first values that are there and meet the group's test, in one look at the file."""
+    """Of each group of columns the first values that are there and meet the group's test.
+
+    It takes one look at the file for so many columns and tests: what DuckDB needs for a look grows with their square.
+    """
     terms = [
-        f"any_value({quoted(name)}) FILTER (WHERE {test.format(quoted(name))})"
+        f"any_value(CASE WHEN {test.format(quoted(name))} THEN {quoted(name)} END)"
         for names, test in asked
         for name in names
     ]
-    row = iter(connection.execute(f"SELECT {', '.join(terms)} FROM {texts}").fetchone() or () if terms else ())
-    return [{name: next(row) for name in names} for names, _ in asked]
+    row: list[str | None] = []
+    for place in range(0, len(terms), _TERMS):
+        some = ", ".join(terms[place : place + _TERMS])
+        row += connection.execute(f"SELECT {some} FROM {texts}").fetchone() or ()
+    found = iter(row)
+    return [{name: next(found) for name in names} for names, _ in asked]
 
 
 def _misfits(
@@ -290,6 +299,7 @@ _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
     "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
 }  # fmt: skip
+_TERMS = 500
 _INSTEAD = "write 1 and 0 where numbers are meant, or make another dataset"
 _AS_UTF8 = "save it again as UTF-8"
 ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def to_parquet(frame: Any) -> bytes:
     """The rows of `frame`: an object with ``__arrow_c_stream__``, a mapping of columns, or the path of a file.
 
-    A path is read as it is (Parquet or CSV). Errors: `file.unknown`, `dataset.unreadable`, `dataset.whole` for a whole
-    number beyond 64 bits or a decimal of more digits than a float64 tells; of a mapping `dataset.empty`,
-    `dataset.schema` for columns of different lengths or values of several kinds, `dataset.kind` for values that are no
-    plain ones.
+    A path is read as it is (Parquet or CSV). Errors: `file.unknown`, `dataset.unreadable`, `dataset.wide`,
+    `dataset.whole` for a whole number beyond 64 bits or a decimal of more digits than a float64 tells; of a mapping
+    `dataset.empty`, `dataset.schema` for columns of different lengths or values of several kinds, `dataset.kind` for
+    values that are no plain ones.
     """
     if isinstance(frame, str | Path):
         return files.content(frame)
@@ -59,6 +59,7 @@ def _of_stream(frame: Any) -> bytes:
         place = Path(folder) / "frame.parquet"
         stream = frame  # DuckDB finds it, and what is made of it, by these names
         rows = connection.sql("SELECT * FROM stream")
+        rules.check_width(len(rows.columns))
         kinds = zip(rows.columns, map(str, rows.types), strict=True)
         # Parquet has no whole numbers of 128 bits; DuckDB would write floats.
         far = [parquet.quoted(name) for name, kind in kinds if kind in ("HUGEINT", "UHUGEINT")]
@@ -76,6 +77,7 @@ def _of_stream(frame: Any) -> bytes:
 
 def _columns(given: Mapping[Any, Any]) -> parquet.Columns:
     """The columns of a mapping, each (n,), with nothing rounded on the way. Errors: those of `to_parquet`."""
+    rules.check_width(len(given))
     columns = {str(name): _column(str(name), values) for name, values in given.items()}
     lengths = {name: len(values) for name, values in columns.items()}
     if not any(lengths.values()):

@@ -44,13 +44,15 @@ def columns_of(file: Path, dataset: Dataset) -> tuple[Columns, tuple[Column, ...
     with connect() as connection:
         try:
             form = None if _is_parquet(file) else csv.form_of(file)
+            names = _names(connection, file) if not form else []
+            rules.check_width(len(names))
             source = form() if form else f"read_parquet({csv.literal(file)})"
             if connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is None:
                 raise MillraceError("dataset.empty", "the file has columns and no row", "give at least one row")
             found = _described(connection, source, dataset)
             texts = ""
             if not form:
-                rules.check_apart(_names(connection, file))
+                rules.check_apart(names)
                 _refuse_durations(connection, file)
             if form:
                 texts = form(texts=True)

@@ -53,7 +53,7 @@ def push(cx: Context, given: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[
     """Take in small batches for several datasets, all or none; rows by dataset. Durable when the call's commit is.
 
     Errors: `dataset.unknown`, `dataset.schema`, `dataset.empty`, `dataset.null`, `dataset.infinite`,
-    `dataset.duplicate`, `dataset.time`, `dataset.whole`.
+    `dataset.duplicate`, `dataset.time`, `dataset.whole`, `dataset.wide`.
     """
     taken: dict[str, int] = {}
     for name, lists in given.items():

@@ -111,8 +111,9 @@ class Difference(Struct, frozen=True):
 def make(ask: MakeDataset, cx: Context) -> Dataset:
     """Make a dataset: a named table with its key, event time and arrival. One that never had a row may be made anew.
 
-    Errors: dataset.exists, dataset.schema, name.invalid.
+    Errors: dataset.exists, dataset.schema, dataset.wide, name.invalid.
     """
+    rules.check_width(len(ask.columns))
     columns = tuple(Column(name, kind) for name, kind in ask.columns.items())
     made = Dataset(check_name("dataset", ask.name), ask.key, ask.event, ask.arrived, columns, cx.now)
     if columns:
@@ -129,7 +130,7 @@ def add(ask: AddRows, cx: Context) -> Version:
     A dataset that is made by it is there with its first version, or not at all.
 
     Errors: dataset.unknown, dataset.schema, dataset.kind, dataset.unreadable, dataset.empty, dataset.null,
-    dataset.infinite, dataset.duplicate, dataset.time, dataset.whole, blob.unknown, name.invalid.
+    dataset.infinite, dataset.duplicate, dataset.time, dataset.whole, dataset.wide, blob.unknown, name.invalid.
     """
     while True:
         with cx.read() as tx:
@@ -212,7 +213,7 @@ def push(ask: PushRows, cx: Context) -> Pushed:
     A dataset that is made by it is there with its first rows, or not at all.
 
     Errors: dataset.unknown, dataset.schema, dataset.empty, dataset.null, dataset.infinite, dataset.duplicate,
-    dataset.time, dataset.whole, name.invalid.
+    dataset.time, dataset.whole, dataset.wide, name.invalid.
     """
     for name, roles in ask.roles.items():
         if name not in ask.tables:

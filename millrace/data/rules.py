@@ -19,6 +19,7 @@ from millrace.data.records import Column, Dataset, Kind, Summary
 Columns = dict[str, NDArray[Any]]
 
 _EXACT = 2**53  # up to here every whole number is one of float64
+_WIDEST = 4_000
 _TYPES: dict[Kind, tuple[type, ...]] = {
     "bool": (bool,),
     "whole": (int,),
@@ -31,9 +32,10 @@ _TYPES: dict[Kind, tuple[type, ...]] = {
 def schema(name: str, known: Sequence[Column], found: Sequence[Column]) -> tuple[Column, ...]:
     """The dataset's columns, that `found` has to fit; `found` itself while none are known.
 
-    Whole numbers fit a column of numbers. Errors: `dataset.schema`, which names what is missing, of another kind, or
-    not to be written.
+    Whole numbers fit a column of numbers. Errors: `dataset.wide`; `dataset.schema`, which names what is missing, of
+    another kind, or not to be written.
     """
+    check_width(len(found))
     if not known:
         check_columns(column.name for column in found)
         return tuple(found)
@@ -72,6 +74,15 @@ def check_columns(names: Iterable[str]) -> None:
     for name in names:
         if not name or "\0" in name or not is_unicode(name):
             raise MillraceError("dataset.schema", f"a column is named {name!r}", "give it a name of plain characters")
+
+
+def check_width(columns: int) -> None:
+    """Errors: `dataset.wide` for more columns than a dataset may have."""
+    if columns > _WIDEST:
+        raise MillraceError(
+            "dataset.wide", f"{columns:,} columns came, and a dataset has at most {_WIDEST:,}",
+            "make several datasets of one key, or rows of (key, name, value)",
+        )  # fmt: skip
 
 
 def check_apart(names: Iterable[str]) -> None:

@@ -160,3 +160,19 @@ def test_a_value_of_another_kind_is_told_by_line(tmp_path: Path) -> None:
     known = Column("id", "whole"), Column("x", "bool")
     assert "is bool, and '5' came in line 3" in refusal(tmp_path, "id,x\n1,true\n2,5\n", *known).message
     assert columns(tmp_path, "id,x\n1,true\n2,\n", *known)["x"] == [True, None]
+
+
+def test_a_file_of_many_columns_is_read_in_several_looks(tmp_path: Path) -> None:
+    names = [f"c{place}" for place in range(700)]
+    cells = {"c0": "007", "c350": "2.5", "c351": "true", "c698": "x", "c699": "2020-01-02"}
+    row = ",".join(cells.get(name, str(place)) for place, name in enumerate(names))
+    found = columns(tmp_path, f"{','.join(names)}\n{row}\n{row}\n")
+    assert [found[name][1] for name in ("c0", "c350", "c351", "c698")] == ["007", 2.5, True, "x"]
+    assert [found[name] for name in names[1:350]] == [[place, place] for place in range(1, 350)]
+
+
+def test_more_columns_than_a_dataset_has_are_refused(tmp_path: Path) -> None:
+    names = [f"c{place}" for place in range(20_000)]
+    fault = refusal(tmp_path, ",".join(names) + "\n" + ",".join("5" for _ in names) + "\n")
+    assert (fault.code, fault.message) == ("dataset.wide", "20,000 columns came, and a dataset has at most 4,000")
+    assert "several datasets" in fault.hint
