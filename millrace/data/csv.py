@@ -222,6 +222,10 @@ def _misfits(
         if looks == "time":  # which infinity looks like, and then all the others are numbers
             ways = [f"{test} AND {none}", f"{test} AND EXISTS (SELECT 1 FROM {texts} WHERE {none})"]
         wrong = next(filter(None, (first_wrong(connection, texts, names, name, way) for way in ways)), None)
+        no_day = wrong is not None and looks == "time" and not timed
+        if no_day and first_wrong(connection, texts, names, name, TIME.format(quoted(name))) is None:
+            types[name] = "VARCHAR"  # days in some other way of writing are what they were
+            continue
         if wrong is not None:
             raise MillraceError(
                 "dataset.time" if timed else "dataset.schema",
@@ -295,9 +299,11 @@ _INEXACT = (  # digits alone that float64 does not tell; few are so long, and on
     "THEN regexp_full_match({0}, ' *[+-]?[0-9]+ *') "
     "AND NOT coalesce(TRY_CAST(TRY_CAST({0} AS DOUBLE) AS HUGEINT) = TRY_CAST({0} AS HUGEINT), false) END"
 )
+# 01/02/2020 is one day here and another there, and DuckDB takes 01/02/03 for a day of the year 1 or 2001.
+TIME = "(regexp_matches({0}, '^ *[0-9]{{4}}[-/][0-9]{{1,2}}[-/][0-9]') AND TRY_CAST({0} AS TIMESTAMPTZ) IS NOT NULL)"
 _STRANGE: dict[Kind, str] = {
     "whole": _NOT_WHOLE, "number": _NO_NUMBER, "bool": "TRY_CAST({} AS BOOLEAN) IS NULL",
-    "time": "TRY_CAST({} AS TIMESTAMPTZ) IS NULL",
+    "time": f"NOT coalesce({TIME}, false)",
 }  # fmt: skip
 _TERMS = 500
 _INSTEAD = "write 1 and 0 where numbers are meant, or make another dataset"

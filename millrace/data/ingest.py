@@ -154,7 +154,8 @@ def _term(name: str, stored: str, kind: Kind) -> str:
     if kind == "time":
         if re.fullmatch(r"TIMESTAMP.*|DATE|VARCHAR", stored):
             stamp = f"TRY_CAST({value} AS TIMESTAMPTZ)"
-            return f"CASE WHEN isfinite({stamp}) THEN epoch_us({stamp}) END"
+            read = f"isfinite({stamp})" if stored != "VARCHAR" else f"{csv.TIME.format(value)} AND isfinite({stamp})"
+            return f"CASE WHEN {read} THEN epoch_us({stamp}) END"
         return f"TRY_CAST({value} AS BIGINT)"
     if kind == "number" and stored.startswith("DECIMAL"):
         return f"CAST(CAST({value} AS VARCHAR) AS DOUBLE)"  # the nearest one, which dividing does not always find

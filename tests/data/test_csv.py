@@ -176,3 +176,19 @@ def test_more_columns_than_a_dataset_has_are_refused(tmp_path: Path) -> None:
     fault = refusal(tmp_path, ",".join(names) + "\n" + ",".join("5" for _ in names) + "\n")
     assert (fault.code, fault.message) == ("dataset.wide", "20,000 columns came, and a dataset has at most 4,000")
     assert "several datasets" in fault.hint
+
+
+@pytest.mark.parametrize("day", ["01/02/2020", "01/02/03", "13.02.2020", "20-01-02", "01-02-03 10:00:00", "1/2/3"])
+def test_a_day_whose_year_does_not_come_first_is_the_text_that_it_was_and_no_time(tmp_path: Path, day: str) -> None:
+    assert columns(tmp_path, f"id,x\n1,{day}\n2,\n")["x"] == [day, None]
+    for fault in (
+        refusal(tmp_path, f"id,x\n1,{day}\n", event="x"),
+        refusal(tmp_path, f"id,x\n1,{day}\n", Column("id", "whole"), Column("x", "time")),
+    ):
+        assert fault.code == "dataset.time" and f"{day!r} in line 2" in fault.message and "ISO" in fault.hint
+    assert refusal(tmp_path, "id,x\n" + "1,2020-01-02\n" * 21_000 + f"1,{day}\n").code == "dataset.schema"
+
+
+@pytest.mark.parametrize("day", ["2020-01-02", "2020/1/2", "2020-01-02 00:00", "2020-01-02T01:00:00.0+01:00"])
+def test_a_day_whose_year_comes_first_is_a_time(tmp_path: Path, day: str) -> None:
+    assert columns(tmp_path, f"id,x\n1,{day}\n2,\n")["x"] == [1_577_923_200_000_000, None]
