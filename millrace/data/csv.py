@@ -28,12 +28,19 @@ def form_of(file: Path) -> Callable[..., str]:
     """How a statement reads the file: its columns by these types, or all as texts.
 
     Quotes are those of RFC 4180 wherever the first one comes, and no line is a comment: none of this is guessed.
-    Errors: `dataset.unreadable` for what is packed or no UTF-8, `dataset.schema` for two columns of one name,
-    `dataset.wide`.
+    Errors: `dataset.unreadable` for what is packed or no UTF-8, `dataset.schema` for two columns of one name
+    or a column without, `dataset.wide`.
     """
     _refuse_bytes(file)
     blank, names, mark = _head(file)
     check_width(len(names))
+    nameless = next((place for place, name in enumerate(names, 1) if not name.strip()), 0)
+    if nameless:
+        raise MillraceError(
+            "dataset.schema",
+            f"column {nameless} of {len(names)} has no name in the head",
+            f"name it, or leave it out: a {mark!r} at the end of a line makes one, and so does the index of pandas",
+        )
     check_apart(name.strip() for name in names)
 
     def source(types: Mapping[str, str] | None = None, *, texts: bool = False) -> str:

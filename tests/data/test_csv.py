@@ -192,3 +192,18 @@ def test_a_day_whose_year_does_not_come_first_is_the_text_that_it_was_and_no_tim
 @pytest.mark.parametrize("day", ["2020-01-02", "2020/1/2", "2020-01-02 00:00", "2020-01-02T01:00:00.0+01:00"])
 def test_a_day_whose_year_comes_first_is_a_time(tmp_path: Path, day: str) -> None:
     assert columns(tmp_path, f"id,x\n1,{day}\n2,\n")["x"] == [1_577_923_200_000_000, None]
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("id,x,\n1,2,\n", "3 of 3"),
+        ("id;x;;\n1;2;;\n", "3 of 4"),
+        (",id,x\n0,1,2\n", "1 of 3"),
+        ('id," "\n1,2\n', "2 of 2"),
+    ],
+)
+def test_a_column_without_a_name_is_told_by_its_place(tmp_path: Path, content: str, place: str) -> None:
+    fault = refusal(tmp_path, content)
+    assert (fault.code, fault.message) == ("dataset.schema", f"column {place} has no name in the head")
+    assert "at the end of a line" in fault.hint
