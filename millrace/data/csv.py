@@ -90,16 +90,23 @@ def _head(file: Path) -> tuple[int, list[str], str]:
 def refuse(file: Path) -> None:
     """Find what is wrong with a CSV that DuckDB does not read.
 
-    Errors: `dataset.unreadable` for the first line that is not UTF-8, whose quotes are not closed, or that has more or
-    fewer values than the head.
+    Errors: `dataset.unreadable` for the first line that is not UTF-8, whose quotes are not closed, that has more or
+    fewer values than the head, or that ends otherwise than it.
     """
     _, _, mark = _head(file)
     begins, names = 1, 0
-    with file.open(encoding="utf-8-sig", errors="surrogateescape") as opened:
-        rows = csv.reader(_of_unicode(opened), delimiter=mark, strict=True)
+    usual, ended = "", [""]
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+        rows = csv.reader(_of_unicode(opened, ended), delimiter=mark, strict=True)
         try:
             for row in rows:
-                names = names or len(row)
+                names, usual = names or len(row), usual or ended[0]
+                if ended[0] not in ("", usual):
+                    raise MillraceError(
+                        "dataset.unreadable",
+                        f"line {rows.line_num} ends in {_ENDS[ended[0]]}, and those before it in {_ENDS[usual]}",
+                        "save it with one kind of line end (dos2unix)",
+                    )
                 if row and len(row) != names:
                     told = f"line {rows.line_num} has {len(row)} of the {names} values that the head names"
                     raise MillraceError(
@@ -120,10 +127,12 @@ def refuse(file: Path) -> None:
             ) from None
 
 
-def _of_unicode(lines: Iterable[str]) -> Iterator[str]:
+def _of_unicode(lines: Iterable[str], ended: list[str]) -> Iterator[str]:
+    """The lines as they are; `ended` has how the last of them ends."""
     for number, line in enumerate(lines, 1):
         if not is_unicode(line):
             raise MillraceError("dataset.unreadable", f"line {number} of the file is not UTF-8", _AS_UTF8)
+        ended[0] = line[len(line.rstrip("\r\n")) :]
         yield line
 
 
@@ -314,6 +323,7 @@ _STRANGE: dict[Kind, str] = {
 }  # fmt: skip
 _TERMS = 500
 _INSTEAD = "write 1 and 0 where numbers are meant, or make another dataset"
+_ENDS = {"\n": "LF", "\r": "CR", "\r\n": "CR LF"}
 _AS_UTF8 = "save it again as UTF-8"
 ONE_WAY = "write all as ISO texts such as 2013-03-01T12:00:00Z, or all as whole microseconds since 1970"
 FAR = "TRY_CAST({} AS BIGINT) IS NULL"

@@ -207,3 +207,19 @@ def test_a_column_without_a_name_is_told_by_its_place(tmp_path: Path, content: s
     fault = refusal(tmp_path, content)
     assert (fault.code, fault.message) == ("dataset.schema", f"column {place} has no name in the head")
     assert "at the end of a line" in fault.hint
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 3), ("1,a\n" * 21_000, 21_003)])
+@pytest.mark.parametrize(
+    ("usual", "odd", "told"),
+    [("\n", "\r\n", "CR LF, and those before it in LF"), ("\r\n", "\n", "LF, and those before it in CR LF"),
+     ("\n", "\r", "CR, and those before it in LF"), ("\r", "\n", "LF, and those before it in CR")],
+)  # fmt: skip
+def test_lines_that_end_in_two_ways_are_told(
+    tmp_path: Path, before: str, line: int, usual: str, odd: str, told: str
+) -> None:
+    text = f"id,x\n1,a\n{before}".replace("\n", usual)
+    fault = refusal(tmp_path, f"{text}2,b{odd}3,c{usual}4,d{usual}")
+    assert (fault.code, fault.message) == ("dataset.unreadable", f"line {line} ends in {told}")
+    assert "one kind of line end" in fault.hint
+    assert columns(tmp_path, f'{text}2,"b{odd}c"{usual}')["x"][-1] == f"b{odd}c"
