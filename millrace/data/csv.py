@@ -173,11 +173,12 @@ def by_text(
     types |= _misfits(connection, texts, dataset, found, misfits - types.keys())
     for name in far:
         if fractions[name] is None and name not in types:
-            ((beyond,),) = (each.values() for each in _firsts(connection, texts, ([name], FAR)))
-            raise MillraceError(
-                "dataset.whole", f"{name!r} of {dataset.name!r} gets {beyond}, beyond 64 bits",
-                "write it as text, or with a decimal point",
-            )  # fmt: skip
+            refuse_far(connection, texts, dataset, [column.name for column, _ in found], [name])
+    types |= {
+        name: "DOUBLE"
+        for name, look in looks.items()
+        if look == "whole" and known.get(name) == "number" and name not in types
+    }
     for name in odd:
         kind = known.get(name)
         if values[name] is None:
@@ -187,7 +188,7 @@ def by_text(
     (late,) = _firsts(connection, texts, ([name for name in looks if types.get(name) == "DOUBLE"], _INEXACT))
     for name, value in (rounded | late).items():
         if value is not None and types.get(name) != "VARCHAR":
-            raise inexact(f"{name!r} of {dataset.name!r}", value)
+            raise inexact(f"{name!r} of {dataset.name!r}", value, _instead(dataset, name))
     return types
 
 
@@ -268,6 +269,27 @@ def refuse_kinds(connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dat
                 f"{name!r} of {dataset.name!r} is {known[name]}, and {wrong[0]!r} came in line {wrong[1]}",
                 _INSTEAD if kind == "bool" else "correct it, or make another dataset",
             )
+
+
+def refuse_far(
+    connection: duckdb.DuckDBPyConnection, texts: str, dataset: Dataset, names: Sequence[str], wholes: Sequence[str]
+) -> None:
+    """Errors: `dataset.whole` for the first value of the columns `wholes`, of those named, that 64 bits do not hold."""
+    for name in wholes:
+        wrong = first_wrong(connection, texts, names, name, FAR.format(quoted(name)))
+        if wrong is not None:
+            raise MillraceError(
+                "dataset.whole",
+                f"{name!r} of {dataset.name!r} gets {wrong[0]} in line {wrong[1]}, beyond 64 bits",
+                _instead(dataset, name),
+            )
+
+
+def _instead(dataset: Dataset, name: str) -> str:
+    """What helps where a column of digits is not kept as numbers."""
+    known = {column.name: column.kind for column in dataset.columns}
+    as_text = f"make {'another' if known else 'the'} dataset with columns={{…, {name!r}: 'text'}}, which names them all"
+    return as_text if known.get(name) == "whole" else f"{as_text}, or write it with a decimal point: then it is rounded"
 
 
 def _looks(column: Column, stored: str) -> Kind:

@@ -135,7 +135,11 @@ def _read(
     try:
         raw = connection.execute(f"SELECT {listed} FROM {source}").fetchnumpy()
     except (duckdb.ConversionException, duckdb.OutOfRangeException):
-        _refuse_far(connection, source, dataset, [name for name in terms if wanted[name] == "whole"])
+        wholes = [name for name in terms if wanted[name] == "whole"]
+        if texts:
+            csv.refuse_far(connection, texts, dataset, list(terms), wholes)
+        else:
+            _refuse_far(connection, source, dataset, wholes)
         raise
     columns = {column.name: plain(raw[column.name]) for column in fitted}
     for name, values in columns.items():

@@ -180,11 +180,9 @@ def infinite(what: str, where: str) -> MillraceError:
     )
 
 
-def inexact(what: str, value: object) -> MillraceError:
+def inexact(what: str, value: object, hint: str = "keep it as text, or round it yourself") -> MillraceError:
     """The error for a number that float64 does not tell exactly."""
-    return MillraceError(
-        "dataset.whole", f"{what} gets {value}; no float64 tells it exactly", "keep it as text, or round it yourself"
-    )
+    return MillraceError("dataset.whole", f"{what} gets {value}; no float64 tells it exactly", hint)
 
 
 def from_lists(dataset: Dataset, given: Mapping[str, Sequence[Any]]) -> tuple[Columns, list[Column]]:

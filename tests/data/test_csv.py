@@ -223,3 +223,29 @@ def test_lines_that_end_in_two_ways_are_told(
     assert (fault.code, fault.message) == ("dataset.unreadable", f"line {line} ends in {told}")
     assert "one kind of line end" in fault.hint
     assert columns(tmp_path, f'{text}2,"b{odd}c"{usual}')["x"][-1] == f"b{odd}c"
+
+
+FAR = "99999999999999999999"
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 2), ("5,5\n" * 21_000, 21_002)])
+@pytest.mark.parametrize("known", [(), (Column("id", "whole"), Column("x", "whole"))])
+def test_whole_numbers_beyond_64_bits_are_told_by_line_with_a_hint_that_helps(
+    tmp_path: Path, before: str, line: int, known: tuple[Column, ...]
+) -> None:
+    fault = refusal(tmp_path, f"id,x\n{before}1,{FAR}\n", *known)
+    assert (fault.code, fault.message) == ("dataset.whole", f"'x' of 'rides' gets {FAR} in line {line}, beyond 64 bits")
+    assert "columns={…, 'x': 'text'}" in fault.hint and ("decimal point" in fault.hint) == (not known)
+    declared = Column("id", "whole"), Column("x", "text")
+    assert columns(tmp_path, f"id,x\n{before}1,{FAR}\n", *declared)["x"][-1] == FAR
+    if not known:
+        assert columns(tmp_path, f"id,x\n{before}1,{FAR}.\n")["x"][-1] == 1e20
+
+
+@pytest.mark.parametrize("before", ["", "5,5\n" * 21_000])
+def test_a_column_of_numbers_takes_whole_ones_that_float64_tells(tmp_path: Path, before: str) -> None:
+    known = Column("id", "whole"), Column("x", "number")
+    assert columns(tmp_path, f"id,x\n{before}1,{2**64}\n2,7\n", *known)["x"][-2:] == [2.0**64, 7.0]
+    fault = refusal(tmp_path, f"id,x\n{before}1,{FAR}\n", *known)
+    assert fault.code == "dataset.whole" and FAR in fault.message and "decimal point" in fault.hint
+    assert columns(tmp_path, f"id,x\n{before}1,{FAR}.\n", *known)["x"][-1] == 1e20
