@@ -45,10 +45,18 @@ make_venv() {
   printf '%s\n' "$PWD" >.venv/made-in
 }
 
+# What pip installed, on all processors; pip itself would take one, and the packages' own tests along. A file that is no
+# Python of this version is left as it is.
+compile_installed() {
+  "$python" -m compileall -qq -j 0 -x '/tests?/' "$(site_packages)" || [ $? = 1 ]
+}
+
+site_packages() { "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
 # The checkout itself: on the path of .venv, with its command, compiled.
 link_checkout() {
   local site
-  site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return
+  site=$(site_packages) || return
   printf '%s\n' "$PWD" >"$site/millrace.pth"
   printf '#!%s\nimport sys\n\nfrom millrace.cli.main import main\n\nsys.exit(main())\n' "$PWD/$python" >.venv/bin/millrace
   chmod +x .venv/bin/millrace
@@ -70,8 +78,10 @@ environment() {
     say "installing $wanted with uv"
     uv pip install --quiet --no-config --python "$python" --require-hashes --compile-bytecode --requirement "$wanted" || return
   else
-    say "installing $wanted with pip; this takes a few minutes"
-    "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-input --require-hashes --requirement "$wanted" || return
+    say "installing $wanted with pip; this may take a few minutes"
+    "$python" -m pip install --quiet --quiet --disable-pip-version-check --no-input --no-compile --require-hashes \
+      --requirement "$wanted" || return
+    compile_installed || return
   fi
   link_checkout || return
   cp "$wanted" ".venv/has-$name.txt"
