@@ -17,30 +17,33 @@ from millrace.demo import tables
 from millrace.demo.chronicle import day
 from millrace.demo.replay import ENDPOINT, prediction_of
 from millrace.demo.setup import Say
-from millrace.demo.training import rivals, told
+from millrace.demo.training import rival, told
+from millrace.pipelines import models
+from millrace.pipelines.encoder import Encoder
 from millrace.sdk.client import Client
 from millrace.sdk.endpoints import endpoint
 from millrace.sdk.pipelines import start
+from millrace.store import tree as trees
+from millrace.store.local import LocalBlobs
 
 _DAYS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
 MONTHS: list[Micros] = [tables.FIRST + days * DAY for days in _DAYS]
 _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def months(client: Client, since: Micros, until: Micros, say: Say) -> dict[str, list[dict[str, float]]]:
+def months(client: Client, until: Micros, say: Say) -> dict[str, list[dict[str, float]]]:
     """Month by month: the first model left alone, Millrace's, and one refitted blindly; also where ours loses."""
     last = sum(border < until for border in MONTHS)
     borders = [*MONTHS[:last], min(until, MONTHS[min(last, 12)])]
     params = client.call("monitor.get", endpoint=ENDPOINT)["params"]
-    asked = {"until": until, "first": since, "months": borders, **params}
-    found: dict[str, list[dict[str, float]]] = start(rivals, asked, client).wait().value()
-    found["millrace"] = ours(client, borders[2:])
+    found: dict[str, list[dict[str, float]]] = served(client, borders[2:])
+    found["refitted"] = start(rival, {"until": until, "months": borders, **params}, client).wait().value()
     say("")
     say("ECE: expected calibration error; bias: mean score − share that was late")
     say(f"month   late   {'first model, left alone':<25}   {'Millrace':<25}   refitted every month")
     say(" " * 15 + "   ".join(["AUC   Brier  ECE   bias  "] * 3).rstrip())
     for place, since_ in enumerate(borders[2:-1]):
-        rows = [found[name][place] for name in ("frozen", "millrace", "refitted")]
+        rows = [found[name][place] for name in ("first", "millrace", "refitted")]
         cells = (
             "{auc:.3f} {brier:.4f} {miscalibrated:.3f} {bias:+.3f}".format(**row, bias=row["score"] - row["late"])
             for row in rows
@@ -49,18 +52,36 @@ def months(client: Client, since: Micros, until: Micros, say: Say) -> dict[str, 
     return found
 
 
-def ours(client: Client, borders: list[Micros]) -> list[dict[str, float]]:
-    """What was served, from the log, against what came true."""
+def served(client: Client, borders: list[Micros]) -> dict[str, list[dict[str, float]]]:
+    """What was answered, from the log, against what came true; and the first version asked with the same inputs."""
     import numpy as np
 
-    live, found = endpoint(ENDPOINT, client=client), []
+    live = endpoint(ENDPOINT, client=client)
+    found: dict[str, list[dict[str, float]]] = {"first": [], "millrace": []}
     with tempfile.TemporaryDirectory(prefix="millrace-") as scratch:
+        first = fetched(client, next(client.pages("model.versions", model=ENDPOINT))["tree"], Path(scratch))
+        encoder = Encoder(first.signature.inputs)
         for since, until in itertools.pairwise(borders):
-            month = live.export(Path(scratch) / "month.parquet", since, until, inputs=False)
-            rows = parquet.read(month, ["score", "label"])
+            rows = parquet.read(live.export(Path(scratch) / "month.parquet", since, until))
             known = ~np.isnan(rows["score"]) & ~np.isnan(rows["label"])
-            found.append(told(rows["score"][known], rows["label"][known]))
+            inputs = {name: rows[f"input.{name}"][known] for name in encoder.names}
+            label, count = rows["label"][known], int(known.sum())
+            found["millrace"].append(told(rows["score"][known], label))
+            found["first"].append(told(first.score(encoder.matrix(inputs, count)), label))
     return found
+
+
+def fetched(client: Client, tree: str, folder: Path) -> models.Scorer:
+    """A registered version's model, copied from the server and loaded here."""
+    blobs = LocalBlobs(folder / "blobs")
+
+    def copy(digest: str) -> None:
+        blobs.put(client.save(digest, folder / "copied").read_bytes())
+
+    copy(tree)
+    for entry in trees.read(blobs, tree):
+        copy(entry.digest)
+    return models.load(blobs, tree)
 
 
 _STEPS = {"rollout.forced": "forced", "rollout.promoted": "promoted", "rollout.confirmed": "confirmed"}

@@ -72,7 +72,7 @@ class Story:
 
     def end(self) -> None:
         self.heading("The close")
-        close.months(self.client, START, self.until, self.say)
+        close.months(self.client, self.until, self.say)
         close.fates(self.client, self.say)
         close.flight(self.client, self.until, self.say)
         close.audit(self.client, self.folder, self.say)

@@ -10,7 +10,7 @@ import pytest
 from millrace.base.clock import DAY, HOUR
 from millrace.demo import chronicle, close, tables, views
 from millrace.demo.replay import lists, prediction_of, request_of
-from millrace.demo.training import delays, rivals, told
+from millrace.demo.training import delays, rival, told
 
 
 @pytest.mark.slow
@@ -38,9 +38,9 @@ def test_every_feature_that_the_pipelines_name_is_one_of_a_view() -> None:
     assert frame.target == "late"
 
 
-def test_the_rivals_look_at_the_whole_span() -> None:
+def test_the_rival_looks_at_the_whole_span() -> None:
     months = [tables.FIRST + days * DAY for days in (0, 31, 59, 90)]
-    graph = rivals.trace({"until": months[-1], "first": months[2], "months": months})
+    graph = rival.trace({"until": months[-1], "months": months})
     assert graph.nodes[0].arguments["rows"].frame.test == 0.0  # type: ignore[union-attr]
 
 

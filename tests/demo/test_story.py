@@ -42,7 +42,8 @@ def test_the_wheel_turns_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "0 of them failed" in output
     assert "gate.passed" in output
     assert "flights@1: 51,955 rows" in output
-    assert "Mar" in output
+    march = next(line for line in output.splitlines() if line.startswith("Mar ")).split()
+    assert march[2:6] == march[6:10]  # the first version left alone is the one that serves
     assert "chain whole" in output
     assert "(exit 1): error[journal.broken]" in output
 
