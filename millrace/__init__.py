@@ -73,7 +73,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "stats":
-        return import_module("millrace.stats")
+        from millrace.base.errors import of_platform
+
+        with of_platform("millrace.stats"):
+            return import_module("millrace.stats")
     if name not in _PLACES:
         raise AttributeError(f"module 'millrace' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

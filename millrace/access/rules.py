@@ -39,6 +39,11 @@ def granted(roles: Iterable[Role], permission: str) -> bool:
     return any(verb in ROLES[role] for role in roles)
 
 
+def least(permission: str) -> Role:
+    """The smallest role that grants `permission`."""
+    return min((role for role in ROLES if granted([role], permission)), key=lambda role: len(ROLES[role]))
+
+
 @lru_cache(4_096)
 def _covered(permission: str, scopes: tuple[str, ...]) -> bool:
     return any(fnmatchcase(permission, scope) for scope in scopes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
 
-from millrace.base.errors import MillraceError
+from millrace.base.errors import MillraceError, nearest
 from millrace.cli import options, show
 
 
@@ -30,7 +32,8 @@ def add(
 ) -> None:  # fmt: skip
     """Add the rows of Parquet or CSV files to a dataset, made with them if it is not there; its newest version.
 
-    The same content again changes nothing.
+    The same content again changes nothing. A name that differs little from one that is there is taken for a mistake,
+    unless --key, --event or --arrived describe a new dataset.
 
     Errors: file.unknown, and those of `dataset.add`.
     """
@@ -46,6 +49,8 @@ def add(
 
     client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
     try:
+        if not (key or event or arrived):
+            _check_name(name, {one["name"] for one in client.pages("dataset.list")})
         dataset = DatasetHandle(name, [part for part in key.split(",") if part], event, arrived, client=client)
         digests = []
         for path in found:
@@ -58,6 +63,16 @@ def add(
     click.echo(show.as_json(version) if in_json else show.as_text({part: version[part] for part in _TOLD}))
 
 
+def _check_name(name: str, known: Collection[str]) -> None:
+    """Errors: `dataset.unknown` for a name that is not there, but nearly: a dataset that nobody wants is not made."""
+    if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=_NEARLY):
+        raise MillraceError(
+            "dataset.unknown", f"there is no dataset {name!r}",
+            f"{nearest(name, known)} If not, make it first: millrace dataset make {name}",
+        )  # fmt: skip
+
+
+_NEARLY = 0.75
 _TOLD = ("dataset", "number", "rows", "added")
 
 

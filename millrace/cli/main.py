@@ -280,6 +280,7 @@ def demo(
     ctx: click.Context, dir_: str, port: int, days: int, search: int, seed: int, unplanted: bool, leave: bool
 ) -> None:  # fmt: skip
     """Turn the whole wheel once, on a year of real flights."""
+    import signal
     from pathlib import Path
 
     from millrace.base.clock import DAY
@@ -287,11 +288,15 @@ def demo(
     with of_platform("the demo"):
         from millrace.demo.story import START, Story
     folder = Path(ctx.obj["dir"] or dir_).absolute()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end as by Ctrl-C: its server ends with it
     story = Story(folder, port, START + days * DAY, not unplanted, search, seed=seed)
     try:
         story.tell()
         if not leave:
             click.echo(f"\nthe platform stays up at {story.server.url}; Ctrl-C or `kill {story.server.pid}` ends it")
+    except BaseException:
+        leave = True
+        raise
     finally:
         if leave:
             story.server.stop()

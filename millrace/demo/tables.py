@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from millrace.base.clock import DAY, HOUR, MINUTE, Micros, from_iso
+from millrace.base.errors import of_platform
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +133,12 @@ def weather() -> Columns:
 
 
 def known(name: str, until: Micros | str) -> Columns:
-    """The rows of a table (flights, departures, landings or weather) that were known before `until`, micros or ISO."""
+    """The rows of a table (flights, departures, landings or weather) that were known before `until`, micros or ISO.
+
+    Errors: `platform.missing`.
+    """
+    with of_platform("the demo's flights"):
+        import numpy  # noqa: F401
     make, stamp = {
         "flights": (flights, "asked_at"), "departures": (departures, "departed"), "landings": (landings, "known_at"),
         "weather": (weather, "known_at"),

@@ -7,6 +7,7 @@ it until they have answered what is under way, and the next start waits for that
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -37,26 +38,28 @@ class DirectoryLock:
 
     def __init__(self, folder: Path, patience_s: float = _LEAVE_S) -> None:
         """`patience_s`: how long the workers of a server that was killed may take to leave."""
+        self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as fault:
-            raise MillraceError(
-                "server.folder", f"{folder} cannot be used: {fault.strerror}", "choose another --dir"
-            ) from fault
+            raise _unusable(folder, fault) from fault
         try:
             self._take(folder, patience_s)
+            self.tell("")
         except BaseException:
             os.close(self._file)
             raise
-        self.tell("")
 
     def tell(self, url: str, workers: Iterable[int] = ()) -> None:
-        """Write down where this process answers, and by which workers."""
+        """Write down where this process answers, and by which workers. Errors: `server.folder`, as on a full disk."""
         told = msgspec.json.encode(Holder(os.getpid(), url, tuple(workers)))
         told = told.ljust(min(os.fstat(self._file).st_size, _ROOM))  # who reads meanwhile reads no end of what was
-        os.pwrite(self._file, told, 0)
-        os.ftruncate(self._file, len(told))
+        try:
+            os.pwrite(self._file, told, 0)
+            os.ftruncate(self._file, len(told))
+        except OSError as fault:
+            raise _unusable(self._folder, fault) from fault
 
     def _take(self, folder: Path, patience_s: float) -> None:
         """Who only asks for the holder has the lock for a moment, so one refusal says nothing."""
@@ -98,6 +101,12 @@ def holder(folder: Path) -> Holder | None:
         return None
     finally:
         os.close(file)
+
+
+def _unusable(folder: Path, fault: OSError) -> MillraceError:
+    full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some disk, then try again" if full else "choose another --dir"
+    return MillraceError("server.folder", f"{folder} cannot be used: {fault.strerror}", hint)
 
 
 def _held(folder: Path, held: Holder | None) -> MillraceError:

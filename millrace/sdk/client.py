@@ -204,7 +204,7 @@ class Remote:
         self.name = name or url.rstrip("/")
         self.spool = spool
         self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"Authorization": f"Bearer {_token(token)}"} if token.strip() else {}
         self._left: list[Any] = []
         self._begin()
         forks.mind(self)
@@ -220,7 +220,7 @@ class Remote:
         self._pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=urllib3.Timeout(connect=5, read=900))
 
     def call(self, op: str, request: dict[str, Any], workspace: str, key: str) -> Any:
-        headers = {"Idempotency-Key": key, "Millrace-Workspace": workspace, "Content-Type": "application/json"}
+        headers = {"Idempotency-Key": key, "Millrace-Workspace": _place(workspace), "Content-Type": "application/json"}
         return msgspec.json.decode(self._ask("POST", f"/api/v1/{op}", _body(op, request), headers))
 
     def put(self, content: bytes) -> str:
@@ -241,7 +241,7 @@ class Remote:
         ]
         path = f"/v2/models/{endpoint}{f'/versions/{version}' if version else ''}/infer"
         body = msgspec.json.encode({"id": id or self._ids.new(), "inputs": inputs})
-        headers = {"Millrace-Workspace": workspace, "Content-Type": "application/json"}
+        headers = {"Millrace-Workspace": _place(workspace), "Content-Type": "application/json"}
         answer = msgspec.json.decode(self._ask("POST", path, body, headers))
         found = {output["name"]: output for output in answer["outputs"]}
         scores, shape = found["score"]["data"], found["score"]["shape"]
@@ -285,7 +285,22 @@ class Remote:
             raise last
         raise MillraceError(
             "server.unreachable", f"{self.url} does not answer: {last}", "is it up? millrace up"
-        ) from last
+        ) from None
+
+
+def _token(token: str) -> str:
+    """Without the white space that a file or a shell may bring along. Errors: `token.invalid`."""
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()):
+        raise MillraceError("token.invalid", "the token holds what no token can", "set MILLRACE_TOKEN anew")
+    return token
+
+
+def _place(workspace: str) -> str:
+    """A workspace's name that a header can carry. Errors: `workspace.unknown`."""
+    if not (workspace.isascii() and workspace.isprintable()):
+        raise MillraceError("workspace.unknown", f"there is no workspace {workspace!r}", "see: millrace workspace list")
+    return workspace
 
 
 def _predicted(answer: bytes) -> Any:

@@ -139,5 +139,6 @@ def corrupt_blob(digest: Digest, found: str) -> MillraceError:
     return MillraceError(
         "blob.corrupt",
         f"blob {digest} holds other bytes than its name says ({found})",
-        "restore it from a backup, or add the same data again: that mends it",
+        "restore it from a backup, or add the same data again: that mends it; a dataset whose version cannot be read "
+        "takes it with --mode replace",
     )

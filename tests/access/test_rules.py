@@ -108,3 +108,11 @@ def test_the_last_admin_of_everything_is_seen() -> None:
     assert not rules.keeps_an_admin(grants, [ann, bot], everything)
     assert rules.keeps_an_admin(grants, [ann, bot], Grant("bot", "*", "admin"))
     assert rules.keeps_an_admin(grants, [ann, bot], Grant("ann", "main", "admin"))
+
+
+def test_the_least_role_is_the_one_to_ask_for() -> None:
+    found = {verb: rules.least(f"model:{verb}") for verb in rules.VERBS}
+    assert found == {
+        "read": "viewer", "write": "editor", "run": "editor", "approve": "approver", "operate": "operator",
+        "admin": "admin",
+    }  # fmt: skip

@@ -89,7 +89,7 @@ def test_permission_has_an_exit_code_of_its_own(server: Server, millrace: Any) -
     assert (done.code, done.out) == (4, "")
     assert done.err == (
         f"error[access.denied]: {name} may not experiment:read in workspace main\n"
-        f"hint: an admin can grant a role: millrace actor grant {name} ROLE\n"
+        f"hint: an admin can grant a role: millrace actor grant {name} viewer --workspace main\n"
     )
     assert millrace("experiment", "list", where=(*where, "--token", "mr_no_no")).code == 4
     assert millrace("experiment", "list", where=("--url", "http://127.0.0.1:9")).err.startswith(

@@ -31,6 +31,11 @@ def test_files_become_a_version(millrace: Any, tmp_path: Path) -> None:
     version = json.loads(millrace("--quiet", "dataset", "add", "rides", one, two, "--json").out)
     assert (version["number"], version["rows"], version["key"], version["event"]) == (2, 3, ["id"], "at")
     assert millrace("dataset", "add", "rides", one, two, "--quiet").err == ""
+    near = millrace("dataset", "add", "ridez", one)
+    assert near.code == 1 and near.err.startswith("error[dataset.unknown]: there is no dataset 'ridez'\n")
+    assert "did you mean 'rides'? If not, make it first: millrace dataset make ridez" in near.err
+    assert len(json.loads(millrace("dataset", "list", "--all", "--json").out)) == 1
+    assert millrace("dataset", "add", "ridez", one, "--key", "id").code == 0
     gone = millrace("dataset", "add", "rides", "three.csv")
     assert (gone.code, gone.err) == (
         1, "error[file.unknown]: there is no file 'three.csv'\nhint: give Parquet or CSV files\n",

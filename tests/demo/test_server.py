@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from millrace.base.errors import MillraceError
 from millrace.demo.server import Server, _told
+from millrace.http.holder import holder
 
 
 @pytest.mark.slow
@@ -35,3 +38,17 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 def test_a_log_without_an_error_is_shown(tmp_path: Path, log: str, code: str, end: str) -> None:
     told = _told(log, tmp_path / "server.log")
     assert told.code == code and told.message.endswith(end)
+
+
+@pytest.mark.slow
+def test_a_demo_that_is_told_to_end_takes_its_server_along(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    command = [sys.executable, "-m", "millrace", "demo", "--dir", str(folder), "--search", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert any("flights@1" in line for line in demo.stdout)  # it is in the middle of it
+        assert holder(folder) is not None
+        demo.terminate()
+        _, told = demo.communicate()
+    assert demo.returncode == 130 and "Traceback" not in told
+    assert holder(folder) is None

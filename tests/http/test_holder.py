@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from contextlib import suppress
@@ -97,3 +98,14 @@ def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MillraceError) as caught:
         DirectoryLock(tmp_path / "file")
     assert caught.value.code == "server.folder"
+
+
+def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as without_room, pytest.raises(MillraceError, match="No space left") as caught:
+        without_room.setattr(os, "pwrite", full)
+        DirectoryLock(tmp_path)
+    assert caught.value.code == "server.folder" and "free some disk" in caught.value.hint
+    DirectoryLock(tmp_path).release()  # the one that failed has let it go

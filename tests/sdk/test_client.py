@@ -277,3 +277,27 @@ def test_what_answers_whole_has_no_pages(client: Client) -> None:
     with pytest.raises(MillraceError, match=r"'audit\.verify' does not answer in pages") as caught:
         list(client.pages("audit.verify"))
     assert caught.value.code == "request.invalid" and "call('audit.verify'" in caught.value.hint
+
+
+@pytest.mark.parametrize("token", ["mr_a\nb", "mr_☃"])
+def test_a_token_that_no_header_can_carry(token: str) -> None:
+    with pytest.raises(MillraceError) as caught:
+        Remote("http://127.0.0.1:9", token)
+    assert caught.value.code == "token.invalid" and "MILLRACE_TOKEN" in caught.value.hint
+
+
+def test_a_token_may_come_with_the_end_of_its_line(server: Server) -> None:
+    client = Client(Remote(server.url), "main")
+    name = fresh("ann")
+    client.call("actor.add", name=name)
+    client.call("actor.grant", actor=name, role="viewer", workspace="main")
+    secret = client.call("token.make", actor=name)["secret"]
+    assert Client(Remote(server.url, f"{secret}\r\n"), "main").call("workspace.list")["items"]
+
+
+def test_a_workspace_that_no_header_can_carry_is_not_there(server: Server) -> None:
+    for act in (lambda: Client(Remote(server.url), "☃").call("run.search"),
+                lambda: Client(Remote(server.url), "a\nb").predict("late", {"hour": [1]})):  # fmt: skip
+        with pytest.raises(MillraceError) as caught:
+            act()
+        assert caught.value.code == "workspace.unknown"

@@ -55,7 +55,7 @@ def test_a_token_that_is_too_narrow_is_told_apart_from_a_role_that_is_missing(ho
         assert "--scopes" in caught.value.hint and "grant" not in caught.value.hint
     with pytest.raises(MillraceError) as caught:
         home.call("run.search", {}, Caller("bob", ("dataset:*",)))
-    assert caught.value.hint == "an admin can grant a role: millrace actor grant bob ROLE"
+    assert caught.value.hint == "an admin can grant a role: millrace actor grant bob viewer --workspace main"
 
 
 def test_permission_is_asked_before_anything_is_told(home: Platform) -> None:
