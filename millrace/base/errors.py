@@ -58,6 +58,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known: {few(names, 8)}"
 
 
+def misnamed(wanted: str, given: Iterable[str]) -> str:
+    """A hint where `wanted` was not given: what was given in its place, or what was given at all."""
+    names = sorted(set(given))
+    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
+    if close:
+        return f"name it so, where it says {close[0]!r}"
+    return f"given: {few(names, 8)}" if names else "nothing was given"
+
+
 def few(told: Sequence[str], most: int = 5) -> str:
     """The first of many, for a message that stays short."""
     return ", ".join(told[:most]) + ", …" * (len(told) > most)

@@ -15,7 +15,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from millrace.base.clock import SECOND, Micros
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, misnamed, nearest
 from millrace.data import read
 from millrace.data.parquet import listed
 from millrace.data.records import Dataset, Version
@@ -105,7 +105,7 @@ def known_of(view: View, rows: Told, asked: Mapping[str, Any], at: Ints, naive: 
     """`known` over the rows of its dataset that are in memory."""
     for key in view.keys:
         if key not in asked:
-            raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
+            raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", misnamed(key, asked))
     made = source_rows(view.keys, view.reads, rows if naive or not len(at) else _within_reach(view, rows, at))
     codes, names = coded([made.keys[key] for key in view.keys])
     there = codes >= 0

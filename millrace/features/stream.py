@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from millrace.access.context import Ground
 from millrace.base.clock import SECOND
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, misnamed
 from millrace.catalog.tx import Tx
 from millrace.data import life
 from millrace.data import read as versions
@@ -145,7 +145,7 @@ class Stream:
         view = shelves.view
         for key in view.keys:
             if key not in asked:
-                raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", nearest(key, asked))
+                raise MillraceError("frame.column", f"view {view.name!r} needs the key {key!r}", misnamed(key, asked))
         names: dict[Key, int] = {}
         for name in zip(*(listed(asked[key]) for key in view.keys), strict=True):
             if None not in name:

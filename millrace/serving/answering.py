@@ -18,7 +18,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError, few, nearest
+from millrace.base.errors import MillraceError, few, misnamed, nearest
 from millrace.serving import rules
 from millrace.serving.entry import Answer, Column, Entry, Role, pack, rows_of, unpack_score
 from millrace.serving.records import WHOLE, Arm, Logged
@@ -120,7 +120,7 @@ def check(served: Served, asked: Asked) -> None:
     columns = asked.columns
     for name in [name for name in served.asked if name not in columns]:
         if name != served.endpoint.event or asked.event is None:
-            raise MillraceError("frame.column", f"the column {name!r} is missing", nearest(name, columns))
+            raise MillraceError("frame.column", f"the column {name!r} is missing", misnamed(name, columns))
     for name, kind in served.kinds.items():
         odd = name in columns and (type(columns[name][0]) is str) != (kind == "text")
         if odd and _kind(columns[name]) not in (kind, ""):

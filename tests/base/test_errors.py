@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millrace.base.codes import CODES
-from millrace.base.errors import MillraceError, nearest, unknown
+from millrace.base.errors import MillraceError, misnamed, nearest, unknown
 
 
 def test_the_text_of_an_error() -> None:
@@ -62,3 +62,9 @@ def test_every_code_has_a_form_a_status_and_a_meaning(code: str) -> None:
     assert told.exit_code in (1, 2, 3, 4)
     assert told.meaning
     assert (told.status in (401, 403)) <= (told.exit_code in (3, 4))
+
+
+def test_what_was_given_in_place_of_a_name() -> None:
+    assert misnamed("station", ["staton", "hour"]) == "name it so, where it says 'staton'"
+    assert misnamed("station", ["hour"]) == "given: hour"
+    assert misnamed("station", []) == "nothing was given"
