@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Platform:
         catalog = _catalog(config, folder, engine)
         self.ground = Ground(clock, Ids(clock), catalog, blobs, folder, config, Memory())
         self.stopping = False
-        verbs = {name: Verb(op.permission, op.request.__struct_fields__) for name, op in waist.TABLE.items()}
+        verbs = {name: Verb(op.permission, op.request, partial(waist.decode, op)) for name, op in waist.TABLE.items()}
         loop_ops.learn(self.ground, verbs)
         access_ops.learn(self.ground, {verb.permission.partition(":")[0] for verb in verbs.values()})
         self.loop = Follower(self.ground, self.call)

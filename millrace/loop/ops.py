@@ -62,6 +62,8 @@ def list_rules(ask: Paged, cx: Context) -> Page[Rule]:
 def set_rule(ask: SetRule, cx: Context) -> Rule:
     """Add a rule, or put one in the place of another. Its call is one that the caller may make, and the loop too.
 
+    Its request is checked whole as the call's would be; what the fact is to give may stand for any value.
+
     Errors: name.invalid, rule.invalid, access.denied.
     """
     verbs = cx.ground.memory.kept("loop", "verbs")

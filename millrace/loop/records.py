@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct, field
@@ -28,10 +29,11 @@ class Rule(Struct, frozen=True):
 
 
 class Verb(Struct, frozen=True):
-    """What the loop knows of a verb: who may call it, and the fields of its request."""
+    """What the loop knows of a verb: who may call it, the type of its request, and how a call's is understood."""
 
     permission: str
-    fields: tuple[str, ...]
+    request: type
+    understand: Callable[[dict[str, Any]], Any]
 
 
 class OpCall(Struct, frozen=True):

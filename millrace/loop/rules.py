@@ -16,6 +16,7 @@ from millrace.access.rules import covers
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.facts import FACTS
 from millrace.catalog.journal import Fact
+from millrace.loop import template
 from millrace.loop.records import OpCall, Rule, Verb
 
 FOLLOWER = "loop"
@@ -113,28 +114,35 @@ def worth_a_retry(code: str) -> bool:
 
 
 def check(rule: Rule, verbs: Mapping[str, Verb]) -> Rule:
-    """`rule` itself if it can work, where there are these verbs. Errors: `rule.invalid`."""
+    """`rule` itself if it can work, where there are these verbs.
+
+    Its request is looked at as a call's would be, with something fitting for each value that the fact is to give.
+    Errors: `rule.invalid`.
+    """
     if rule.call not in verbs:
         raise MillraceError("rule.invalid", f"there is no verb {rule.call!r} to call", nearest(rule.call, verbs))
-    permission, fields = verbs[rule.call].permission, verbs[rule.call].fields
-    if not covers(LOOP, permission):
-        told = f"the loop may not call {rule.call!r}, which asks for {permission}"
+    verb = verbs[rule.call]
+    if not covers(LOOP, verb.permission):
+        told = f"the loop may not call {rule.call!r}, which asks for {verb.permission}"
         raise MillraceError("rule.invalid", told, "people approve and administer: let a person do it")
     if rule.call in _WAITS:
         raise MillraceError("rule.invalid", f"{rule.call!r} waits for the loop itself", "a rule need not wait")
-    for name in rule.request:
-        if name not in fields:
-            raise MillraceError("rule.invalid", f"{rule.call!r} has no field {name!r}", nearest(name, fields))
     if rule.on not in FACTS:
         raise MillraceError("rule.invalid", f"there is no fact {rule.on!r} to follow", nearest(rule.on, FACTS))
     if rule.on.startswith("loop."):
         raise MillraceError("rule.invalid", "a rule cannot follow the loop's own facts", "it would follow itself")
-    paths = [*rule.where, *(text[1:] for text in _texts(rule.request) if text.startswith("$"))]
+    paths = [*rule.where, *(text[1:] for text in _texts(rule.request) if template.is_path(text))]
     for path in paths:
         if path.partition(".")[0] not in _START:
             raise MillraceError(
                 "rule.invalid", f"{path!r} is no place in a fact", "begin with one of " + ", ".join(_START)
             )
+    try:
+        verb.understand(template.sample(verb.request, rule.request))
+    except MillraceError as fault:
+        raise MillraceError("rule.invalid", fault.message, fault.hint) from fault
+    except RecursionError as fault:
+        raise MillraceError("rule.invalid", "the request is nested too deeply", "lay it flat") from fault
     return rule
 
 
@@ -143,7 +151,7 @@ def switched(rule: Rule, enabled: bool) -> Rule:
 
 
 def _fill(value: Any, fact: Fact) -> Any:
-    if isinstance(value, str) and value.startswith("$"):
+    if template.is_path(value):
         return _at(fact, value[1:])
     if isinstance(value, dict):
         filled = {name: _fill(item, fact) for name, item in value.items()}

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct, ValidationError, convert
 
 from millrace import waist
 from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
+from millrace.base.op import Op
 from millrace.catalog.journal import Fact
-from millrace.loop import rules
+from millrace.loop import rules, template
 from millrace.loop.records import OpCall, Rule, Verb
 
+
+class Ask(Struct, frozen=True, forbid_unknown_fields=True):
+    x: Any = None
+
+
+def understood(request: dict[str, Any]) -> Ask:
+    try:
+        return convert(request, Ask)
+    except ValidationError as fault:
+        raise MillraceError("request.invalid", str(fault)) from fault
+
+
 VERBS = {
-    name: Verb(permission, ("x",))
+    name: Verb(permission, Ask, understood)
     for name, permission in {
         "a.b": "a:run", "c.d": "c:run", "a.grant": "a:admin", "a.approve": "a:approve", "loop.settle": "rule:read",
     }.items()
@@ -105,9 +121,68 @@ def test_a_mistyped_verb_is_told_with_the_nearest(home: Platform) -> None:
 
 @pytest.mark.parametrize("rule", rules.BUILT_IN, ids=lambda rule: rule.name)
 def test_the_built_in_rules_can_work_and_say_why_they_exist(rule: Rule) -> None:
-    assert rules.check(
-        rule, {name: Verb(op.permission, op.request.__struct_fields__) for name, op in waist.TABLE.items()}
-    ).about
+    verbs = {name: Verb(op.permission, op.request, partial(waist.decode, op)) for name, op in waist.TABLE.items()}
+    assert rules.check(rule, verbs).about
+
+
+def setting(home: Platform, call: str, **request: Any) -> Rule:
+    found: Rule = home.call("rule.set", {"name": "r", "on": "run.finished", "call": call, "request": request})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("call", "request_", "told", "hint"),
+    [
+        ("pipeline.run", {}, "missing required field `pipeline`", "pipeline.run takes: pipeline"),
+        ("pipeline.run", {"pipline": "late"}, "has no field 'pipline'", "did you mean 'pipeline'?"),
+        ("pipeline.run", {"pipeline": 5}, "Expected `str`, got `int` - at `$.pipeline`", "takes: pipeline"),
+        ("pipeline.run", {"pipeline": "$data.p", "params": "no"}, "Expected `object`, got `str`", "takes: pipeline"),
+        ("model.move", {"model": "$data.model", "number": "$data.number"},
+         "missing required field `alias`", "takes: model"),
+        ("rollout.start", {"endpoint": "$subject", "number": 3, "policy": {"stpes": [5]}},
+         "rollout.start has no field 'stpes' in policy", "did you mean 'steps'?"),
+        ("rollout.start", {"endpoint": "$subject", "number": 3, "policy": {"steps": ["$data.step", "all"]}},
+         "at `$.policy.steps[1]`", "takes: endpoint"),
+        ("dataset.add", {"dataset": "$subject", "files": ["$data.digest"], "mode": "apend"},
+         "mode", "use one of: append"),
+    ],
+)  # fmt: skip
+def test_a_rule_whose_call_could_not_be_understood_is_refused_as_the_call_would_be(
+    home: Platform, call: str, request_: dict[str, Any], told: str, hint: str
+) -> None:
+    with pytest.raises(MillraceError) as caught:
+        setting(home, call, **request_)
+    assert caught.value.code == "rule.invalid"
+    assert told in caught.value.message and hint in caught.value.hint
+
+
+def test_a_request_that_is_nested_too_deeply_is_refused(home: Platform) -> None:
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    with pytest.raises(MillraceError, match="nested too deeply") as caught:
+        setting(home, "run.start", experiment="e", params={"x": deep})
+    assert caught.value.code in ("rule.invalid", "request.invalid")
+
+
+@pytest.mark.parametrize(
+    ("call", "request_"),
+    [
+        ("pipeline.run", {"pipeline": "$data.pipeline", "params": {"depth": "$data.depth", "more": ["$data.x", 1]}}),
+        ("pipeline.run", {"pipeline": "late", "params": "$data.params", "purpose": "$data.purpose"}),
+        ("rollout.start", {"endpoint": "$subject", "number": "$number", "policy": "$data.policy"}),
+        ("rollout.start", {"endpoint": "$subject", "number": 3, "policy": {"steps": ["$data.step", 100]}}),
+        ("dataset.add", {"dataset": "$subject", "files": ["$data.digest"], "mode": "$data.mode"}),
+    ],
+)
+def test_what_the_fact_is_to_give_may_stand_anywhere(home: Platform, call: str, request_: dict[str, Any]) -> None:
+    assert setting(home, call, **request_).request == request_
+
+
+@pytest.mark.parametrize("op", waist.TABLE.values(), ids=lambda op: op.name)
+def test_every_field_of_every_verb_may_be_a_value_of_the_fact(op: Op) -> None:
+    names = [field.encode_name for field in msgspec.structs.fields(op.request)]
+    waist.decode(op, template.sample(op.request, dict.fromkeys(names, "$data.x")))
 
 
 @given(st.recursive(st.none() | st.integers() | st.text("abc$.", max_size=6), lambda s: st.lists(s, max_size=3)))

@@ -128,9 +128,10 @@ def test_a_verb_that_takes_nothing_says_so(home: Platform) -> None:
 
 @pytest.mark.parametrize("number", ["9223372036854775808", "-9223372036854775809", "1" + "0" * 400])
 def test_a_whole_number_has_64_bits(home: Platform, number: str) -> None:
-    rule = '{"name":"r","on":"run.finished","call":"run.start","request":{"params":[{"y":%s}]}}'
+    rule = '{"name":"r","on":"run.finished","call":"run.start","request":{"experiment":"e","params":{"z":[{"y":%s}]}}}'
     assert failing(home, "rule.set", (rule % number).encode()) == "request.invalid"
-    assert home.call("rule.set", (rule % number[:18]).encode()).request == {"params": [{"y": int(number[:18])}]}
+    held = {"experiment": "e", "params": {"z": [{"y": int(number[:18])}]}}
+    assert home.call("rule.set", (rule % number[:18]).encode()).request == held
 
 
 @pytest.mark.parametrize("depth", [2_000, 100_000])
