@@ -55,7 +55,6 @@ class Turn:
         self.open = open_
         self.number = number
         self.champion: list[Block] = []  # the champion's blocks since it came in
-        self.served: list[Block] = []  # what was served lately
         self.blocks: list[tuple[Block, bytes | None]] = []
         self.judgements: list[Judgement] = []
         self.opened: list[Incident] = []
@@ -106,8 +105,6 @@ def _load(cx: Context, tx: Tx, endpoint: Endpoint, plan: Plan, standing: Standin
     )  # fmt: skip
     if standing.champion:
         turn.champion = tables.blocks(tx, place, name, standing.champion_since, standing.judged, standing.champion)
-    past = standing.judged - rules.USUAL_BLOCKS * 86_400 * SECOND
-    turn.served = tables.blocks(tx, place, name, past, standing.judged, SERVED)
     beside = tables.beside(tx, place, name)
     turn.beside = training.unpack(cx.ground, beside) if beside else None
     if standing.labels is not None:
@@ -142,7 +139,6 @@ def _block(cx: Context, turn: Turn, endpoint: Endpoint, since: Micros, until: Mi
     bound = rules.bound(turn.plan, turn.champion)
     learned = apart.columns if apart is not None else ()
     turn.judgements.append(Judgement(since, until, champion, since_when, found, columns, bound, learned=learned))
-    turn.served.append(measured[0])
     own = next((block for block in measured if block.version == champion), measured[0]).measures
     turn.told.append(
         Told(
@@ -246,8 +242,10 @@ def _incidents(
     if moved is not None:
         alarm = moved.verdict.decision == ALARM
         findings.append(rules.Finding("drift", alarm, moved.verdict.because, moved.verdict, moved.columns))
-    lost = rules.labels_lost(served, turn.served)
-    findings.append(rules.Finding("labels", bool(lost), lost))
+    if served.rows:
+        lost = rules.labels_lost(served, turn.standing, any(one.cause == "labels" for one in turn.open))
+        findings.append(rules.Finding("labels", bool(lost), lost))
+        turn.standing = rules.after_labels(served, turn.standing, bool(lost))
     opened, closed = rules.incidents(
         turn.plan.endpoint, turn.open, findings, since=served.since, until=until, new_champion=came, calm=calm,
         number=turn.number,

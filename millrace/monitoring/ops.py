@@ -201,7 +201,7 @@ def list_incidents(ask: ListIncidents, cx: Context) -> Page[Incident]:
 
 @op("incident.close", permission="incident:operate")
 def close_incident(ask: CloseIncident, cx: Context) -> Incident:
-    """Close an incident by hand.
+    """Close an incident by hand. One of labels begins anew with what is usual.
 
     Errors: incident.unknown, incident.over.
     """
@@ -216,6 +216,8 @@ def close_incident(ask: CloseIncident, cx: Context) -> Incident:
     now = standing.judged if standing else found.opened
     over = structs.replace(found, closed=now, outcome=ask.reason)
     tables.put_incident(cx.tx, cx.workspace, over)
+    if standing and found.cause == "labels":
+        tables.put_standing(cx.tx, cx.workspace, structs.replace(standing, usual=(), dry=0))
     cx.fact("incident.closed", f"{over.endpoint}-{over.number}", to_builtins(over))
     return over
 

@@ -76,9 +76,12 @@ class Block(Struct, frozen=True):
     measures: Measures
 
     @property
+    def known(self) -> int:
+        return self.labelled + sum(self.states.values())
+
+    @property
     def coverage(self) -> float | None:
-        known = self.labelled + sum(self.states.values())
-        return known / self.rows if self.rows else None
+        return self.known / self.rows if self.rows else None
 
 
 class Judgement(Struct, frozen=True):
@@ -106,7 +109,9 @@ class Standing(Struct, frozen=True):
 
     `judged` is the end of the last judged block. `asked` is when a challenger was last asked for; `fresh` is where the
     evidence for the next breach begins. `blocks` counts judged blocks that had rows, `calm` those in a row without an
-    alarm of drift. `labels` names the last batch of outcomes that was looked at, None before the first look.
+    alarm of drift. `labels` names the last batch of outcomes that was looked at, None before the first look. `usual`
+    are the rows of the last blocks whose labels were not lost, and how many of them have an outcome; `dry` counts the
+    rows since then, of which none has.
     """
 
     endpoint: Name
@@ -119,6 +124,8 @@ class Standing(Struct, frozen=True):
     blocks: int = 0
     calm: int = 0
     labels: str | None = None
+    usual: tuple[tuple[int, int], ...] = ()
+    dry: int = 0
 
 
 class Incident(Struct, frozen=True):

@@ -6,7 +6,7 @@ Nothing here knows the present: every time is event time, and the same blocks gi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from math import sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from millrace.stats.verdict import ALARM, UNDECIDED, Verdict, check_alpha
 
 TAKES_OVER = 0.75  # a version that answered this share of a block's rows is its champion
 LEAST_COVERAGE = 0.8  # of what is usual; below it the labels are an incident of their own
+CHANCE = 3.0  # standard deviations that few rows may lie below what is usual
 STARTS_EVERY = 7  # a change may come after weeks of calm, which must not count against it
 USUAL_BLOCKS = 28
 CALM_BLOCKS = 7  # blocks without an alarm that end an incident of drift
@@ -166,22 +167,38 @@ def params_of(plan: Plan, now: Micros) -> dict[str, Any]:
     return {**plan.params, "since": now - plan.history_days * DAY, "until": now}
 
 
-def usual_coverage(before: Sequence[Block]) -> float | None:
-    """The middle coverage of the last blocks; None before there are three."""
-    known = [block.coverage for block in before[-USUAL_BLOCKS:] if block.coverage is not None]
-    return median(known) if len(known) >= 3 else None
+def usual_coverage(standing: Standing) -> float | None:
+    """The share of rows with an outcome in the last blocks that make usual; None before there are three."""
+    if len(standing.usual) < 3:
+        return None
+    return sum(known for _, known in standing.usual) / sum(rows for rows, _ in standing.usual)
 
 
-def labels_lost(block: Block, before: Sequence[Block]) -> str:
-    """Why the labels of a block are an incident, or nothing: too few rows have an outcome against what is usual."""
-    usual, now = usual_coverage(before), block.coverage
-    if now is None or (usual is None and now > 0):
+def labels_lost(block: Block, standing: Standing, lost: bool) -> str:
+    """Why the labels of a block are an incident, or nothing: too few rows have an outcome against what is usual.
+
+    `standing`: before the block. `lost`: that incident is open, and what chance may do to few rows does not end it.
+    """
+    usual, now = usual_coverage(standing), block.coverage
+    if now is None:
         return ""
     if usual is None:
-        return "no row has an outcome" if len(before) >= 2 else ""
-    if now < LEAST_COVERAGE * usual:
-        return f"{now:.0%} of the rows have an outcome, where {usual:.0%} is usual"
-    return ""
+        return "no row has an outcome at its maturity" if not now and standing.blocks >= 2 else ""
+    least = LEAST_COVERAGE * usual
+    if not lost:
+        rows = block.rows if now else standing.dry + block.rows
+        least = min(least, usual - CHANCE * sqrt(usual * (1 - usual) / rows))
+    return f"{now:.0%} of the rows have an outcome, where {usual:.0%} is usual" if now < least else ""
+
+
+def after_labels(block: Block, standing: Standing, lost: bool) -> Standing:
+    """`standing` with what is usual after the block. A block whose labels are `lost` does not make it, and rows without
+    an outcome do once one comes after them."""
+    if lost or not block.known:
+        dry = 0 if lost or not standing.usual else standing.dry + block.rows
+        return structs.replace(standing, dry=dry)
+    usual = (*standing.usual, (standing.dry + block.rows, block.known))
+    return structs.replace(standing, usual=usual[-USUAL_BLOCKS:], dry=0)
 
 
 class Finding(Struct, frozen=True):
@@ -204,7 +221,7 @@ def ended(incident: Incident, finding: Finding | None, *, new_champion: bool, ca
     if finding is not None and finding.alarm:
         return ""
     if incident.cause == "labels":
-        return "outcomes come again" if finding is not None else ""
+        return "outcomes come" if finding is not None else ""
     return f"{calm} blocks without an alarm" if calm >= CALM_BLOCKS else ""
 
 

@@ -230,6 +230,26 @@ def test_lost_labels_are_an_incident_that_ends(days: Days) -> None:
     assert (over.data["opened"] - ORIGIN) // DAY == 5 and (over.data["closed"] - ORIGIN) // DAY == 8
 
 
+def test_without_outcomes_the_incident_stands_until_it_is_closed_by_hand_or_they_come(days: Days) -> None:
+    call = days.platform.call
+    for day in range(25):
+        days.write(day, {1: good}, lost=1.0, rows=2)
+        days.judge(day + 2)
+    (one,) = call("incident.list", {"endpoint": "late"}).items
+    assert (one.cause, (one.opened - ORIGIN) // DAY, one.closed) == ("labels", 2, None)
+    for day in range(25, 35):
+        days.write(day, {1: good}, lost=0.0 if day < 29 else 0.6, rows=60)
+        days.judge(day + 2)
+        if day == 32:
+            (two,) = call("incident.list", {"endpoint": "late", "open": True}).items
+            call("incident.close", {"endpoint": "late", "number": two.number, "reason": "from now on fewer"})
+    found = [i for i in call("incident.list", {"endpoint": "late"}).items if i.cause == "labels"]
+    assert [((i.closed - ORIGIN) // DAY, i.outcome) for i in found] == [
+        (33, "from now on fewer"),
+        (26, "outcomes come"),
+    ]
+
+
 @pytest.mark.slow
 def test_inputs_that_moved_are_an_incident_that_names_them(days: Days) -> None:
     for day in range(90):

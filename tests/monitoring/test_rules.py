@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from millrace.base.clock import DAY, SECOND
 from millrace.monitoring import rules
@@ -99,19 +101,100 @@ def test_without_a_pipeline_or_on_breach_off_an_alarm_asks_for_nothing() -> None
         assert rules.ask(plan, Standing("late", 0, 0), 90 * DAY, ALARMED, False) is None
 
 
+class Labels:
+    """Blocks one after another, as they are judged: the labels alone."""
+
+    def __init__(self) -> None:
+        self.standing = Standing("late", 0, 0)
+        self.open: list[Incident] = []
+        self.opened: list[int] = []
+        self.closed: list[Block] = []
+
+    def judge(self, block: Block, new_champion: bool = False) -> bool:
+        """Whether the incident stands after it."""
+        lost = rules.labels_lost(block, self.standing, bool(self.open))
+        opened, closed = rules.incidents(
+            "late", self.open, [rules.Finding("labels", bool(lost), lost)], since=block.since, until=block.until,
+            new_champion=new_champion, calm=0, number=1,
+        )  # fmt: skip
+        self.open = [] if closed else [*self.open, *opened]
+        self.opened += [one.opened // DAY for one in opened]
+        self.closed += [block] * len(closed)
+        after = rules.after_labels(block, self.standing, bool(lost))
+        self.standing = structs.replace(after, blocks=after.blocks + 1)
+        return bool(self.open)
+
+    def judge_all(self, shares: Iterable[float], rows: int = 100) -> list[int]:
+        """The days on which an incident was open."""
+        return [day for day, share in enumerate(shares) if self.judge(block(day, rows, round(share * rows)))]
+
+
 @pytest.mark.parametrize(
-    ("now", "before", "lost"),
+    ("shares", "expected"),
     [
-        (block(9, 100, 90), [block(d) for d in range(5)], False),
-        (block(9, 100, 60), [block(d) for d in range(5)], True),
-        (block(9, 100, 60, cancelled=30), [block(d) for d in range(5)], False),
-        (block(0, 100, 0), [], False),
-        (block(2, 100, 0), [block(0, 100, 0), block(1, 100, 0)], True),
-        (block(9, 0, 0), [block(d) for d in range(5)], False),
+        ([0.0] * 60, range(2, 60)),  # none ever
+        ([0.9] * 20 + [0.0] * 60, range(20, 80)),  # labels, then none
+        ([0.9] * 8 + [0.0] * 60, range(8, 68)),
+        ([0.9] * 5 + [0.6] * 90, range(5, 95)),  # a part is lost for good
+        ([0.5] * 40, ()),  # half is usual
+        ([0.9] * 20 + [0.0] * 40 + [0.6] * 9 + [0.9] * 9, range(20, 69)),  # back only when it is back
+        ([0.0] * 9 + [0.9] * 9 + [0.0] * 9, [*range(2, 9), *range(18, 27)]),  # labels that begin late
+        ([0.0, 0.0] + [0.9] * 9, ()),
+        ([0.9, 0.0] + [0.9] * 9, ()),  # two blocks say nothing of what is usual
+        ([0.9, 0.9, 0.0, 0.0, 0.9], (2, 3)),
     ],
 )
-def test_labels_are_lost_against_what_is_usual(now: Block, before: list[Block], lost: bool) -> None:
-    assert bool(rules.labels_lost(now, before)) == lost
+def test_labels_are_lost_against_what_is_usual(shares: list[float], expected: Iterable[int]) -> None:
+    assert Labels().judge_all(shares) == list(expected)
+
+
+def test_other_outcomes_are_outcomes_and_a_block_without_rows_says_nothing() -> None:
+    labels = Labels()
+    labels.judge_all([0.9] * 5)
+    assert not labels.judge(block(5, 100, 60, cancelled=30))
+    assert not labels.judge(block(6, 0, 0))
+    assert labels.judge(block(7, 100, 60))
+    assert rules.labels_lost(block(8, 0, 0), labels.standing, True) == ""
+
+
+@given(
+    days=st.lists(st.tuples(st.integers(1, 300), st.sampled_from([0.0, 0.0, 0.1, 0.5, 0.9, 1.0])), max_size=80),
+    champions=st.sets(st.integers(0, 79)),
+)
+def test_an_incident_of_labels_ends_when_outcomes_are_back_and_never_without_any(
+    days: list[tuple[int, float]], champions: set[int]
+) -> None:
+    labels, other = Labels(), Labels()
+    for day, (rows, share) in enumerate(days):
+        usual, stood = rules.usual_coverage(labels.standing), bool(labels.open)
+        now = block(day, rows, round(share * rows))
+        stands = labels.judge(now, day in champions)
+        if stood and not stands:
+            assert now.coverage and now.coverage >= rules.LEAST_COVERAGE * (usual or 0.0)
+        if stands:
+            assert rules.usual_coverage(labels.standing) == usual
+        assert other.judge(now) == stands, "a new champion brings no outcomes"
+        assert all(known for _, known in labels.standing.usual) and len(labels.standing.usual) <= rules.USUAL_BLOCKS
+
+
+@given(
+    rows=st.integers(1, 50), chance=st.sampled_from([0.3, 0.6, 0.9, 1.0]), seed=st.integers(0, 99), n=st.integers(3, 60)
+)
+def test_a_feed_that_died_is_found_however_few_the_rows(rows: int, chance: float, seed: int, n: int) -> None:
+    labels, random = Labels(), np.random.default_rng(seed)
+    for day in range(n):
+        labels.judge(block(day, rows, int(random.binomial(rows, chance))))
+    found = [labels.judge(block(day, rows, 0)) for day in range(n, n + 400)]
+    assert found[-1] and found == sorted(found)
+
+
+def test_what_chance_does_to_few_rows_is_rarely_an_incident_and_leaves_usual_as_it_is() -> None:
+    for rows, chance in ((1, 0.6), (5, 0.6), (5, 0.9), (20, 0.8)):
+        labels, random = Labels(), np.random.default_rng(1)
+        for day in range(1000):
+            labels.judge(block(day, rows, int(random.binomial(rows, chance))))
+        assert len(labels.opened) <= 30
+        assert rules.usual_coverage(labels.standing) == pytest.approx(chance, abs=0.2)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=40))
