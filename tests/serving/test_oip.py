@@ -136,6 +136,40 @@ def test_event_times_may_be_parameters(client: httpx.Client) -> None:
         assert client.post("/v2/models/delays/infer", json=asked).status_code == 400
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "place", "hint"),
+    [
+        ("parmeters", "", "did you mean 'parameters'?"), ("dtype", "inputs[0]", "datatype"),
+        ("datatypes", "inputs[0]", "did you mean 'datatype'?"),
+        ("parameter", "outputs[0]", "did you mean 'parameters'?"),
+    ],
+)  # fmt: skip
+def test_a_field_that_the_protocol_has_not_is_told_with_the_nearest(
+    client: httpx.Client, key: str, place: str, hint: str
+) -> None:
+    asked = {**question([1, 2]), "outputs": [{"name": "score"}]}
+    there: Any = asked[place.partition("[")[0]][0] if place else asked
+    there["parameters"] = {"of my own": True}
+    assert client.post("/v2/models/delays/infer", json=asked).status_code == 200
+    there[key] = {}
+    found = client.post("/v2/models/delays/infer", json=asked)
+    assert (found.status_code, found.json()["code"]) == (400, "request.invalid")
+    assert found.json()["detail"] == f"the protocol has no field {key!r}{' in ' + place if place else ''}"
+    assert hint in found.json()["hint"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [[1e40], [1, -1e40], [[1], [1e40]], [10**39]])
+def test_what_would_be_infinite_in_its_datatype_is_refused(client: httpx.Client, hours: list[Any]) -> None:
+    asked = question([1] * len(hours))
+    asked["inputs"][0] |= {"datatype": "FP32", "data": hours} | ({"shape": [2, 1]} if len(hours) == 2 else {})
+    found = client.post("/v2/models/delays/infer", json=asked)
+    assert found.status_code == 400 and "'hour' of FP32 holds" in found.json()["detail"]
+    asked["inputs"][0] |= {"data": [3.4028234e38] * len(hours)}
+    assert client.post("/v2/models/delays/infer", json=asked).status_code == 200
+
+
 def _with(**changes: Any) -> dict[str, Any]:
     asked = question([1, 2])
     asked["inputs"][0] |= changes
@@ -155,6 +189,8 @@ def _with(**changes: Any) -> dict[str, Any]:
         _with(data=[10**400, 1]), _with(datatype="INT64", data=[2**63, 1]),
         _with(datatype="UINT8", data=[256, 1]), _with(datatype="UINT16", data=[-1, 1]),
         _with(datatype="INT8", data=[[1], [-129]], shape=[2, 1]),
+        _with(datatype="FP32", data=[1e40, 1]), _with(datatype="FP16", data=[1, -65_520.0]),
+        _with(datatype="FP16", data=[[1], [70_000]], shape=[2, 1]),
         {**question([1]), "id": "x" * 300}, {**question([1]), "id": 3},
     ],
 )  # fmt: skip

@@ -22,6 +22,7 @@ from millrace import waist
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest
 from millrace.base.seldom import Seldom
+from millrace.base.words import foreign_field
 from millrace.http.doorman import Doorman, remote_of
 from millrace.http.problem import is_for_us
 from millrace.http.speaks import described
@@ -57,11 +58,12 @@ _BOUNDS = {
     "INT8": (-(1 << 7), 1 << 7), "INT16": (-(1 << 15), 1 << 15), "INT32": (-(1 << 31), 1 << 31),
     "UINT8": (0, 1 << 8), "UINT16": (0, 1 << 16), "UINT32": (0, 1 << 32), "UINT64": (0, 1 << 63),
 }  # fmt: skip
+_LARGEST = {"FP16": 65_520.0, "FP32": 2.0**128 - 2.0**103}  # from here on the nearest one is infinite
 _ONE = [1]
 _OUTPUTS = ("score", "version", "id", "error")
 
 
-class Tensor(Struct, gc=False):
+class Tensor(Struct, gc=False, forbid_unknown_fields=True):
     """An input."""
 
     name: str
@@ -71,15 +73,15 @@ class Tensor(Struct, gc=False):
     parameters: dict[str, Any] | None = None
 
 
-class Wanted(Struct):
+class Wanted(Struct, forbid_unknown_fields=True):
     """An output that the client asks for."""
 
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-class Question(Struct):
-    """The body of a request."""
+class Question(Struct, forbid_unknown_fields=True):
+    """The body of a request. What a client adds of its own belongs into `parameters`, here and of a tensor."""
 
     inputs: list[Tensor]
     id: str = ""
@@ -288,7 +290,13 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
     try:
         question = _decode(text)
     except msgspec.ValidationError as fault:
-        raise _bad(f"the request does not fit the protocol: {fault}") from fault
+        foreign = foreign_field(Question, fault)
+        if foreign is None:
+            raise _bad(f"the request does not fit the protocol: {fault}") from fault
+        name, place, there = foreign
+        raise _bad(
+            f"the protocol has no field {name!r}{' in ' + place if place else ''}", nearest(name, there)
+        ) from fault
     except msgspec.DecodeError as fault:
         raise _bad(f"the request is not JSON: {fault}") from fault
     if not question.inputs:
@@ -305,7 +313,7 @@ def read(body: bytes, headers: dict[bytes, bytes]) -> tuple[Question, dict[str, 
 def _one_row(inputs: list[Tensor]) -> dict[str, list[Any]] | None:
     """The columns of the question that is asked most: one cell an input. None for any other, and for a wrong one.
 
-    Errors: those of `_within`.
+    Errors: those of `_within` and `_told`.
     """
     for tensor in inputs:
         data = tensor.data
@@ -316,6 +324,8 @@ def _one_row(inputs: list[Tensor]) -> dict[str, list[Any]] | None:
             return None
         if kind is int:
             _within(tensor, data)
+        elif tensor.datatype in _LARGEST:
+            _told(tensor, data)
     columns = {tensor.name: tensor.data for tensor in inputs}
     return columns if len(columns) == len(inputs) else None
 
@@ -382,7 +392,7 @@ def _listed(tensor: Tensor) -> list[Any]:
     if type(data) is list and len(shape) == 1 and len(data) == shape[0] and kinds is not None:
         found = {type(data[0])} if len(data) == 1 else set(map(type, data))
         if found <= kinds:
-            return data if int not in found else _within(tensor, data)
+            return _within(tensor, data) if int in found else _told(tensor, data)
     return _nested(tensor)
 
 
@@ -402,7 +412,7 @@ def _nested(tensor: Tensor) -> list[Any]:
     odd = found - _TYPES[tensor.datatype]
     if odd:
         raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds {min(kind.__name__ for kind in odd)} values")
-    return data if int not in found else _within(tensor, data)
+    return _within(tensor, data) if int in found else _told(tensor, data)
 
 
 def _within(tensor: Tensor, data: list[Any]) -> list[Any]:
@@ -411,6 +421,19 @@ def _within(tensor: Tensor, data: list[Any]) -> list[Any]:
     whole = data if len(data) == 1 else [cell for cell in data if type(cell) is int]
     if min(whole) < low or max(whole) >= high:
         raise _bad(f"the input {tensor.name!r} of {tensor.datatype} holds a whole number outside {low} … {high - 1}")
+    return _told(tensor, data)
+
+
+def _told(tensor: Tensor, data: list[Any]) -> list[Any]:
+    """Errors: `request.invalid` for a number that would be infinite in its datatype."""
+    end = _LARGEST.get(tensor.datatype)
+    if end is not None:
+        far = next((cell for cell in data if cell is not None and not -end < cell < end), None)
+        if far is not None:
+            raise _bad(
+                f"the input {tensor.name!r} of {tensor.datatype} holds {far}, which is beyond it",
+                "send null, or cut it to a range",
+            )
     return data
 
 
