@@ -324,7 +324,7 @@ def _one_row(inputs: list[Tensor]) -> dict[str, list[Any]] | None:
             return None
         if kind is int:
             _within(tensor, data)
-        elif tensor.datatype in _LARGEST:
+        elif kind is float and tensor.datatype in _LARGEST and not abs(data[0]) < _LARGEST[tensor.datatype]:
             _told(tensor, data)
     columns = {tensor.name: tensor.data for tensor in inputs}
     return columns if len(columns) == len(inputs) else None
