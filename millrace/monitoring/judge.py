@@ -91,8 +91,9 @@ def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
 
 
 def _begin(tx: Tx, workspace: str, endpoint: Endpoint) -> Standing:
-    """Before the first block: the one that was sealed first."""
-    first = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)[0].since
+    """Before the first block: the first that was closed, not a late part of one that never was."""
+    held = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)
+    first = next(segment.since for segment in held if segment.part == 0)
     return Standing(endpoint.name, first, first)
 
 

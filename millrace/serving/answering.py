@@ -116,7 +116,7 @@ def check_cells(columns: Values) -> None:
 
 def check(served: Served, asked: Asked) -> None:
     """Errors: `frame.column` for a column that is missing or of another kind, `version.unknown` for a pinned version
-    that is not served, `request.invalid` without event times."""
+    that is not served, `request.invalid` without event times, or for one that cannot be in microseconds."""
     columns = asked.columns
     for name in [name for name in served.asked if name not in columns]:
         if name != served.endpoint.event or asked.event is None:
@@ -133,7 +133,9 @@ def check(served: Served, asked: Asked) -> None:
             "version.unknown", f"version {asked.pinned} is not served at {served.endpoint.name!r}",
             nearest(str(asked.pinned), known),
         )  # fmt: skip
-    _events(served, asked, 0)
+    events = _events(served, asked, 0)
+    rules.check_event(min(events))
+    rules.check_event(max(events))
 
 
 def answer(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered | MillraceError]:

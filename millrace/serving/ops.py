@@ -147,11 +147,16 @@ class Shown(Struct, frozen=True):
 
 
 class Advanced(Struct, frozen=True):
-    """Everything before `sealed` (event time) is sealed; None while nothing was. `segments` are the new ones."""
+    """Everything before `sealed` (event time) is sealed; None while nothing was. `segments` are the new ones.
+
+    `early` are rows (the first ten) from before the first block: over a year before all others, or answered late. They
+    are on the log and are not judged; where one should be, its event time was not in microseconds.
+    """
 
     endpoint: str
     sealed: Micros | None
     segments: list[Segment]
+    early: list[str] = []
 
 
 class Predicted(Struct, frozen=True):
@@ -245,7 +250,8 @@ def advance(ask: Advance, cx: Context) -> Advanced:
     Errors: endpoint.unknown, request.invalid, log.advanced.
     """
     sealed, closed = sealing.advance(cx, ask.endpoint, ask.until)
-    return Advanced(ask.endpoint, sealed, [item.segment for item in closed])
+    early = dict.fromkeys(id for item in closed for id in item.early)
+    return Advanced(ask.endpoint, sealed, [item.segment for item in closed], list(early)[:10])
 
 
 @op("endpoint.predict", permission="prediction:run", kind="work")

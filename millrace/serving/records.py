@@ -71,7 +71,7 @@ class Table(Struct, frozen=True):
 
 
 class Segment(Struct, frozen=True):
-    """Sealed answers of one block: a Parquet blob. Late ones make a further `part` of their block.
+    """Sealed answers of one block: a Parquet blob. Late ones make a further `part` of their block; 0 closed it.
 
     `index` is a blob too: the sorted 8-byte hashes of its requests' ids.
     """

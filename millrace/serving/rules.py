@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
+import numpy as np
+from numpy.typing import NDArray
+
 from millrace.base.clock import DAY, SECOND, Micros
 from millrace.base.errors import MillraceError
 from millrace.pipelines.signature import View
@@ -13,6 +16,8 @@ from millrace.serving.records import WHOLE, Arm, Endpoint, Table
 MOST_BLOCKS = 10_000  # that one call seals
 _DAY_S = 86_400
 _LEAP_DAYS = 366
+_FIRST_EVENT: Micros = -62_135_596_800 * SECOND  # the years 1 to 9999
+_LAST_EVENT: Micros = 253_402_300_800 * SECOND - 1
 
 
 def check_endpoint(made: Endpoint) -> Endpoint:
@@ -105,14 +110,40 @@ def reached(endpoint: Endpoint, sealed: Micros | None, until: Micros) -> Micros:
     return min(until, sealed)
 
 
+def check_event(event: Micros) -> None:
+    """Errors: `request.invalid` for what is a moment in no year from 1 to 9999, so not in microseconds."""
+    if not _FIRST_EVENT <= event <= _LAST_EVENT:
+        raise MillraceError(
+            "request.invalid", f"the event time {event} is in no year from 1 to 9999",
+            "send microseconds since 1970, UTC",
+        )  # fmt: skip
+
+
+def first_block(endpoint: Endpoint, events: NDArray[np.int64], until: Micros) -> Micros:
+    """Where the log of `events` begins that is sealed up to `until` for the first time; there is one before that.
+
+    It begins after the last gap of over a year, and at most `MOST_BLOCKS` back: a row that says another unit's time
+    must not make the log begin with the century. Errors: `request.invalid` if `until` is too far from all of them.
+    """
+    known = np.unique(events[events < until])
+    newest = int(known[-1])
+    blocks(endpoint, block_start(endpoint, newest), until)
+    check_leap(endpoint.name, newest, until)
+    leaps = np.flatnonzero(known[1:] - known[:-1] > _LEAP_DAYS * DAY)
+    first = int(known[leaps[-1] + 1] if len(leaps) else known[0])
+    return max(block_start(endpoint, first), until - MOST_BLOCKS * endpoint.block_s * SECOND)
+
+
 def check_leap(name: str, newest: Micros, until: Micros) -> None:
     """Errors: `request.invalid` if event time would go on by more than a year after `newest`, the last that is known
     of: what is sealed stays sealed, and another clock is likelier than a year without an answer."""
     days = (until - newest) // DAY
     if days > _LEAP_DAYS:
         raise MillraceError(
-            "request.invalid", f"event time of {name!r} would leap by {days:,} days without an answer",
-            "say when its own events are, not when it is now; if they were silent, advance by a year at a time",
+            "request.invalid",
+            f"event time of {name!r} would leap by {days:,} days without an answer, from {newest} to {until}",
+            "say when its own events are, in microseconds, not when it is now; if they were silent, advance by a year "
+            "at a time",
         )  # fmt: skip
 
 
@@ -126,7 +157,7 @@ def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micro
     count = (last - since) // size
     if count > MOST_BLOCKS:
         raise MillraceError(
-            "request.invalid", f"{count} blocks would be closed at once",
+            "request.invalid", f"{count} blocks would be closed at once, from {since} to {last}",
             f"advance by at most {MOST_BLOCKS} blocks; event time is in microseconds",
         )  # fmt: skip
     return [(start, start + size) for start in range(since, last, size)]

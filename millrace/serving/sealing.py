@@ -28,10 +28,14 @@ _FOLLOWED_S = 3_600
 
 
 class Closed(NamedTuple):
-    """A block that was sealed, or a further part of one; `rows` counts arms, shadows and pinned alike."""
+    """A block that was sealed, or a further part of one; `rows` counts arms, shadows and pinned alike.
+
+    `early` are the rows of a block that lies before the first one that was ever closed: nobody judges it.
+    """
 
     segment: Segment
     versions: dict[str, dict[str, int]]  # role → version → rows
+    early: tuple[str, ...] = ()
 
 
 class _Unsealed(NamedTuple):
@@ -58,14 +62,14 @@ def advance(cx: Context, name: str, until: Micros) -> tuple[Micros | None, list[
     log.sync()
     waiting = _waiting(log, positions)
     target = rules.block_start(endpoint, until)
-    first = min((event for item in waiting for event in item.entry.event), default=None)
+    events = np.array([event for item in waiting for event in item.entry.event], np.int64)
     if before is None:
-        if first is None or rules.block_start(endpoint, first) >= target:
+        if not (events < target).any():
             return None, []
-        before = rules.block_start(endpoint, first)
+        before = rules.first_block(endpoint, events, target)
     horizon = max(before, target)
     blocks = rules.blocks(endpoint, before, horizon)
-    rules.check_leap(name, max([before, *(event for item in waiting for event in item.entry.event)]), horizon)
+    rules.check_leap(name, int(events[events < horizon].max(initial=before)), horizon)
     fresh = _unsealed(cx, endpoint, waiting, before, horizon)
     sealed = _seal(cx, endpoint, fresh, before, blocks)
     after = _positions(log, positions, waiting, horizon)
@@ -107,7 +111,9 @@ def _unsealed(cx: Context, endpoint: Endpoint, waiting: list[_Unsealed], before:
         since = int(rows.event[late].min())
         with cx.read() as tx:
             held = tables.segments(tx, cx.workspace, endpoint.name, since, before)
-        known = {id for segment in held if segment.rows for id in segments.load(cx.ground, segment.digest).id}
+        starts = {rules.block_start(endpoint, event) for event in rows.event[late].tolist()}
+        again = [segment.digest for segment in held if segment.rows and segment.since in starts]
+        known = {id for digest in again for id in segments.load(cx.ground, digest).id}
         kept &= ~(late & np.fromiter((id in known for id in rows.id), np.bool_, len(rows.id)))
     return entries.take(rows, kept)
 
@@ -115,7 +121,8 @@ def _unsealed(cx: Context, endpoint: Endpoint, waiting: list[_Unsealed], before:
 def _seal(
     cx: Context, endpoint: Endpoint, rows: Logged, before: Micros, blocks: list[tuple[Micros, Micros]]
 ) -> list[Closed]:
-    """Every one of `blocks`, which begin at `before`, also an empty one, and late parts of blocks before that."""
+    """Every one of `blocks`, which begin at `before`, also an empty one, and late parts of blocks before that: part 0
+    is what a block was closed with, and there is none of a block that was never closed."""
     size = endpoint.block_s * 1_000_000
     starts = rows.event - (rows.event - endpoint.day_origin) % size
     late = sorted({int(start) for start in starts[rows.event < before]})
@@ -123,13 +130,15 @@ def _seal(
     for since, until in [*((start, start + size) for start in late), *blocks]:
         mine = entries.take(rows, starts == since)
         with cx.read() as tx:
-            part = len(tables.segments(tx, cx.workspace, endpoint.name, since, until))
+            held = [one.part for one in tables.segments(tx, cx.workspace, endpoint.name, since, until)]
+        part = max(held, default=0 if since < before else -1) + 1
+        early = tuple(mine.id.tolist()) if part and 0 not in held else ()
         count = len(mine.id)
         blob = cx.blobs.put(segments.encode(mine)) if count else ""
         if count:
             segments.remember(cx.ground, blob, mine)
         index = cx.blobs.put(_index(mine).tobytes()) if count else ""
-        found.append(Closed(Segment(since, until, part, blob, index, count), _count(mine)))
+        found.append(Closed(Segment(since, until, part, blob, index, count), _count(mine), early))
     return found
 
 

@@ -97,6 +97,14 @@ class Days:
         self._log.append(entries)
         self._label(random, day, event, late, lost)
 
+    def write_at(self, event: int, name: str, arms: Mapping[int, Version]) -> None:
+        """One row at that moment, answered by the first of `arms`, with no outcome."""
+        (version, model), *_ = arms.items()
+        one = np.zeros(1)
+        answer = self._answer("arm", version, {}, float(model(one, one)[0]), failed=False)
+        inputs = {"load": Column("f", [0.0]), "wind": Column("f", [0.0])}
+        self._log.append([Entry(name, b"", event, 70, 1, 1, [event], [f"k-{name}"], [answer], inputs)])
+
     def judge(self, day: int) -> Any:
         """Event time reaches the beginning of `day`: the log is sealed up to it, and what is due is judged."""
         self.platform.call("endpoint.advance", {"endpoint": "late", "until": ORIGIN + day * DAY})

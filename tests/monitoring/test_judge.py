@@ -79,6 +79,25 @@ def test_within_the_open_block_what_is_sealed_is_judged(days: Days) -> None:
     assert judged.until == ORIGIN + 2 * DAY and len(judged.blocks) == 1
 
 
+def test_a_row_of_another_time_changes_no_judgement(tmp_path: Path) -> None:
+    """One in seconds before anything was sealed, and one after that and before the first block is judged."""
+    told = []
+    for rogue in (False, True):
+        platform = open_platform(tmp_path / str(rogue))
+        try:
+            days = Days(platform)
+            for day in range(4):
+                days.write(day, {1: good}, rows=30)
+                if rogue and day < 2:
+                    days.write_at(1_362_168_000 - 40 * day * DAY, f"rogue{day}", {1: good})
+                days.judge(day + 2)
+            series = platform.call("monitor.series", {"endpoint": "late", "since": -(10**18)})
+            told.append((platform.call("monitor.windows", {"endpoint": "late", "since": -(10**18)}).items, series))
+        finally:
+            platform.close()
+    assert told[0] == told[1] and len(told[0][1].judgements) == 4
+
+
 def test_outcomes_that_come_too_late_do_not_change_what_was_judged(days: Days) -> None:
     days.write(0, {1: good}, rows=40)
     late = {"ids": ["d0r0:0"], "event": [ORIGIN], "arrived": [ORIGIN + 3 * DAY], "values": [1.0]}

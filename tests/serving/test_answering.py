@@ -126,6 +126,8 @@ def test_one_version_can_be_asked_for(platform: Platform, routed: Endpoint) -> N
         ({"hour": [[1]]}, "frame.column"),
         ({"hour": [10**30]}, "frame.column"),
         ({"at": [1.5]}, "request.invalid"),
+        ({"at": [1_362_168_000 * 10**9]}, "request.invalid"),
+        ({"at": [-(10**17)]}, "request.invalid"),
         ({"hour": [1, 2]}, "request.invalid"),
         ({"hour": [], "dest": [], "tail": [], "at": []}, "request.invalid"),
     ],
@@ -134,6 +136,15 @@ def test_bad_input_is_refused(platform: Platform, routed: Endpoint, odd: dict[st
     columns = {name: values for name, values in {**ask(1)["columns"], **odd}.items() if values is not None}
     assert code(platform, "endpoint.predict", {"endpoint": "delays", "columns": columns}) == wrong
     assert not len(log.window(platform.ground, "main", "delays", -(10**9), 10**9).id)
+
+
+@pytest.mark.parametrize("event", [2**70, 1_362_168_000 * 10**9, -(10**17)])
+def test_an_event_time_that_cannot_be_in_microseconds_is_refused(
+    platform: Platform, routed: Endpoint, event: int
+) -> None:
+    with pytest.raises(MillraceError, match=f"the event time {event} is in no year") as refused:
+        predict(platform, rows=2, event=[0, event])
+    assert refused.value.code == "request.invalid" and "microseconds" in refused.value.hint
 
 
 def test_columns_of_different_lengths_are_told_by_name(platform: Platform, routed: Endpoint) -> None:

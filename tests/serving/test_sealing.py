@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from typing import Any
 
@@ -11,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from millrace.assemble import Platform, open_platform
-from millrace.base.clock import HOUR
+from millrace.base.clock import DAY, HOUR
 from millrace.base.errors import MillraceError
-from millrace.serving import log, tables
+from millrace.serving import log, rules, tables
 from millrace.serving.entry import Entry
 from millrace.serving.log import Log
 from millrace.serving.records import Endpoint, Logged
@@ -124,6 +125,71 @@ def test_event_time_does_not_leap_over_years(platform: Platform, delays: Endpoin
     assert advance(platform, 24 * 366).sealed == 24 * 366 * HOUR
     write(platform, delays, "b", [24 * 700.5])
     assert advance(platform, 24 * 701).sealed == 24 * 701 * HOUR
+
+
+_BEGIN = 15_765 * 24  # hours from 1970 to 1 March 2013
+
+
+@pytest.mark.parametrize(
+    "rogue",
+    [
+        [1_362_168_000 / HOUR],  # seconds
+        [1_362_168_000_000 / HOUR],  # milliseconds
+        [-5 / HOUR],
+        [-150_000 * 24, 0.0, 2_000_000 * 24],
+        [_BEGIN - 300 * 24 * place for place in range(1, 40)],  # within a year of one another, one before the other
+    ],
+)
+def test_no_row_keeps_event_time_from_going_on(platform: Platform, delays: Endpoint, rogue: list[float]) -> None:
+    write(platform, delays, "rogue", rogue)
+    for day in range(3):
+        write(platform, delays, f"good{day}", [_BEGIN + 24 * day + hour for hour in (10.0, 12.0)])
+        done = advance(platform, _BEGIN + 24 * (day + 1))
+        assert done.sealed == (_BEGIN + 24 * (day + 1)) * HOUR
+        assert [one.rows for one in done.segments[-14:]] == [1, 0, 1, *[0] * 11]
+        told = [name for name in done.early if not name.startswith("good")]
+        assert done.early == told and (bool(told) if day == 0 else not told)
+    write(platform, delays, "again", rogue)
+    assert all(name.startswith("again") for name in advance(platform, _BEGIN + 24 * 4).early)
+    everything = ids(platform, -(10**9), 10**9)
+    assert sorted(everything) == sorted(
+        [*(f"good{day}:{row}" for day in range(3) for row in (0, 1)),
+         *(f"{name}:{row}" for name in ("rogue", "again") for row in range(len(rogue)))]
+    )  # fmt: skip
+    before = platform.call("audit.facts", {"limit": 10_000}).items
+    closed = [fact.data["since"] for fact in before if fact.kind == "window.closed"]
+    assert closed == list(range(closed[0], closed[-1] + 1, HOUR)), "the blocks that are closed have no gap"
+
+
+def test_a_lone_row_in_another_unit_is_told_with_its_time(platform: Platform, delays: Endpoint) -> None:
+    write(platform, delays, "a", [1_362_168_000 / HOUR])
+    with pytest.raises(MillraceError, match=r"would be closed at once, from 0 to ") as refused:
+        advance(platform, _BEGIN)
+    assert "microseconds" in refused.value.hint
+
+
+@given(
+    events=st.lists(st.integers(-60_000_000, 80_000_000), min_size=1, max_size=30),
+    until=st.integers(-60_000_000, 80_000_000),
+)
+def test_a_log_begins_where_what_is_sealed_first_is_near(events: list[int], until: int) -> None:
+    """Times in hours."""
+    endpoint = Endpoint("delays", "1", "late", 0, block_s=3_600)
+    known = np.array(events, np.int64) * HOUR
+    if until <= min(events):
+        return
+    before = known[known < until * HOUR]
+    silent = until - int(before.max()) // HOUR
+    if silent >= 367 * 24:
+        with pytest.raises(MillraceError):
+            rules.first_block(endpoint, known, until * HOUR)
+        return
+    if silent > 366 * 24:
+        return
+    first = rules.first_block(endpoint, known, until * HOUR)
+    assert until - first // HOUR <= rules.MOST_BLOCKS and first <= before.max()
+    own = sorted(int(event) for event in before if event >= first)
+    assert all(two - one <= 366 * DAY for one, two in itertools.pairwise(own))
 
 
 @pytest.mark.parametrize("until", [1_500_000_000 * 10**9, 2**63 - 1])
