@@ -70,7 +70,8 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         endpoint = find(tx, cx.workspace, name)
         until = reached(endpoint, serving_tables.horizon(tx, cx.workspace, name), until)
         plan = plan_of(tx, cx.workspace, endpoint)
-        standing = tables.standing(tx, cx.workspace, name) or _begin(tx, cx.workspace, endpoint)
+        held = tables.standing(tx, cx.workspace, name)
+        standing = _unspent(tx, cx.workspace, held) if held is not None else _begin(tx, cx.workspace, endpoint)
         due = rules.due_blocks(
             standing.judged, until, origin=endpoint.day_origin, block_s=endpoint.block_s,
             maturity_s=endpoint.maturity_s, most=_MOST,
@@ -82,7 +83,7 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         _block(cx, turn, endpoint, since, end)
     turn.packed = drift.pack(turn.watch) if turn.watch is not None else None
     beside = training.pack(turn.beside) if turn.beside is not None else None
-    return cx.commit(lambda inner: _write(inner, turn, beside, standing.judged, until))
+    return cx.commit(lambda inner: _write(inner, turn, beside, held, until))
 
 
 def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
@@ -95,6 +96,21 @@ def _begin(tx: Tx, workspace: str, endpoint: Endpoint) -> Standing:
     held = serving_tables.segments(tx, workspace, endpoint.name, -_EVER, _EVER)
     first = next(segment.since for segment in held if segment.part == 0)
     return Standing(endpoint.name, first, first)
+
+
+def _unspent(tx: Tx, workspace: str, standing: Standing) -> Standing:
+    """The standing; as before the last asking, if its training came to nothing and the plan trains otherwise since."""
+    last = standing.last
+    if last is None or not last.changed:
+        return standing
+    runs = tracking_tables.origins(tx, workspace, "pipeline", last.pipeline)
+    wanted = (standing.endpoint, standing.asked)
+    trained = any(
+        state not in ("failed", "cancelled")
+        and (origin.purpose.get("challenger"), origin.purpose.get("until")) == wanted
+        for state, origin in runs
+    )
+    return standing if trained else rules.taken_back(standing)
 
 
 def _load(cx: Context, tx: Tx, endpoint: Endpoint, plan: Plan, standing: Standing) -> Turn:
@@ -258,11 +274,12 @@ def _incidents(
     turn.closed += closed
 
 
-def _write(cx: Context, turn: Turn, beside: tuple[bytes, bytes] | None, judged_before: Micros, until: Micros) -> Judged:
+def _write(
+    cx: Context, turn: Turn, beside: tuple[bytes, bytes] | None, before: Standing | None, until: Micros
+) -> Judged:
     place, name = cx.workspace, turn.plan.endpoint
-    now = tables.standing(cx.tx, place, name)
-    if now is not None and now.judged != judged_before:
-        raise MillraceError("catalog.busy", f"endpoint {name} was judged by another call meanwhile", "call again")
+    if tables.standing(cx.tx, place, name) != before:
+        raise MillraceError("catalog.busy", f"another call changed how {name} stands meanwhile", "call again")
     for block, packed in turn.blocks:
         tables.put_block(cx.tx, place, name, block, packed)
     for judgement in turn.judgements:
@@ -278,7 +295,7 @@ def _write(cx: Context, turn: Turn, beside: tuple[bytes, bytes] | None, judged_b
     wanted = rules.ask(turn.plan, turn.standing, until, verdicts, under_way(cx.tx, place, name))
     standing = turn.standing
     if wanted is not None:
-        standing = structs.replace(standing, asked=until, fresh=standing.judged)
+        standing = rules.after_asking(turn.plan, standing, until)
     tables.put_standing(cx.tx, place, standing)
     done = Judged(name, until, tuple(turn.told), verdicts, wanted.why if wanted else "", late)
     for incident in turn.opened:

@@ -16,6 +16,7 @@ from millrace.monitoring import judge as judging
 from millrace.monitoring import rules, tables
 from millrace.monitoring.records import SERVED, Block, Incident, Judged, Judgement, Metric, Plan
 from millrace.pipelines import tables as pipeline_tables
+from millrace.pipelines.definition import check_params
 from millrace.serving.ops import find
 
 _EVER: Micros = 1 << 62
@@ -111,16 +112,19 @@ class CloseIncident(Struct, frozen=True):
 def watch(ask: WatchEndpoint, cx: Context) -> Plan:
     """Watch an endpoint: what is compared, and what trains a challenger when. The same plan again changes nothing.
 
-    Errors: endpoint.unknown, pipeline.unknown, watch.invalid, stats.alpha.
+    Errors: endpoint.unknown, pipeline.unknown, pipeline.params, watch.invalid, stats.alpha.
     """
     endpoint = find(cx.tx, cx.workspace, ask.endpoint)
-    if ask.pipeline and pipeline_tables.pipeline(cx.tx, cx.workspace, ask.pipeline) is None:
-        known = (one.name for one in pipeline_tables.pipelines(cx.tx, cx.workspace))
-        raise unknown("pipeline", ask.pipeline, known)
     plan = rules.check_plan(Plan(model=endpoint.model, **structs.asdict(ask)))
-    if plan == tables.plan(cx.tx, cx.workspace, endpoint.name):
+    if plan.pipeline:
+        _check_params(cx, plan)
+    before = tables.plan(cx.tx, cx.workspace, endpoint.name)
+    if plan == before:
         return plan
     tables.put_plan(cx.tx, cx.workspace, plan)
+    standing = tables.standing(cx.tx, cx.workspace, endpoint.name)
+    if before is not None and standing is not None:
+        tables.put_standing(cx.tx, cx.workspace, rules.after_plan(standing, before, plan))
     cx.fact("monitor.watched", endpoint.name, to_builtins(plan))
     return plan
 
@@ -220,6 +224,15 @@ def close_incident(ask: CloseIncident, cx: Context) -> Incident:
         tables.put_standing(cx.tx, cx.workspace, structs.replace(standing, usual=(), dry=0))
     cx.fact("incident.closed", f"{over.endpoint}-{over.number}", to_builtins(over))
     return over
+
+
+def _check_params(cx: Context, plan: Plan) -> None:
+    """Whether a training could be ordered. Errors: `pipeline.unknown`, `pipeline.params`."""
+    pipeline = pipeline_tables.pipeline(cx.tx, cx.workspace, plan.pipeline)
+    if pipeline is None:
+        known = (one.name for one in pipeline_tables.pipelines(cx.tx, cx.workspace))
+        raise unknown("pipeline", plan.pipeline, known)
+    check_params(pipeline.name, rules.params_of(plan, cx.now), pipeline.defaults, pipeline.required)
 
 
 def _place_of(after: str) -> tuple[Micros, int]:

@@ -104,6 +104,18 @@ class Judgement(Struct, frozen=True):
     learned: tuple[str, ...] = ()
 
 
+class Asked(Struct, frozen=True):
+    """The last asking for a challenger: the `pipeline` it named, and what the standing held before it.
+
+    `changed` tells that the plan trains otherwise since.
+    """
+
+    pipeline: Name
+    asked: Micros | None
+    fresh: Micros
+    changed: bool = False
+
+
 class Standing(Struct, frozen=True):
     """How far an endpoint is judged, and what the next block needs to know.
 
@@ -111,7 +123,7 @@ class Standing(Struct, frozen=True):
     evidence for the next breach begins. `blocks` counts judged blocks that had rows, `calm` those in a row without an
     alarm of drift. `labels` names the last batch of outcomes that was looked at, None before the first look. `usual`
     are the rows of the last blocks whose labels were not lost, and how many of them have an outcome; `dry` counts the
-    rows since then, of which none has.
+    rows since then, of which none has. `last` lets an asking that came to nothing be taken back.
     """
 
     endpoint: Name
@@ -126,6 +138,7 @@ class Standing(Struct, frozen=True):
     labels: str | None = None
     usual: tuple[tuple[int, int], ...] = ()
     dry: int = 0
+    last: Asked | None = None
 
 
 class Incident(Struct, frozen=True):

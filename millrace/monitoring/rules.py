@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from millrace.base.clock import DAY, SECOND, Micros
 from millrace.base.errors import MillraceError
-from millrace.monitoring.records import Block, Cause, Incident, Plan, Standing
+from millrace.monitoring.records import Asked, Block, Cause, Incident, Plan, Standing
 from millrace.stats.block_verdicts import biased_by_blocks, worse_by_blocks
 from millrace.stats.blocks import Blocks
 from millrace.stats.verdict import ALARM, UNDECIDED, Verdict, check_alpha
@@ -160,6 +160,26 @@ def ask(plan: Plan, standing: Standing, now: Micros, found: Mapping[str, Verdict
     if plan.calendar_days and now - last >= plan.calendar_days * DAY:
         return Ask("calendar", f"{plan.calendar_days} days")
     return None
+
+
+def after_asking(plan: Plan, standing: Standing, now: Micros) -> Standing:
+    """`standing` once a challenger was asked for at `now`."""
+    last = Asked(plan.pipeline, standing.asked, standing.fresh)
+    return structs.replace(standing, asked=now, fresh=standing.judged, last=last)
+
+
+def after_plan(standing: Standing, before: Plan, plan: Plan) -> Standing:
+    """`standing` once the plan changed: whether it trains otherwise than when a challenger was last asked for."""
+    same = (before.pipeline, before.params, before.history_days) == (plan.pipeline, plan.params, plan.history_days)
+    if same or standing.last is None:
+        return standing
+    return structs.replace(standing, last=structs.replace(standing.last, changed=True))
+
+
+def taken_back(standing: Standing) -> Standing:
+    """`standing` as if the last challenger had not been asked for: its training came to nothing."""
+    last = standing.last
+    return structs.replace(standing, asked=last.asked, fresh=last.fresh, last=None) if last else standing
 
 
 def params_of(plan: Plan, now: Micros) -> dict[str, Any]:

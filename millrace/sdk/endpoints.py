@@ -101,13 +101,15 @@ class EndpointHandle(Named):
         last `history_days` of event time in micros. `metric` (auc, brier, log_loss, squared) is that of the last
         rollout by default. More fields of the plan: rest_days, alpha, loss, tolerance, reference_days.
 
-        Errors: `watch.invalid`, `pipeline.params` for one that takes no ``since`` and ``until``.
+        Errors: `watch.invalid`, `pipeline.params` for one that takes no ``since`` and ``until``, and for `params` that
+        it does not have or that are of another kind.
         """
         name = pipeline
         if not isinstance(pipeline, str):
             from millrace.sdk.pipelines import register
 
             _check_span(pipeline)
+            pipeline.check({**(params or {}), "since": 0, "until": 0})
             name = register(pipeline, self._client)["name"]
         if not metric:
             last = self.rollout

@@ -100,6 +100,7 @@ _in_state = (
     .where(_r.kind == bindparam("kind"), _r.state == bindparam("state"))
     .order_by(_r.queued, _r.id)
 )
+_origins = select(_r.state, _r.origin).where(_r.workspace == _place, _r.kind == bindparam("kind"), _r.subject == _which)
 _children = select(*_columns).where(_r.workspace == _place, _r.parent == _which).order_by(_r.id)
 _touch = update(_run).where(_r.workspace == _place, _r.id == _which).values(revision=_next_revision)
 _change = _touch.values(
@@ -221,6 +222,12 @@ def in_state(tx: Tx, kind: str, state: State) -> list[tuple[str, Run]]:
     """(workspace, run) of a kind and state, over all workspaces, oldest first, without parameters and metrics."""
     found = tx.run(_in_state, kind=kind, state=state)
     return [(row[0], _whole(row[1:], {}, {}, {})) for row in found]
+
+
+def origins(tx: Tx, workspace: str, kind: str, subject: str) -> list[tuple[State, Origin]]:
+    """(state, origin) of every run of a kind about a subject."""
+    found = tx.run(_origins, place=workspace, kind=kind, which=subject)
+    return [(row[0], msgspec.json.decode(row[1], type=Origin)) for row in found]
 
 
 def children(tx: Tx, workspace: str, parent: str) -> list[str]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from millrace.assemble import open_platform
 from millrace.base.clock import DAY, HOUR
 from millrace.base.errors import MillraceError
+from millrace.monitoring import rules
+from millrace.monitoring.records import Plan, Standing
 from millrace.serving import labels
 from millrace.store import tree as trees
 from millrace.testing.blobs_suite import code_of
+from millrace.tracking import tables as tracking_tables
 from tests.monitoring.days import ORIGIN, ROWS, Days, bad, blunt, good
 
 
@@ -186,7 +191,8 @@ def test_many_days_at_once_are_the_same_as_one_by_one(days: Days) -> None:
 def nightly(days: Days) -> None:
     """Register a pipeline of that name; it is never run here."""
     code = trees.make(days.platform.ground.blobs, {"program.py": b""})
-    days.platform.call("pipeline.register", {"name": "nightly", "code": code, "entry": "program:nightly"})
+    params = {"defaults": {"depth": 6}, "required": ["since", "until"]}
+    days.platform.call("pipeline.register", {"name": "nightly", "code": code, "entry": "program:nightly", **params})
 
 
 def test_a_mistyped_pipeline_is_refused_before_it_is_needed(days: Days) -> None:
@@ -197,6 +203,67 @@ def test_a_mistyped_pipeline_is_refused_before_it_is_needed(days: Days) -> None:
             days.platform.call("monitor.watch", {"endpoint": "late", "pipeline": "nightyl"})
         assert (caught.value.code, caught.value.hint) == ("pipeline.unknown", hint)
     assert days.platform.call("monitor.list").items == []
+
+
+def test_parameters_that_the_pipeline_does_not_have_are_refused_with_the_plan(days: Days) -> None:
+    nightly(days)
+    ask = {"endpoint": "late", "pipeline": "nightly"}
+    with pytest.raises(MillraceError, match="has no parameter 'dpth'") as caught:
+        days.platform.call("monitor.watch", {**ask, "params": {"dpth": 1}})
+    assert (caught.value.code, caught.value.hint) == ("pipeline.params", "did you mean 'depth'?")
+    assert days.platform.call("monitor.list").items == []
+    code = trees.make(days.platform.ground.blobs, {"program.py": b""})
+    days.platform.call("pipeline.register", {"name": "blind", "code": code, "entry": "program:blind"})
+    with pytest.raises(MillraceError, match="has no parameter 'since'"):
+        days.platform.call("monitor.watch", {"endpoint": "late", "pipeline": "blind"})
+
+
+@pytest.mark.parametrize("ended", ["refused", "cancelled", "failed", "running", "finished"])
+@pytest.mark.parametrize("mended", [False, True])
+def test_a_training_that_came_to_nothing_is_asked_for_again_once_the_plan_is_mended(
+    days: Days, ended: Any, mended: bool
+) -> None:
+    nightly(days)
+    call = days.platform.call
+    ask = {"endpoint": "late", "pipeline": "nightly", "params": {"depth": -1}, "calendar_days": 4, "rest_days": 4}
+    call("monitor.watch", ask)
+    for day in range(8):
+        days.write(day, {1: good}, rows=20)
+        days.judge(day + 2)
+        if day == 2:
+            (due,) = days.facts("monitor.due")
+            if ended != "refused":
+                order(days, due.data, ended)
+        if day == 3:
+            call("monitor.watch", {**ask, "metric": "auc", "params": {"depth": 3 if mended else -1}})
+    asked = [((fact.data["at"] - ORIGIN) // DAY, fact.data["params"]["depth"]) for fact in days.facts("monitor.due")]
+    again = mended and ended in ("refused", "cancelled", "failed")
+    busy = ended == "running"
+    assert asked == [(4, -1), *([(6, 3)] if again else [] if busy else [(8, 3 if mended else -1)])]
+
+
+def order(days: Days, asked: Any, state: Any) -> None:
+    """What the loop would order, and how it ended."""
+    fields = {name: asked[name] for name in ("pipeline", "params", "purpose")}
+    made = days.platform.call("pipeline.run", fields)
+    with days.platform.ground.catalog.read() as tx:
+        run = tracking_tables.run(tx, "main", made.id)
+    assert run is not None
+    ended = structs.replace(run, state=state)
+    days.platform.ground.catalog.write(lambda tx: tracking_tables.change_run(tx, "main", ended))
+
+
+def test_a_breach_whose_training_failed_stands_when_the_plan_is_mended() -> None:
+    plan = Plan("late", "lateness", "nightly", {"depth": -1})
+    before = Standing("late", 0, 30 * DAY, fresh=5 * DAY)
+    asked = rules.after_asking(plan, before, 30 * DAY)
+    assert (asked.asked, asked.fresh) == (30 * DAY, 30 * DAY)
+    for same in (plan, structs.replace(plan, tolerance=0.5)):
+        assert rules.after_plan(asked, plan, same) == asked
+    mended = rules.after_plan(asked, plan, structs.replace(plan, params={}))
+    assert mended.last is not None and mended.last.changed
+    assert rules.taken_back(mended) == before
+    assert rules.after_plan(before, plan, structs.replace(plan, params={})) == before
 
 
 @pytest.mark.slow

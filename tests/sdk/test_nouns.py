@@ -305,6 +305,15 @@ def test_an_endpoint_is_watched(client: Client) -> None:
     with pytest.raises(mr.MillraceError, match="takes no since and no until"):
         live.watch(blind)
 
+    @mr.pipeline
+    def nightly(depth: int = 3, since: int | None = None, until: int | None = None) -> None: ...
+
+    for wrong, told in (({"depth": "six"}, "'depth' is 'six', not int"), ({"dpth": 6}, "has no parameter 'dpth'")):
+        with pytest.raises(mr.MillraceError, match=told) as caught:
+            live.watch(nightly, params=wrong)
+        assert caught.value.code == "pipeline.params"
+    assert live.status.plan == plan
+
 
 @pytest.mark.slow
 def test_the_gate_says_no(client: Client) -> None:
