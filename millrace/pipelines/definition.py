@@ -34,6 +34,7 @@ from millrace.base.errors import MillraceError, nearest
 from millrace.base.names import check_name
 from millrace.pipelines.frames import Dataset, Frame
 from millrace.pipelines.graph import Argument, Framed, Graph, Many, Named, Node, Options, Plain, Result
+from millrace.tracking.rules import check_key, step_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -292,16 +293,31 @@ class Recorder:
         self._steps: dict[str, int] = {}
 
     def log(self, values: Mapping[str, Any], step: int | None) -> None:
-        for key, value in numbers(values).items():
-            place = self._steps.get(key, 0) if step is None else step
-            self._steps[key] = place + 1
+        for key, value, place in points(values, step, self._steps):
             self.points.append((key, value, place))
 
 
+def points(
+    metrics: Mapping[str, Any], step: int | None, counted: dict[str, int]
+) -> list[tuple[str, float | None, int]]:
+    """What is logged as (key, value, step), of a step, or each of the one that `counted` has next.
+
+    Errors: those of `numbers`, `request.invalid` for what is no step; then nothing is logged.
+    """
+    found, whole = numbers(metrics), None if step is None else step_of(step)
+    told = [(key, value, counted.get(key, 0) if whole is None else whole) for key, value in found.items()]
+    counted.update({key: place + 1 for key, _, place in told})
+    return told
+
+
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """What is logged as numbers, None for "not a number". Errors: `request.invalid`, and then nothing of it is one."""
+    """What is logged as numbers, None for "not a number".
+
+    Errors: `request.invalid`, `name.invalid`, and then nothing of it is one.
+    """
     found: dict[str, float | None] = {}
     for key, value in metrics.items():
+        check_key("metric", key)
         try:
             found[key] = None if value is None else float(value)
         except (TypeError, ValueError, OverflowError):
@@ -330,7 +346,7 @@ def log(step: int | None = None, /, **metrics: Any) -> None:
     """Log metrics of the running step, such as ``mr.log(rmse=0.3)``; ``mr.log(7, loss=…)`` names the point's step.
 
     Outside of a step nothing is written, so a step's function can be called in a test. Errors: `request.invalid` for
-    what is no number.
+    what is no number or no step, `name.invalid`.
     """
     recorder = _recorder.get()
     if recorder is not None:

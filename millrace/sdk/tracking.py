@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
-from millrace.pipelines.definition import numbers
+from millrace.pipelines.definition import points
 from millrace.sdk import forks
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
@@ -74,10 +74,8 @@ class RunLog(Shown):
         """Log metrics, ``run.log(loss=0.3)``, or of a step, ``run.log(7, loss=0.3)``; steps count by themselves else.
 
         It returns at once. None, NaN and infinity are kept as "not a number". Errors: `run.over`, `request.invalid` for
-        what is no number.
+        what is no number or no step, `name.invalid`.
         """
-        if step is not None and not hasattr(step, "__index__"):
-            raise MillraceError("request.invalid", f"{str(step)[:80]!r} is no step", "name each: run.log(loss=0.3)")
         self._record(metrics, step)
 
     def _record(self, values: Mapping[str, Any], step: int | None) -> None:
@@ -88,9 +86,7 @@ class RunLog(Shown):
             self._minded = True
             Finalize(None, self._leave, exitpriority=0)  # a child of multiprocessing ends without atexit
         at = _now()
-        for key, number in numbers(values).items():
-            place = self._steps.get(key, 0) if step is None else step
-            self._steps[key] = place + 1
+        for key, number, place in points(values, step, self._steps):
             self._sender.put((key, None if number != number else number, place, at))
 
     def params(self, **params: Any) -> RunLog:

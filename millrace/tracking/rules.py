@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 from millrace.base.errors import MillraceError
@@ -13,6 +14,7 @@ from millrace.tracking.records import OVER, Point, State
 KEY_LIMIT = 250
 TEXT_LIMIT = 8_000
 POINTS_LIMIT = 100_000
+STEP_LIMIT = 1 << 62
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _LARGEST = 1.7976931348623157e308
 _NEXT: dict[State, tuple[State, ...]] = {
@@ -82,13 +84,34 @@ def new_params(run: str, have: Mapping[str, Any], given: Mapping[str, Any]) -> d
 def stamped(points: Sequence[Point], now: int) -> list[Point]:
     """`points` as they are kept: a time where none was given, infinities as the largest finite numbers.
 
-    Errors: `name.invalid`, `request.invalid` for too many at once.
+    Errors: `name.invalid`, `request.invalid` for too many at once, or a step beyond `STEP_LIMIT`.
     """
     if len(points) > POINTS_LIMIT:
         raise MillraceError("request.invalid", f"{len(points)} points at once", f"send at most {POINTS_LIMIT} a call")
     for key in {point.key for point in points}:
         check_key("metric", key)
+    for point in points:
+        step_of(point.step)
     return [Point(point.key, _finite(point.value), point.step, point.at or now) for point in points]
+
+
+def step_of(given: Any) -> int:
+    """A step as a whole number; one that is written as 2.0 is 2. Errors: `request.invalid` for what is none."""
+    if type(given) is int and -STEP_LIMIT <= given <= STEP_LIMIT:
+        return given
+    step: int | None = None
+    if not isinstance(given, bool):
+        try:
+            step = index(given)
+        except TypeError:
+            whole = getattr(given, "is_integer", None)
+            step = int(given) if callable(whole) and whole() else None
+    if step is None or abs(step) > STEP_LIMIT:
+        raise MillraceError(
+            "request.invalid", f"{str(given)[:80]!r} is no step",
+            f"a step is a whole number within ±{STEP_LIMIT}; name each metric: run.log(7, loss=0.3)",
+        )  # fmt: skip
+    return step
 
 
 def newest(points: Sequence[Point]) -> dict[str, Point]:

@@ -68,8 +68,38 @@ def test_metrics_in_a_dictionary_are_no_step(embedded: Client) -> None:
     with mr.run("flights") as run:
         with pytest.raises(mr.MillraceError, match=r"is no step") as caught:
             run.log({"auc": 0.7})  # type: ignore[arg-type]
-        assert (caught.value.code, caught.value.hint) == ("request.invalid", "name each: run.log(loss=0.3)")
+        assert caught.value.code == "request.invalid" and "run.log(7, loss=0.3)" in caught.value.hint
         run.log(np.int64(3), auc=0.7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [0.5, True, np.True_, 2**70, -(2**63), math.nan, math.inf, "11", np.array([1, 2])])
+def test_what_is_no_step_is_told_at_the_call_and_no_good_point_is_lost(embedded: Client, wrong: Any) -> None:
+    with mr.run("flights") as run:
+        for log in (mr.log, run.log):
+            log(1, auc=0.1)
+            with pytest.raises(mr.MillraceError, match="is no step") as caught:
+                log(wrong, auc=0.5)
+            assert caught.value.code == "request.invalid"
+            log(auc=0.2)
+    found = embedded.call("run.metrics", run=run.id, key="auc")
+    assert found.step == [1, 1, 2, 2]
+
+
+def test_a_whole_number_is_a_step_however_it_is_written(embedded: Client) -> None:
+    with mr.run("flights") as run:
+        for step in (2.0, np.float32(3), np.int8(4), np.array(5), *np.linspace(6, 8, 3)):
+            mr.log(step, auc=0.5)  # type: ignore[arg-type]
+    assert embedded.call("run.metrics", run=run.id, key="auc").step == list(range(2, 9))
+
+
+def test_a_name_that_no_metric_can_have_loses_no_other_point(embedded: Client) -> None:
+    with mr.run("flights") as run:
+        mr.log(auc=0.1)
+        with pytest.raises(mr.MillraceError, match="cannot name a metric") as caught:
+            mr.log(**{"auc": 0.2, "bad\nname": 1.0})
+        assert caught.value.code == "name.invalid"
+        mr.log(auc=0.3)
+    assert embedded.call("run.metrics", run=run.id, key="auc").value == [0.1, 0.3]
 
 
 @pytest.mark.slow
@@ -138,8 +168,11 @@ def test_what_is_lost_is_told(embedded: Client) -> None:
         run.finish()
     assert run.record.state == "finished"
     other = mr.run("demand")
-    other.log(**{"no good\n": 1.0})
-    with pytest.raises(mr.MillraceError, match="1 point not written"):
+    embedded.call("run.finish", run=other.id)
+    other.log(loss=1.0)
+    with pytest.raises(mr.MillraceError, match=r"1 point not written: run .* is finished"):
+        other.flush()
+    with pytest.raises(mr.MillraceError, match="is finished"):
         other.finish()
 
 

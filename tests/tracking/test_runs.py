@@ -113,6 +113,14 @@ def test_bad_input(platform: Platform, op: str, ask: dict[str, Any], code: str) 
     assert caught.value.code == code
 
 
+def test_a_step_beyond_what_is_kept_is_refused(platform: Platform) -> None:
+    run = start(platform)
+    for wrong in ({"points": [["a", 1.0, 2**70, 1]]}, {"metrics": {"a": 1.0}, "step": -(2**63)}):
+        with pytest.raises(MillraceError, match="is no step") as caught:
+            platform.call("run.log", {"run": run.id, **wrong})
+        assert caught.value.code == "request.invalid"
+
+
 def test_a_run_that_is_over_takes_only_tags(platform: Platform) -> None:
     run = start(platform, params={"depth": 1})
     platform.call("run.log", {"run": run.id, "params": {"depth": 1, "more": [1, 2]}})
