@@ -32,6 +32,7 @@ from millrace.serving.records import Endpoint, Logged
 from millrace.serving.tape import Frame, Tape, grows, read
 
 _ROTATE = 16 << 20
+_ROOM = 1 << 16  # what an answer may need
 _SYNC_S = 1.0
 _TICK_NS = 50_000_000  # a file system's clock may be as coarse
 _RELOAD = 30  # turns of syncing between two looks at what other processes sealed
@@ -82,6 +83,15 @@ class Log:
             for item, frame in zip(answered, frames, strict=True):
                 self._take_note(item, Spot(tape.path.name, frame.start))
             self._read[tape.path.name] = tape.size
+
+    def check(self) -> None:
+        """Errors: `log.full`, `log.unwritable` if an answer could not be written now."""
+        with self._lock:
+            tape = self._writing()
+            try:
+                tape.check(_ROOM)
+            except OSError as fault:
+                raise _unwritable(self.folder, fault) from fault
 
     def sync(self) -> None:
         """Make everything that was appended survive a power cut."""

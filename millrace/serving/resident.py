@@ -115,14 +115,15 @@ class Resident:
         return found
 
     def unable(self) -> list[tuple[str, str]]:
-        """The endpoints, with their workspaces, that have a routing table and cannot answer by any.
+        """The endpoints, with their workspaces, that have a routing table and cannot answer by any, or log no answer.
 
         Errors: those of the catalog, such as `catalog.unreachable`: without it nobody is let in, so none can answer.
         """
         with self.ground.catalog.read() as tx:
             tables.generation(tx)
         self._look()
-        return [place for place in list(self._faults) if place not in self._served]
+        unserved = [place for place in list(self._faults) if place not in self._served]
+        return unserved + [place for place, served in list(self._served.items()) if not _logs(served.log)]
 
     def _look(self) -> None:
         if self._seen < self._board.newest() or self._seen < 0:
@@ -311,6 +312,14 @@ def behind(ground: Ground) -> list[int]:
     """The processes of this server that do not answer by the newest routing tables."""
     board, _ = seat(ground)
     return board.behind(board.newest())
+
+
+def _logs(log: Log) -> bool:
+    try:
+        log.check()
+    except MillraceError:
+        return False
+    return True
 
 
 def resident(ground: Ground) -> Resident:

@@ -64,6 +64,15 @@ class Tape:
         self.size = start
         return frames
 
+    def check(self, room: int) -> None:
+        """Errors: OSError where `room` bytes more cannot be appended now. Readers take them for a torn tail."""
+        try:
+            done = 0
+            while done < room:
+                done += os.write(self._file, b"\xff" * (room - done))
+        finally:
+            os.ftruncate(self._file, self.size)
+
     def sync(self) -> None:
         """Make what was appended survive a power cut."""
         size = self.size

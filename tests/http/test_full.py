@@ -40,9 +40,18 @@ def test_what_is_refused_for_want_of_room_is_one_line_of_the_log(tmp_path: Path)
         answers = [server.ask("POST", "/v2/models/delays/infer", asked) for _ in range(100)]
         refused = [answer.json["code"] for answer in answers if answer.status != 200]
         assert len(refused) > 10 and set(refused) == {"log.full"}
+        for path in ("/v2/models/delays/ready", "/v2/models/delays/versions/1/ready"):
+            told = server.ask("GET", path)
+            assert (told.status, told.json["code"]) == (507, "log.full")
+        ready = server.ask("GET", "/v2/health/ready")
+        assert (ready.status, ready.json["code"]) == (503, "server.unready")
+        (listed,) = server.ask("POST", "/v2/repository/index").json
+        assert listed["state"] == "UNAVAILABLE" and listed["reason"].startswith("log.full: ")
         assert [server.ask("POST", "/api/v1/blobs", bytes(3_000_000)).status for _ in range(3)] == [507] * 3
         assert server.ask("GET", "/v2/models/none").status == 404
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (_PLENTY, _PLENTY))
+        for path in ("/v2/models/delays/ready", "/v2/models/delays/versions/1/ready", "/v2/health/ready"):
+            assert server.ask("GET", path).status == 200
         assert server.ask("POST", "/v2/models/delays/infer", asked).status == 200
     told = [line for line in map(json.loads, server.log.splitlines()) if line["level"] != "info"]
     first = [line["message"].rpartition(": ")[0] for line in told if "more since" not in line["message"]]

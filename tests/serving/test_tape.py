@@ -25,6 +25,21 @@ def test_frames_come_back_in_order(tmp_path: Path) -> None:
     assert [frame.body for frame in read(tape.path, frames[0].start)] == [b"two"]
 
 
+def test_trying_whether_there_is_room_leaves_nothing_and_what_a_kill_leaves_of_it_is_torn(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "a.tape")
+    tape.append([b"one"])
+    for room in (0, 1, 7, 8, 9, 100_000):
+        tape.check(room)
+        assert tape.path.stat().st_size == tape.size
+        whole = tape.path.read_bytes()
+        left = tmp_path / f"left{room}.tape"
+        left.write_bytes(whole + b"\xff" * room)
+        assert [frame.body for frame in read(left)] == [b"one"]
+    tape.append([b"two"])
+    tape.close()
+    assert [frame.body for frame in read(tape.path)] == [b"one", b"two"]
+
+
 @given(bodies=st.lists(st.binary(max_size=40), min_size=1, max_size=6), data=st.data())
 def test_a_torn_tail_is_left_out(
     bodies: list[bytes], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

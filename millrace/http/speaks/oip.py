@@ -155,12 +155,14 @@ class OpenInference:
             case ["models", name]:
                 return self._metadata(who, workspace, name, 0)
             case ["models", name, "ready"]:
-                self._served(who, workspace, name)
+                self._served(who, workspace, name).log.check()
                 return _encode({"name": name, "ready": True})
             case ["models", name, "versions", number]:
                 return self._metadata(who, workspace, name, _number(number))
             case ["models", name, "versions", number, "ready"]:
-                _version(self._served(who, workspace, name), _number(number))
+                served = self._served(who, workspace, name)
+                _version(served, _number(number))
+                served.log.check()
                 return _encode({"name": name, "ready": True})
         raise MillraceError("op.unknown", f"nothing answers {scope['method']} {scope['path']}", "see docs/serving.md")
 
@@ -224,11 +226,13 @@ class OpenInference:
 
     def _state(self, workspace: str, name: str) -> dict[str, str]:
         try:
-            mute = self._all().resident.served(workspace, name).mute
+            served = self._all().resident.served(workspace, name)
+            served.log.check()
         except MillraceError as fault:
             return {"name": name, "version": "", "state": "UNAVAILABLE", "reason": f"{fault.code}: {fault.message}"}
         told = [
-            f"without its shadow, version {number}: {fault.code}: {fault.message}" for number, fault in mute.items()
+            f"without its shadow, version {number}: {fault.code}: {fault.message}"
+            for number, fault in served.mute.items()
         ]
         return {"name": name, "version": "", "state": "READY", "reason": "; ".join(told)}
 
