@@ -227,8 +227,8 @@ def test_what_the_server_refuses_for_good_is_kept_beside(tmp_path: Path, port: i
     client = connect(f"http://127.0.0.1:{port}")
     run = mr.run("demand", client=client)
     run.log(loss=1.0)
-    run.log(**{"no good\n": 1.0})
     run.flush()
+    run.tag(**{"no good\n": "1"})
     run.params(depth=1).params(depth=2)
     run.finish()
     with serving(tmp_path / "home", "--port", port) as server:
