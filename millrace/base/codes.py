@@ -156,6 +156,7 @@ CODES: dict[str, Code] = {
     "model.unsafe": _bad("a model that cannot be kept without code that may run"),
     "pipeline.argument": _bad("a value that cannot stand in a pipeline"),
     "pipeline.code": _bad("more first-party code than a pipeline may bring"),
+    "pipeline.differs": _bad("a step would work with another value than the program has"),
     "pipeline.empty": _bad("a pipeline that calls no step"),
     "pipeline.entry": _bad("the code does not hold the pipeline it was registered for"),
     "pipeline.params": _bad("parameters that do not fit the pipeline"),

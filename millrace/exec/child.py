@@ -138,13 +138,14 @@ def _in_words(fault: BaseException) -> str:
 
 
 def _where(fault: BaseException, code: tuple[str, ...]) -> str:
-    """The last line of the user's own code that the fault passed."""
+    """The last line of the user's own code that the fault passed, and the notes on the fault."""
     found = ""
     for frame in traceback.extract_tb(fault.__traceback__):
         for folder in code:
             if frame.filename.startswith(folder + os.sep):
                 found = f"{frame.filename[len(folder) + 1 :]}:{frame.lineno}, in {frame.name}: {frame.line or ''}"
-    return found
+    notes = [str(note)[:500] for note in getattr(fault, "__notes__", ())]
+    return "; ".join(told for told in (found, *notes) if told)
 
 
 def _worth(names: set[str]) -> set[str]:

@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from millrace.base.errors import MillraceError
+from millrace.pipelines import program
 from millrace.store import tree
 
 _MOST_FILES = 2_000
 _MOST_BYTES = 64 << 20
-_DYNAMIC = re.compile(rb"\b(eval|exec|__import__|import_module)\s*\(")
+_DYNAMIC = re.compile(rb"\b(eval|exec|__import__|import_module|resolve_name|run_module|run_path)\s*\(")
 
 
 class Archive(NamedTuple):
     """The files by their path from an import root, and the entry ``module:name`` as it is found there.
+
+    Beside them lies what the program knows and they do not say (`program.py`).
 
     `script` tells that the module was run as a program: of it, only what the entry needs is run again.
     """
@@ -55,8 +58,12 @@ def of(pipeline: Any) -> Archive:
         module = str(spec.name) if spec is not None else place.stem
         if not module.replace(".", "_").isidentifier():
             raise _no_entry(entry, f"{place.name} cannot be imported; rename it to letters, digits and '_'")
-    root = place.parents[module.count(".") + (place.name == "__init__.py")]
-    return Archive(files(root, module), f"{module}:{name}", script, place)
+    depth = module.count(".") + (place.name == "__init__.py")
+    scan = _scanned(place.parents[depth], module)
+    found, entry = scan.sorted(), f"{module}:{name}"
+    roots = [*scan.roots, str(Path(file).absolute().parents[depth])]
+    found[program.FILE] = program.recorded(pipeline, found, roots, entry, place if script else None)
+    return Archive(found, entry, script, place)
 
 
 def tree_of(digests: dict[str, str], sizes: dict[str, int]) -> bytes:
@@ -66,11 +73,15 @@ def tree_of(digests: dict[str, str], sizes: dict[str, int]) -> bytes:
 
 def files(root: Path, module: str) -> dict[str, bytes]:
     """The first-party files that `module`, found under `root`, reaches. Errors: `pipeline.code`, `pipeline.entry`."""
+    return _scanned(root, module).sorted()
+
+
+def _scanned(root: Path, module: str) -> _Scan:
     scan = _Scan(root)
     scan.take(module)
     if not scan.found:
         raise _no_entry(module, f"there is no module {module} in {root}")
-    return {str(path): data for path, data in sorted(scan.found.items())}
+    return scan
 
 
 class _Scan:
@@ -81,6 +92,10 @@ class _Scan:
         self._foreign = _foreign_places()
         self._seen: set[str] = set()
         self.found: dict[str, bytes] = {}
+        self.roots: set[str] = set()  # the folders that the paths of what was found begin in
+
+    def sorted(self) -> dict[str, bytes]:
+        return dict(sorted(self.found.items()))
 
     def take(self, name: str) -> None:
         """Add a module, the packages it lies in, and what they import."""
@@ -98,6 +113,7 @@ class _Scan:
             place, path = file
             data = place.read_bytes()
             self.found[path] = data
+            self.roots.add(str(place.parents[path.count("/")]))
             if len(self.found) > _MOST_FILES or sum(map(len, self.found.values())) > _MOST_BYTES:
                 raise MillraceError(
                     "pipeline.code", f"{name} reaches more than {_MOST_FILES} files or {_MOST_BYTES >> 20} MB of code",

@@ -4,14 +4,14 @@ Taken in: bytecode, constants, defaults and closure cells of the function and, t
 function, class (with its bases) and module attribute that it names; values of the globals it reads. Left out: comments,
 blank lines, line numbers, order of definitions. Installed packages count by version, through the environment. Where
 the reach cannot be known (`eval`, a dynamic import, a module passed about as a value) more is taken in, up to all
-first-party files, and a note says so. Values that change while the program runs count as they were when it was planned.
+first-party files, and a note says so. `sys.argv` counts where code reads it or has a parser of arguments at hand.
+Values that change while the program runs count as they were when it was planned.
 """
 
 from __future__ import annotations
 
 import builtins
 import copyreg
-import dis
 import enum
 import functools
 import importlib
@@ -21,16 +21,21 @@ import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from millrace.pipelines.definition import Pipeline, Step
+from millrace.pipelines.program import PARSERS
+from millrace.pipelines.uses import Use, attributes, uses
 from millrace.store.blobs import digest_of
 
 _DYNAMIC = ("eval", "exec", "compile", "__import__", "globals")
-_LOADS_DYNAMICALLY = (importlib.import_module, builtins.__import__)
+_DYNAMIC_VALUES = tuple(getattr(builtins, name) for name in _DYNAMIC)
+_LOADERS = ("importlib", "pkgutil", "runpy", "imp", "zipimport")  # modules that load others by a computed name
+_NO_LOADERS = ("importlib.metadata", "importlib.resources", "importlib.abc")
+_REACH_ANYTHING = {"__globals__", "f_globals", "f_builtins", "__subclasses__", "__builtins__", "__loader__", "__spec__"}
 _NOT_A_CLASS_S_OWN = (
     "__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__",
     "_abc_impl", "__dataclass_fields__", "__dataclass_params__", "__annotate_func__", "__annotations_cache__",
@@ -51,14 +56,6 @@ class Closure(Struct, frozen=True):
     digest: str
     parts: dict[str, str]
     notes: tuple[str, ...] = ()
-
-
-class _Use(NamedTuple):
-    """A name that code reads, with the attributes taken from it at once; `imported` for an import inside a function."""
-
-    name: str
-    chain: tuple[str, ...]
-    imported: int = -1
 
 
 class Closures:
@@ -202,8 +199,10 @@ class _Walk:
             return f"{label}({','.join(texts)})"
         texts += [self._code(function.__code__), self.value(function.__defaults__), self.value(function.__kwdefaults__)]
         texts.append(self.value({key: v for key, v in vars(function).items() if key != "__wrapped__"}))
-        for use in sorted(set(_uses(function.__code__))):
+        for use in sorted(set(uses(function.__code__))):
             texts.append(f"{use.name}.{'.'.join(use.chain)}:{self._used(use, function, label)}")
+        for name in sorted(attributes(function.__code__) & _REACH_ANYTHING):
+            texts.append(self._everything(f"{label} uses {name}"))
         self.parts[label] = digest_of("\n".join(texts).encode())[:32]
         return label
 
@@ -213,7 +212,7 @@ class _Walk:
         except ValueError:
             return "an empty cell"
 
-    def _used(self, use: _Use, function: types.FunctionType, label: str) -> str:
+    def _used(self, use: Use, function: types.FunctionType, label: str) -> str:
         if use.imported >= 0:
             return self._imported(use, function)
         scope: Mapping[str, Any] = function.__globals__
@@ -227,14 +226,16 @@ class _Walk:
                 break
             if value is sys and attribute == "modules":
                 return self._everything(f"{label} uses sys.modules")
-            if attribute not in vars(value) and not self._closures.owns(value):
-                return f"{value.__name__}.{attribute}"
-            value = vars(value).get(attribute, f"no {attribute}")
-        if any(value is loads for loads in _LOADS_DYNAMICALLY):
+            if attribute not in vars(value) or attribute == "__dict__":
+                return self.value(value) if self._closures.owns(value) else f"{value.__name__}.{attribute}"
+            value = vars(value)[attribute]
+        if any(value is one for one in _DYNAMIC_VALUES) or _loads(_origin(value)):
             return self._everything(f"{label} imports by a computed name")
+        if value is sys or _top(_origin(value)) in PARSERS or _top(type(value).__module__) in PARSERS:
+            return f"{self.value(value)} {self.value(sys.argv)}"
         return self.value(value)
 
-    def _imported(self, use: _Use, function: types.FunctionType) -> str:
+    def _imported(self, use: Use, function: types.FunctionType) -> str:
         """What an import inside a function brings: names of a module, or the module whole."""
         name = use.name
         if use.imported > 0:
@@ -245,7 +246,8 @@ class _Walk:
                 return "nothing"
         module = self._closures.module(name)
         if module is None:
-            return f"module {name}"
+            label = f"function {function.__module__}:{function.__qualname__}"
+            return self._foreign(label, name, use.chain or tuple(sorted(attributes(function.__code__))))
         if not use.chain:
             return self._module(module)
         found = []
@@ -255,6 +257,18 @@ class _Walk:
                 value = self._closures.module(f"{name}.{attribute}")
             found.append(f"{attribute}={self.value(value)}")
         return ",".join(found)
+
+    def _foreign(self, label: str, name: str, taken: tuple[str, ...]) -> str:
+        """What an import of a module from elsewhere inside a function brings, if these names are taken from it."""
+        if name == "sys" and "modules" in taken:
+            return self._everything(f"{label} uses sys.modules")
+        if name == "builtins" and not set(taken).isdisjoint(_DYNAMIC):
+            return self._everything(f"{label} uses builtins")
+        if any(map(_loads, (f"{name}.{one}" for one in taken) if name == "importlib" else (name,))):
+            return self._everything(f"{label} imports by a computed name")
+        if (name == "sys" and "argv" in taken) or _top(name) in PARSERS:
+            return f"module {name} {self.value(sys.argv)}"
+        return f"module {name}"
 
     def _class(self, kind: type) -> str:
         known = self._labels.get(id(kind))
@@ -323,23 +337,18 @@ class _Walk:
         return label
 
 
-def _uses(code: types.CodeType) -> Iterator[_Use]:
-    """Every global name that `code` and the code inside it reads, and every import it makes."""
-    found = [one for one in dis.get_instructions(code) if one.opname not in ("EXTENDED_ARG", "CACHE", "PUSH_NULL")]
-    for place, one in enumerate(found):
-        if one.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
-            chain = []
-            for after in found[place + 1 :]:
-                if after.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
-                    break
-                chain.append(str(after.argval))
-            yield _Use(str(one.argval), tuple(chain))
-        elif one.opname == "IMPORT_NAME":
-            level, names = found[place - 2].argval, found[place - 1].argval
-            yield _Use(str(one.argval), tuple(names or ()), int(level or 0))
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _uses(constant)
+def _origin(value: Any) -> str:
+    """The module that a value is or was defined in; "" where it does not tell."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    return name if isinstance(name, str) else ""
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _loads(module: str) -> bool:
+    return _top(module) in _LOADERS and not module.startswith(_NO_LOADERS)
 
 
 def _source(module: types.ModuleType) -> str:

@@ -1,23 +1,25 @@
 """A program's file as a module: of its top level, only what one name needs is run.
 
 So a script may define its pipeline, register it and wait for it without a guard: the statements that act are not run
-again in a step's process.
+again in a step's process. A name needs what binds it and what may change it (`effects.py`).
 """
 
 from __future__ import annotations
 
 import ast
-import dis
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from millrace.base.errors import MillraceError
+from millrace.pipelines.effects import Effects
+from millrace.pipelines.uses import uses
 
 
 def load(place: Path, module: str, name: str) -> ModuleType:
     """Run the part of the file `place` that `name` needs, as `module`. Errors: `pipeline.entry`."""
-    tree = sliced(ast.parse(place.read_bytes(), str(place)), name)
+    tree = sliced(ast.parse(place.read_bytes(), str(place)), name, owner(place, module))
     made = ModuleType(module)
     made.__file__ = str(place)
     sys.modules[module] = made
@@ -27,26 +29,40 @@ def load(place: Path, module: str, name: str) -> ModuleType:
     return made
 
 
-def sliced(tree: ast.Module, name: str) -> ast.Module:
+def owner(place: Path, module: str) -> Callable[[str], bool]:
+    """Tells of a module's name whether it lies beside the file `place`, which is `module`."""
+    root = place.parents[module.count(".")]
+
+    def own(name: str) -> bool:
+        top = root / name.partition(".")[0]
+        return name.startswith(".") or top.is_dir() or top.with_suffix(".py").is_file()
+
+    return own
+
+
+def sliced(tree: ast.Module, name: str, own: Callable[[str], bool] = lambda module: False) -> ast.Module:
     """`tree` with its imports and what `name` needs, directly or through other names, in their order."""
+    effects = Effects(tree, own)
+    touched = [binds(one) | effects.changes(one) for one in tree.body]
     needed, kept = {name}, set[int]()
     while True:
         before = len(kept)
         for place, statement in enumerate(tree.body):
-            if place not in kept and _wanted(statement, needed):
+            if place not in kept and _wanted(statement, touched[place] & needed):
                 kept.add(place)
                 needed |= _read(compile(ast.Module([statement], []), "", "exec", dont_inherit=True))
         if len(kept) == before:
             return ast.Module([tree.body[place] for place in sorted(kept)], tree.type_ignores)
 
 
+def bound(tree: ast.Module) -> set[str]:
+    """Every name that the file's top level may bind."""
+    return set[str]().union(*map(binds, tree.body))
+
+
 def _read(code: CodeType) -> set[str]:
     """The global names that code reads; a function's own variables are not among them."""
-    found = {str(one.argval) for one in dis.get_instructions(code) if one.opname in ("LOAD_NAME", "LOAD_GLOBAL")}
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found |= _read(constant)
-    return found
+    return {use.name for use in uses(code) if use.imported < 0}
 
 
 def _wanted(statement: ast.stmt, needed: set[str]) -> bool:
@@ -54,25 +70,19 @@ def _wanted(statement: ast.stmt, needed: set[str]) -> bool:
         return True
     if isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test):
         return False
-    return bool(_bound(statement) & needed)
+    return bool(needed)
 
 
-def _bound(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds or changes."""
+def binds(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
     found = set()
     for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found.add(node.id)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
-        elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            base = node.value
-            while isinstance(base, ast.Attribute | ast.Subscript):
-                base = base.value
-            if isinstance(base, ast.Name):
-                found.add(base.id)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     return found

@@ -6,15 +6,17 @@ Both take digests and answer digests; between them lies the store.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from millrace.base.errors import MillraceError
-from millrace.pipelines import key, script, values
+from millrace.pipelines import key, program, script, values
 from millrace.pipelines.closure import Closures
 from millrace.pipelines.definition import Pipeline, Recorder, Step, recording
 from millrace.pipelines.graph import Framed, Graph, Node, Plain, Result, fill
@@ -68,16 +70,16 @@ _READ = (msgspec.json.Decoder(ToPlan), msgspec.json.Decoder(ToMake))
 def plan(ask: ToPlan) -> Planned:
     """Trace the pipeline, and take the digest of everything each of its steps can reach.
 
-    Errors: `pipeline.entry`, and what tracing raises.
+    Errors: `pipeline.entry`, `pipeline.differs`, and what tracing raises.
     """
-    found = _find(ask.code, ask.code.entry)
-    if not isinstance(found, Pipeline):
-        raise MillraceError("pipeline.entry", f"{ask.code.entry} is not a pipeline", "decorate it with @mr.pipeline")
-    graph = found.trace(ask.params)
-    roots = [Path(ask.code.folder)]
-    if (roots[0] / INSTALLED).is_dir():
-        roots.append(_installed())
-    closures = Closures(roots, ask.code.tree)
+    with _explained(ask.code):
+        found = _find(ask.code, ask.code.entry)
+        if not isinstance(found, Pipeline):
+            raise MillraceError(
+                "pipeline.entry", f"{ask.code.entry} is not a pipeline", "decorate it with @mr.pipeline"
+            )
+        graph = found.trace(ask.params)
+    closures = Closures(_roots(ask.code), ask.code.tree)
     known = {node.entry: closures.of(_find(ask.code, node.entry)) for node in graph.nodes}
     nodes = []
     for node in graph.nodes:
@@ -90,7 +92,7 @@ def plan(ask: ToPlan) -> Planned:
 def make(ask: ToMake) -> Made:
     """Call a step's function with its arguments, and store what it answers.
 
-    Errors: `pipeline.entry`, `step.answer`, `frame.column`, `frame.empty`, and those of the store.
+    Errors: `pipeline.entry`, `pipeline.differs`, `step.answer`, `frame.column`, `frame.empty`, and those of the store.
     """
     blobs = LocalBlobs(ask.store)
     scratch = Path.cwd() / "inputs"
@@ -104,23 +106,25 @@ def make(ask: ToMake) -> Made:
 
         return rows.read(blobs, leaf.frame, ask.frames[key.frame_name(leaf.frame)])
 
-    found = _find(ask.code, ask.node.entry)
+    with _explained(ask.code):
+        found = _find(ask.code, ask.node.entry)
     function = found.function if isinstance(found, Step) else found
     arguments = {name: fill(argument, leaf) for name, argument in ask.node.arguments.items()}
     recorder = Recorder()
-    with recording(recorder):
+    with recording(recorder), _explained(ask.code):
         answer = function(**arguments)
     tree = values.store(blobs, answer, values.sample_of(arguments))
     return Made(tree, tuple(recorder.points))
 
 
 def _find(code: Code, entry: str) -> Any:
-    """The step or pipeline at ``module:name``. Errors: `pipeline.entry`."""
+    """The step or pipeline at ``module:name``, as the program has it. Errors: `pipeline.entry`, `pipeline.differs`."""
     module, _, name = entry.partition(":")
     place = Path(code.folder)
     _check_installed(place)
+    given = program.given(place, _main(code))
     try:
-        if code.script and module == code.entry.partition(":")[0]:
+        if code.script and module == _main(code):
             loaded = sys.modules.get(module)
             if loaded is None or not hasattr(loaded, name):
                 loaded = script.load(place / f"{module.replace('.', '/')}.py", module, name)
@@ -135,7 +139,30 @@ def _find(code: Code, entry: str) -> Any:
         raise MillraceError(
             "pipeline.entry", f"{module} holds no {name!r}", "define steps at the top of a module, under their own name"
         )
-    return getattr(loaded, name)
+    found = getattr(loaded, name)
+    program.check(given, found, entry, _roots(code), _main(code), code.script, _loaded)
+    return found
+
+
+def _explained(code: Code) -> AbstractContextManager[None]:
+    return program.explained(Path(code.folder), _main(code), code.script)
+
+
+def _main(code: Code) -> str:
+    return code.entry.partition(":")[0]
+
+
+def _loaded(module: str) -> ModuleType | None:
+    try:
+        return import_module(module)
+    except Exception:  # a step may know better than to reach this import
+        return None
+
+
+def _roots(code: Code) -> list[Path]:
+    """The folders of first-party code."""
+    folder = Path(code.folder)
+    return [folder, _installed()] if (folder / INSTALLED).is_dir() else [folder]
 
 
 def _check_installed(folder: Path) -> None:

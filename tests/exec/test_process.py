@@ -96,6 +96,11 @@ def threads(_: int) -> list:
 
 def environment(_: int) -> list:
     return [os.getcwd(), "MILLRACE_TOKEN" in os.environ, sys.stdin.read()]
+
+def notes(why: str) -> None:
+    fault = ValueError(why)
+    fault.add_note("look there")
+    raise fault
 """
 
 
@@ -197,6 +202,7 @@ def test_it_works_in_a_folder_of_its_own_without_secrets(
         ),
         ("removes", "no", Trouble("step.raised", "ValueError: no", "acts.py:32, in removes: raise ValueError(why)")),
         ("leaves", 0, Trouble("step.raised", "SystemExit: 0", "acts.py:35, in leaves: sys.exit(code)")),
+        ("notes", "no", Trouble("step.raised", "ValueError: no", "acts.py:83, in notes: raise fault; look there")),
     ],
 )  # fmt: skip
 def test_what_is_raised_is_told(start: Start, tmp_path: Path, act: str, ask: Any, trouble: Trouble) -> None:

@@ -70,7 +70,7 @@ def test_a_pipeline_s_archive(module: Callable[[str], Any]) -> None:
         """
     ).main
     found = archive.of(made)
-    assert (list(found.files), found.entry, found.script) == (["sample.py"], "sample:main", False)
+    assert (list(found.files), found.entry, found.script) == (["sample.py", "program.json"], "sample:main", False)
 
 
 @step

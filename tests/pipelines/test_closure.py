@@ -236,6 +236,18 @@ def test_what_can_be_known_needs_no_note(tmp_path: Path, case: dict[str, str]) -
         ("return import_module('a' + 'b')", "from importlib import import_module", "imports by a computed name"),
         ("return importlib.import_module('ab')", "import importlib", "imports by a computed name"),
         ("return sys.modules['late']", "import sys", "uses sys.modules"),
+        ("return pkgutil.resolve_name('late:f')", "import pkgutil", "imports by a computed name"),
+        ("return resolve_name('late:f')", "from pkgutil import resolve_name", "imports by a computed name"),
+        ("return runpy.run_module('late')", "import runpy", "imports by a computed name"),
+        ("return importlib.util.find_spec('late')", "import importlib.util", "imports by a computed name"),
+        ("import runpy\n        return runpy.run_path('late.py')", "", "imports by a computed name"),
+        ("import importlib\n        return importlib.import_module('late')", "", "imports by a computed name"),
+        ("from importlib import import_module\n        return import_module('late')", "", "imports by a computed name"),
+        ("import sys\n        return sys.modules['late']", "", "uses sys.modules"),
+        ("import builtins\n        return builtins.eval('x')", "", "uses builtins"),
+        ("return builtins.eval('x')", "import builtins", "imports by a computed name"),
+        ("return Base.__subclasses__()", "class Base:\n        pass", "uses __subclasses__"),
+        ("return json.dumps.__globals__['x']", "import json", "uses __globals__"),
         ("return GENERATOR", "GENERATOR = (n for n in range(3))", "builtins.generator cannot be looked into"),
     ],
 )
@@ -243,6 +255,60 @@ def test_what_cannot_be_known_takes_every_file(tmp_path: Path, body: str, import
     one = closure(tmp_path, project(body, imports), "one")
     assert len(one.notes) == 1 and why in one.notes[0]
     assert one.digest != closure(tmp_path, project(body, imports), "two").digest
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return late.__dict__['help'](x)",
+        "return late.__getattribute__('help')(x)",
+        "return late.made_on_demand(x)",
+    ],
+)
+def test_a_module_that_is_asked_for_more_than_it_names_counts_whole(tmp_path: Path, body: str) -> None:
+    late = "def help(x):\n    return x\ndef __getattr__(name):\n    return help\n"
+    case = Case(project(body, "import late", late=late), ("late", "return x", "return x + 1"))
+    before, after = closure(tmp_path / "a", case.files), closure(tmp_path / "b", edited(case))
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize(
+    ("body", "imports"),
+    [
+        ("from importlib import metadata\n        return metadata.version('x')", ""),
+        ("return importlib.metadata.version('x')", "import importlib.metadata"),
+        ("return importlib.resources.files('x')", "import importlib.resources"),
+        ("return sys.version", "import sys"),
+        ("import sys\n        return sys.version", ""),
+    ],
+)
+def test_what_loads_no_code_needs_no_note(tmp_path: Path, body: str, imports: str) -> None:
+    assert closure(tmp_path, project(body, imports)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "imports", "counts"),
+    [
+        ("return sys.argv", "import sys", True),
+        ("return argv", "from sys import argv", True),
+        ("return list(vars(sys))", "import sys", True),
+        ("import sys\n        return sys.argv", "", True),
+        ("return ArgumentParser().parse_args()", "from argparse import ArgumentParser", True),
+        ("return PARSER.parse_args()", "import argparse\n    PARSER = argparse.ArgumentParser(prog='x')", True),
+        ("import argparse\n        return argparse.ArgumentParser()", "", True),
+        ("return sys.version", "import sys", False),
+        ("return x", "import sys, argparse", False),
+    ],
+)
+def test_the_arguments_count_where_code_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, imports: str, counts: bool
+) -> None:
+    found = []
+    for place, rounds in enumerate(("250", "100")):
+        monkeypatch.setattr(sys, "argv", ["train.py", rounds])
+        monkeypatch.setattr(sys, "orig_argv", ["python"])
+        found.append(closure(tmp_path / str(place), project(body, imports)).digest)
+    assert (found[0] != found[1]) is counts
 
 
 def test_a_module_that_is_passed_about_is_noted(tmp_path: Path) -> None:
