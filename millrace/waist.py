@@ -200,9 +200,10 @@ def _strict(op: Op) -> tuple[type[msgspec.Struct], msgspec.json.Decoder[Any]]:
 def permit(tx: Tx, caller: Caller, workspace: str, permission: str) -> None:
     """Errors: `access.denied` unless the caller's roles and scopes grant `permission`; `workspace.unknown`."""
     roles, there = access_tables.standing(tx, caller.actor, workspace)
-    wanted = access_rules.least(permission)
-    hint = f"an admin can grant a role: millrace actor grant {caller.actor} {wanted} --workspace {workspace}"
-    access_rules.check(caller, roles, permission, f"workspace {workspace}", hint)
+    if not access_rules.may(roles, caller.scopes, permission):
+        wanted = access_rules.least(permission)
+        hint = f"an admin can grant a role: millrace actor grant {caller.actor} {wanted} --workspace {workspace}"
+        access_rules.check(caller, roles, permission, f"workspace {workspace}", hint)
     if not there:
         raise unknown("workspace", workspace, (w.name for w in access_tables.workspaces(tx)))
 

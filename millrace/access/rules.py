@@ -39,7 +39,6 @@ def granted(roles: Iterable[Role], permission: str) -> bool:
     return any(verb in ROLES[role] for role in roles)
 
 
-@lru_cache(256)
 def least(permission: str) -> Role:
     """The smallest role that grants `permission`."""
     return min((role for role in ROLES if granted([role], permission)), key=lambda role: len(ROLES[role]))

@@ -47,12 +47,18 @@ class MillraceError(Exception):
         return (MillraceError, (self.code, self.message, self.hint))
 
 
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is most like `name`, if one is like it by `cutoff` of 1."""
+    found = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=cutoff)
+    return found[0] if found else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name: the closest known one, or the first few there are."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    close = closest(name, names)
+    if close is not None:
+        return f"did you mean {close!r}?"
     if not names:
         return "there are none yet"
     return f"known: {few(names, 8)}"
@@ -61,9 +67,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def misnamed(wanted: str, given: Iterable[str]) -> str:
     """A hint where `wanted` was not given: what was given in its place, or what was given at all."""
     names = sorted(set(given))
-    close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
-    if close:
-        return f"name it so, where it says {close[0]!r}"
+    close = closest(wanted, names)
+    if close is not None:
+        return f"name it so, where it says {close!r}"
     return f"given: {few(names, 8)}" if names else "nothing was given"
 
 

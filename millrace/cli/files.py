@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
 
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, closest, nearest
 from millrace.cli import options, show
 
 
@@ -65,7 +64,7 @@ def add(
 
 def _check_name(name: str, known: Collection[str]) -> None:
     """Errors: `dataset.unknown` for a name that is not there, but nearly: a dataset that nobody wants is not made."""
-    if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=_NEARLY):
+    if name not in known and closest(name, known, _NEARLY) is not None:
         raise MillraceError(
             "dataset.unknown", f"there is no dataset {name!r}",
             f"{nearest(name, known)} If not, make it first: millrace dataset make {name}",
