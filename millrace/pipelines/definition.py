@@ -31,6 +31,7 @@ from typing import (
 import msgspec
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.base.kinds import wrong_kind
 from millrace.base.names import check_name
 from millrace.pipelines.frames import Dataset, Frame
 from millrace.pipelines.graph import Argument, Framed, Graph, Many, Named, Node, Options, Plain, Result
@@ -210,8 +211,16 @@ def step(
     `retries` counts only lost processes, never what the function raises. `timeout_s` and `memory_mb` bound one
     attempt; 0 takes the platform's bounds. ``cache=False`` runs it in every run.
     """
+    if function is not None:
+        be_function("step", function)
     options = Options(retries, timeout_s, memory_mb, cache)
     return Step(function, options) if function is not None else lambda wrapped: Step(wrapped, options)
+
+
+def be_function(what: str, function: object) -> None:
+    """Errors: `request.invalid` for anything but a function with a name."""
+    if not (callable(function) and hasattr(function, "__name__")):
+        raise wrong_kind(f"what is made a {what}", function, f"a function: write @mr.{what} above it")
 
 
 class _Trace:

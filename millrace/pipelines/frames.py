@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from millrace.base.clock import Micros, from_datetime, from_iso
 from millrace.base.errors import MillraceError
+from millrace.base.kinds import checked, wrong_kind
 
 Time = Micros | str | datetime
 
@@ -45,20 +46,24 @@ class Frame(Struct, frozen=True):
 
     def with_features(self, *views: Any) -> Frame:
         """Add feature views, by name or as objects with a `name`; their columns are called ``view__feature``."""
-        return self._but(views=(*self.views, *(view if isinstance(view, str) else view.name for view in views)))
+        return self._but(views=(*self.views, *(_name("a feature view", view) for view in views)))
 
+    @checked
     def with_labels(self, dataset: Any, *columns: str) -> Frame:
         """Take labels from another dataset, joined by the key; all its columns unless some are named."""
-        return self._but(labels=dataset if isinstance(dataset, str) else dataset.name, label_columns=columns)
+        return self._but(labels=_name("a dataset", dataset), label_columns=columns)
 
+    @checked
     def asked(self, at: str) -> Frame:
         """Join everything as known at the moment in column `at`."""
         return self._but(at=at)
 
+    @checked
     def between(self, since: Time | None = None, until: Time | None = None) -> Frame:
         """Only rows asked in ``[since, until)``, with labels that had arrived by `until`."""
         return self._but(since=_micros(since), until=_micros(until))
 
+    @checked
     def only(self, *columns: str) -> Frame:
         """Keep these columns as the features, in this order."""
         return self._but(columns=columns)
@@ -67,6 +72,7 @@ class Frame(Struct, frozen=True):
         """Join the latest values whenever they arrived. This leaks; it is there to be measured."""
         return self._but(naive=True)
 
+    @checked
     def split(self, target: str, test: float = 0.25) -> Frame:
         """Split in order of time: the latest `test` share of the rows is held back. Errors: `frame.invalid`."""
         if not 0 <= test < 1:
@@ -88,6 +94,7 @@ class Dataset:
         """The version that is newest when a run starts."""
         return Frame(self.name)
 
+    @checked
     def version(self, number: int) -> Frame:
         """One version."""
         return Frame(self.name, number)
@@ -96,9 +103,18 @@ class Dataset:
         return f"dataset({self.name!r})"
 
 
+@checked
 def dataset(name: str) -> Dataset:
     """The dataset `name`; nothing is looked up yet."""
     return Dataset(name)
+
+
+def _name(noun: str, what: Any) -> str:
+    """Errors: `request.invalid` for what is neither a name nor has one."""
+    name = getattr(what, "name", what)
+    if not isinstance(name, str):
+        raise wrong_kind(f"what stands for {noun}", what, f"{noun} or the name of one")
+    return name
 
 
 def _micros(time: Time | None) -> Micros | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from pathlib import Path
 
 from millrace.base.errors import MillraceError
+from millrace.base.kinds import checked
 from millrace.sdk import client, forks
 from millrace.sdk.client import Client
 
@@ -33,7 +35,10 @@ def current() -> Client:
         return _held[0] if _held else _hold(client.connect())
 
 
-def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") -> Client:
+@checked
+def connect(
+    url: str | None = "", dir: str | Path | None = "", token: str | None = "", workspace: str | None = ""
+) -> Client:
     """Connect to a home other than the configured one; from now on the program's client. The one before is closed.
 
     Without arguments the program's client as it is. Errors: `config.invalid` for `url` and `dir` at once.
@@ -45,7 +50,7 @@ def connect(url: str = "", dir: str = "", token: str = "", workspace: str = "") 
     forks.act(_forked)
     close()
     with _lock:
-        return _hold(client.connect(url, dir, token, workspace))
+        return _hold(client.connect(url or "", str(dir or ""), token or "", workspace or ""))
 
 
 def close() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from millrace.base.errors import MillraceError, of_platform
+from millrace.base.kinds import checked
 from millrace.data.files import content
 from millrace.pipelines.frames import Dataset
 from millrace.sdk.client import Client, Record
@@ -34,9 +35,6 @@ class DatasetHandle(Shown, Dataset):
         client: Client | None = None,
     ) -> None:
         super().__init__(name)
-        odd = next((one for one in (key, event, arrived) if not isinstance(one, str | list | tuple)), None)
-        if odd is not None:
-            raise MillraceError("request.invalid", f"{odd!r} is no column's name", "names of columns are texts")
         self._key = (key,) if isinstance(key, str) else tuple(map(str, key))
         self._event, self._arrived = event, arrived
         self._columns = dict(columns or {})
@@ -84,6 +82,7 @@ class DatasetHandle(Shown, Dataset):
     def _roles(self) -> dict[str, Any]:
         return {"key": list(self._key), "event": self._event, "arrived": self._arrived, "columns": self._columns}
 
+    @checked
     def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
         """Add rows: a new version if the content is new; itself. The dataset is made with them if it is not there.
 
@@ -99,6 +98,7 @@ class DatasetHandle(Shown, Dataset):
         self.load(digests, mode)
         return self
 
+    @checked
     def load(self, digests: Sequence[str], mode: str = "append") -> Record:
         """`add` of bytes that are stored already, by their digests; the newest version. Errors: as `add`."""
         found = self._client.call("dataset.add", dataset=self.name, files=list(digests), mode=mode, **self._roles())
@@ -127,11 +127,13 @@ class DatasetHandle(Shown, Dataset):
         """Every version, oldest first: number, rows, columns, since, until, summary. Errors: `dataset.unknown`."""
         return list(self._client.pages("dataset.versions", dataset=self.name))
 
+    @checked
     def preview(self, rows: int = 5, version: int = 0) -> dict[str, list[Any]]:
         """The first rows of a version, the newest by default, as columns."""
         found = self._client.call("dataset.preview", dataset=self.name, number=version, limit=rows)
         return dict(found["columns"])
 
+    @checked
     def diff(self, before: int, after: int = 0) -> Record:
         """What changed between two versions: rows added, gone and changed by key."""
         return self._client.call(  # type: ignore[no-any-return]  # a verb's answer
@@ -157,6 +159,7 @@ class DatasetHandle(Shown, Dataset):
         )
 
 
+@checked
 def dataset(
     name: str,
     *,
@@ -175,6 +178,7 @@ def dataset(
     return DatasetHandle(name, key, event, arrived, columns, client)
 
 
+@checked
 def datasets(client: Client | None = None) -> list[DatasetHandle]:
     """Every dataset of the workspace."""
     used = client or current()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.base.kinds import checked
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed, micros
 from millrace.sdk.current import current
@@ -39,6 +40,7 @@ class EndpointHandle(Named):
         """What never changes of it: model, key, event, block_s, maturity_s. Errors: `endpoint.unknown`."""
         return self._call("endpoint.get")["endpoint"]  # type: ignore[no-any-return]  # a verb's answer
 
+    @checked
     def predict(self, rows: Any, *, id: str = "", version: int = 0) -> Predictions:
         """Answer rows: a mapping of columns, one row, a list of rows or a frame. On the log before it returns.
 
@@ -84,6 +86,7 @@ class EndpointHandle(Named):
         )  # fmt: skip
         return int(added["labels"])
 
+    @checked
     def watch(
         self,
         pipeline: Pipeline[Any, Any] | str = "",
@@ -106,8 +109,9 @@ class EndpointHandle(Named):
         """
         name = pipeline
         if not isinstance(pipeline, str):
-            from millrace.sdk.pipelines import register
+            from millrace.sdk.pipelines import be_pipeline, register
 
+            be_pipeline(pipeline)
             _check_span(pipeline)
             pipeline.check({**(params or {}), "since": 0, "until": 0})
             name = register(pipeline, self._client)["name"]
@@ -124,6 +128,7 @@ class EndpointHandle(Named):
         """Say that event time has reached `until`: whole blocks are sealed, and the loop judges them. For replays."""
         return self._call("endpoint.advance", until=micros(until))  # type: ignore[no-any-return]  # a verb's answer
 
+    @checked
     def settle(self, timeout_s: float = 600.0) -> EndpointHandle:
         """Wait until the loop has dealt with everything and no run is under way; itself. Errors: `loop.behind`."""
         self._client.call("loop.settle", timeout_s=timeout_s)
@@ -172,6 +177,7 @@ class EndpointHandle(Named):
         id = which if isinstance(which, str) else which.id
         return self._call("prediction.get", id=id)  # type: ignore[no-any-return]  # a verb's answer
 
+    @checked
     def export(
         self, path: str | Path, since: Any = 0, until: Any = 1 << 62, *, role: str = "arm", inputs: bool = True
     ) -> Path:
@@ -193,14 +199,17 @@ class EndpointHandle(Named):
             "monitor.series", since=micros(since), until=micros(until)
         )
 
+    @checked
     def pause(self, reason: str = "") -> Record:
         """Hold the rollout where it is; it still goes back when it must."""
         return self._call("rollout.pause", reason=reason)  # type: ignore[no-any-return]  # a verb's answer
 
+    @checked
     def resume(self, reason: str = "") -> Record:
         """Let a paused rollout go on."""
         return self._call("rollout.resume", reason=reason)  # type: ignore[no-any-return]  # a verb's answer
 
+    @checked
     def rollback(self, reason: str) -> Record:
         """Go back to the version before."""
         return self._call("rollout.rollback", reason=reason)  # type: ignore[no-any-return]  # a verb's answer
@@ -229,17 +238,20 @@ class EndpointHandle(Named):
         return heads, ((r["id"], r["version"], r["state"], day(r["since"]), r["because"]) for r in self.rollouts)
 
 
+@checked
 def endpoint(name: str, *, client: Client | None = None) -> EndpointHandle:
     """The endpoint `name`; nothing is looked up yet."""
     return EndpointHandle(name, client)
 
 
+@checked
 def endpoints(client: Client | None = None) -> list[EndpointHandle]:
     """Every endpoint of the workspace."""
     used = client or current()
     return [EndpointHandle(found["name"], client) for found in used.pages("endpoint.list")]
 
 
+@checked
 def deploy(
     what: ModelVersion | ModelHandle,
     name: str = "",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from millrace.base.errors import MillraceError
+from millrace.base.kinds import checked, wrong_kind
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed, micros
 from millrace.sdk.current import current, in_step
@@ -23,6 +24,7 @@ class Window(dict[str, Any]):
     """One feature over a window of time, as `view.apply` takes it."""
 
 
+@checked
 def window(span: str | int, how: str = "count", column: str = "", *, above: float = 0.0, name: str = "") -> Window:
     """`how` of `column` over the last `span` ("90s", "15m", "3h", "7d", "2w", or seconds).
 
@@ -36,6 +38,7 @@ def window(span: str | int, how: str = "count", column: str = "", *, above: floa
     )  # fmt: skip
 
 
+@checked
 def seconds(span: str | int) -> int:
     """A span such as "3h" in seconds. Errors: `view.invalid`."""
     if isinstance(span, int):
@@ -87,6 +90,7 @@ class ViewHandle(Named):
         return ("feature", "what", "column"), iter([*newest, *windows])
 
 
+@checked
 def feature_view(
     name: str,
     source: DatasetHandle | str | None = None,
@@ -109,6 +113,10 @@ def feature_view(
 
     Errors: `dataset.unknown`, `view.invalid`, `name.invalid`.
     """
+    if not isinstance(source, DatasetHandle | str | None):
+        raise wrong_kind("feature_view: source", source, "a dataset or the name of one")
+    if not isinstance(windows, list | tuple) or not all(isinstance(one, dict) for one in windows):
+        raise wrong_kind("feature_view: windows", windows, 'a list of mr.window("3h", …)')
     handle = ViewHandle(name, client)
     if source is None or in_step():
         return handle

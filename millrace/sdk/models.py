@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from millrace.base.errors import MillraceError, few, nearest
+from millrace.base.kinds import checked, wrong_kind
 from millrace.sdk.client import Client, Record
 from millrace.sdk.columns import listed
 from millrace.sdk.current import current
@@ -48,11 +49,13 @@ class ModelVersion(Shown):
         """The approvals that count for it."""
         return list(self.lineage["approvals"])
 
+    @checked
     def approve(self, note: str = "") -> ModelVersion:
         """Approve it, as whoever's token this program shows; itself. Errors: `approval.own`, `access.denied`."""
         self.model._call("model.approve", number=self.number, note=note)
         return self
 
+    @checked
     def move(self, alias: str) -> ModelVersion:
         """Point a name such as ``champion`` at it; itself. Errors: `version.unapproved`, `name.invalid`."""
         self.model._call("model.move", alias=alias, number=self.number)
@@ -87,6 +90,7 @@ class ModelHandle(Named):
             self._client.call("model.make", name=self.name, approvals=self._approvals, about=self._about)
         return self
 
+    @checked
     def register(self, run: Any = None, output: str = "", *, sample: Any = None, tree: str = "") -> ModelVersion:
         """Register what a finished run made (a handle or an id), a fitted estimator, or an imported tree; the version.
 
@@ -141,6 +145,7 @@ class ModelHandle(Named):
         """Each name and the number of the version that it points at."""
         return {alias["name"]: alias["number"] for alias in self._call("model.get")["aliases"]}
 
+    @checked
     def version(self, which: int | str = 0) -> ModelVersion:
         """A version by its number or by a name that points at it; 0 is the newest. Errors: `version.unknown`."""
         number = which
@@ -156,6 +161,7 @@ class ModelHandle(Named):
         hint = f"there are 1 to {len(every)}" if every else f'register one: mr.model("{self.name}").register(run)'
         raise MillraceError("version.unknown", f"{self.name} has no version {number or 'yet'}", hint)
 
+    @checked
     def approve(self, which: Any = 0, *, note: str = "") -> ModelHandle:
         """Approve a version by number (the newest by default), or every version that a pipeline makes; itself.
 
@@ -164,10 +170,13 @@ class ModelHandle(Named):
         if isinstance(which, int):
             self.version(which).approve(note)
         else:
-            pipeline = which if isinstance(which, str) else which.name
+            pipeline = getattr(which, "name", which)
+            if not isinstance(pipeline, str):
+                raise wrong_kind("what is approved", which, "a version's number, or a pipeline")
             self._call("model.approve", pipeline=pipeline, note=note)
         return self
 
+    @checked
     def move(self, alias: str, which: int | str = 0) -> ModelHandle:
         """Point a name at a version, the newest by default; itself. Errors: `version.unapproved`, `name.invalid`."""
         self.version(which).move(alias)
@@ -188,6 +197,7 @@ class ModelHandle(Named):
         return heads, (_row(version) for version in reversed(self.versions))
 
 
+@checked
 def model(name: str, *, approvals: int = 0, about: str = "", client: Client | None = None) -> ModelHandle:
     """The model `name`; nothing is looked up yet, and it is made when its first version is registered.
 
@@ -196,6 +206,7 @@ def model(name: str, *, approvals: int = 0, about: str = "", client: Client | No
     return ModelHandle(name, approvals, about, client)
 
 
+@checked
 def models(client: Client | None = None) -> list[ModelHandle]:
     """Every model of the workspace."""
     used = client or current()

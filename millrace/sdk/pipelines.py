@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import msgspec
 
 from millrace.base.errors import MillraceError, nearest
+from millrace.base.kinds import checked, wrong_kind
 from millrace.pipelines import definition
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
@@ -58,6 +59,7 @@ class RunHandle:
         """Each step: made or cached, and what of its key changed since the run before."""
         return list(self._client.call("pipeline.explain", run=self.id)["steps"])
 
+    @checked
     def value(self, output: str = "") -> Any:
         """An output that is a plain JSON value; the only one unless named.
 
@@ -80,6 +82,7 @@ class RunHandle:
             told, hint = f"has {len(outputs)} outputs: {', '.join(sorted(outputs))}", "name one: value(OUTPUT)"
         raise MillraceError("output.unknown", f"run {self.id} {told}", hint)
 
+    @checked
     def logs(self, node: int = -1) -> Iterator[str]:
         """What a step prints, piece by piece until it ends; that of the step that began last unless one is named."""
         offset, pause = 0, _LOOK_S[0]
@@ -97,6 +100,7 @@ class RunHandle:
     def cancel(self) -> None:
         self._client.call("run.cancel", run=self.id)
 
+    @checked
     def wait(self, timeout_s: float | None = None) -> RunHandle:
         """Wait for the end, with progress on a terminal; itself. A failed run raises what its step told.
 
@@ -149,6 +153,7 @@ def register(pipeline: definition.Pipeline[Any, Any], client: Client | None = No
     """
     from millrace.pipelines import archive
 
+    be_pipeline(pipeline)
     client = client or current()
     packed = archive.of(pipeline)
     try:
@@ -168,6 +173,7 @@ def register(pipeline: definition.Pipeline[Any, Any], client: Client | None = No
     )  # fmt: skip
 
 
+@checked
 def start(
     pipeline: definition.Pipeline[Any, Any], params: Mapping[str, Any], client: Client | None = None, **more: Any
 ) -> RunHandle:
@@ -175,12 +181,19 @@ def start(
 
     Errors: those of `register`, `pipeline.params` for one that is missing, not there or of another kind.
     """
+    be_pipeline(pipeline)
     client = client or current()
     pipeline.check(params)
     registered = register(pipeline, client)
     return RunHandle(
         client, client.call("pipeline.run", pipeline=registered["name"], params=dict(params), **more)["id"]
     )
+
+
+def be_pipeline(what: object) -> None:
+    """Errors: `request.invalid` for anything but a pipeline."""
+    if not isinstance(what, definition.Pipeline):
+        raise wrong_kind("the pipeline", what, "a function under @mr.pipeline")
 
 
 class Pipeline(definition.Pipeline[P, R]):
@@ -203,6 +216,7 @@ def pipeline(
 ) -> Pipeline[P, R] | Callable[[Callable[P, R]], Pipeline[P, R]]:
     """Make a function that calls steps a pipeline; it is called as the function unless named otherwise."""
     if function is not None:
+        definition.be_function("pipeline", function)
         return Pipeline(function, function.__name__)
     return lambda wrapped: Pipeline(wrapped, name or wrapped.__name__)
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
 from millrace.base.ids import Ids
+from millrace.base.kinds import checked
 from millrace.pipelines.definition import points
 from millrace.sdk import forks
 from millrace.sdk.client import Client, Record
@@ -104,6 +105,7 @@ class RunLog(Shown):
         self._calls.make("run.log", {"run": self.id, "tags": {key: str(value) for key, value in tags.items()}})
         return self
 
+    @checked
     def output(self, name: str, content: bytes | str | Path) -> str:
         """Store bytes, or a file by its path, as an output; its digest. It belongs to the run once that is finished.
 
@@ -122,6 +124,7 @@ class RunLog(Shown):
         """Wait until everything that was logged is written, or kept on disk. Errors: what writing it raised last."""
         self._sender.flush()
 
+    @checked
     def finish(self, state: str = "finished", because: str = "") -> RunLog:
         """End the run as finished, failed (`because` of what) or cancelled; itself.
 
@@ -407,10 +410,12 @@ class _Sender:
 class ExperimentHandle(Named):
     """A named set of runs; see `experiment`."""
 
+    @checked
     def run(self, name: str = "", **more: Any) -> RunLog:
         """Start a run of it; see `run`."""
         return run(self.name, name, client=self._client, **more)
 
+    @checked
     def runs(self, where: str = "", order: str = "", limit: int = 100) -> list[Record]:
         """Runs such as ``metrics.rmse < .2 and params.depth > 6``, newest first or in `order` ("metrics.rmse").
 
@@ -419,6 +424,7 @@ class ExperimentHandle(Named):
         found = self._client.call("run.search", experiment=self.name, where=where, order=order, limit=limit)
         return list(found["items"])
 
+    @checked
     def best(self, *, minimize: str = "", maximize: str = "", where: str = "") -> Record:
         """The finished run with the smallest or largest value of a metric. Errors: `run.unknown` without any."""
         if bool(minimize) == bool(maximize):
@@ -446,6 +452,7 @@ class ExperimentHandle(Named):
         )
 
 
+@checked
 def run(
     experiment: str,
     name: str = "",
@@ -491,6 +498,7 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
+@checked
 def experiment(name: str, *, client: Client | None = None) -> ExperimentHandle:
     """The experiment `name`; nothing is looked up yet, and it is made by its first run."""
     return ExperimentHandle(name, client)

@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from millrace.base.errors import MillraceError
+from millrace.base.kinds import checked
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 from millrace.sdk.pipelines import RunHandle, register
@@ -21,11 +22,13 @@ class Within(dict[str, Any]):
     """A range to search within, as `study.make` takes it."""
 
 
+@checked
 def ints(low: int, high: int, *, log: bool = False) -> Within:
     """Whole numbers from `low` to `high`, both included."""
     return Within(type="ints", low=low, high=high, log=log)
 
 
+@checked
 def floats(low: float, high: float, *, log: bool = False) -> Within:
     """Numbers from `low` to `high`; evenly by their logarithm if `log`."""
     return Within(type="floats", low=low, high=high, log=log)
@@ -83,6 +86,7 @@ class StudyHandle:
         return f"<study {self.name}: {len(self.trials)} trials>"
 
 
+@checked
 def tune(
     pipeline: Pipeline[Any, Any],
     *,

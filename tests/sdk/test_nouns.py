@@ -124,6 +124,32 @@ def test_wrong_types_are_told(client: Client, tmp_path: Path) -> None:
     assert not (tmp_path / "x.parquet").exists()
 
 
+@pytest.mark.parametrize("wrong", [None, 3.5, ["x"], {"a": 1}, b"x", object()], ids=lambda it: type(it).__name__)
+def test_a_first_argument_of_another_kind_is_told(embedded: Client, wrong: Any) -> None:
+    rides, late, tried = mr.dataset("rides"), mr.model("late"), mr.experiment("tried")
+    asks: list[Any] = [
+        mr.dataset, mr.endpoint, mr.model, mr.experiment, mr.feature_view, mr.window, mr.deploy, mr.run,
+        rides.version, rides.preview, rides.latest.with_features, rides.latest.with_labels, rides.latest.only,
+        late.approve, late.move, tried.runs, tried.run, mr.endpoint("x").watch, mr.endpoint("x").export,
+        lambda it: mr.ints(it, 5), lambda it: mr.tune(it, minimize="auc"), lambda it: tried.best(minimize=it),
+    ]  # fmt: skip
+    asks += [rides.load] if not isinstance(wrong, list) else []
+    asks += [lambda it: mr.floats(it, 5)] if not isinstance(wrong, float) else []
+    if wrong is not None:
+        asks += [mr.pipeline, mr.step, mr.datasets, mr.models, mr.endpoints, mr.connect]
+    for ask in asks:
+        with pytest.raises(mr.MillraceError) as caught:
+            ask(wrong)
+        assert (caught.value.code, bool(caught.value.hint)) == ("request.invalid", True), ask
+
+
+@pytest.mark.parametrize("wrong", [{"key": None}, {"key": [1]}, {"event": None}, {"columns": ["a"]}, {"client": "x"}])
+def test_a_dataset_s_argument_of_another_kind_is_told(wrong: dict[str, Any]) -> None:
+    with pytest.raises(mr.MillraceError, match=f"dataset: {next(iter(wrong))} is ") as caught:
+        mr.dataset("rides", **wrong)
+    assert caught.value.code == "request.invalid"
+
+
 def test_connecting_without_arguments_is_the_programs_client(client: Client) -> None:
     assert mr.connect() is current.current() is client
 
