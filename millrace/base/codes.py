@@ -125,6 +125,7 @@ CODES: dict[str, Code] = {
     "rollout.unknown": _unknown("rollout"),
     # tracking
     "experiment.exists": _conflict("an experiment of that name exists"),
+    "experiment.unknown": _unknown("experiment"),
     "metric.unknown": _unknown("metric"),
     "run.managed": _conflict("the run is run by the platform itself"),
     "run.over": _conflict("the run has ended"),

@@ -193,8 +193,10 @@ def series(ask: ReadSpan, cx: Context) -> Curves:
 def list_incidents(ask: ListIncidents, cx: Context) -> Page[Incident]:
     """List incidents, newest first.
 
-    Errors: page.invalid.
+    Errors: endpoint.unknown, page.invalid.
     """
+    if ask.endpoint:
+        find(cx.tx, cx.workspace, ask.endpoint)
     found = [
         incident
         for incident in tables.incidents(cx.tx, cx.workspace)

@@ -140,8 +140,10 @@ def get(ask: WhichRollout, cx: Context) -> Shown:
 def list_rollouts(ask: ListRollouts, cx: Context) -> Page[Rollout]:
     """List rollouts, newest first.
 
-    Errors: page.invalid.
+    Errors: endpoint.unknown, page.invalid.
     """
+    if ask.endpoint:
+        find(cx.tx, cx.workspace, ask.endpoint)
     found = tables.rollouts(cx.tx, cx.workspace, ask.endpoint)
     return page_of(found[::-1] if ask.endpoint else found, ask, lambda one: one.id)
 
@@ -186,7 +188,12 @@ def rollback(ask: TakeBackRollout, cx: Context) -> Rollout:
 
 @op("rollout.decisions", permission="rollout:read", kind="read")
 def list_decisions(ask: ListDecisions, cx: Context) -> Decisions:
-    """List what was decided about an endpoint, with a digest that the same events always lead to."""
+    """List what was decided about an endpoint, with a digest that the same events always lead to.
+
+    Errors: endpoint.unknown.
+    """
+    if ask.endpoint:
+        find(cx.tx, cx.workspace, ask.endpoint)
     return decisions.of(_facts(cx.tx, cx.workspace), ask.endpoint)
 
 

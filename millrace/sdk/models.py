@@ -127,17 +127,12 @@ class ModelHandle(Named):
 
     @property
     def versions(self) -> list[ModelVersion]:
-        """Every version, oldest first; none while the model is not there."""
-        try:
-            return [ModelVersion(self, found) for found in self._client.pages("model.versions", model=self.name)]
-        except MillraceError as fault:
-            if fault.code != "model.unknown":
-                raise
-            return []
+        """Every version, oldest first. Errors: `model.unknown`."""
+        return [ModelVersion(self, found) for found in self._client.pages("model.versions", model=self.name)]
 
     @property
     def newest(self) -> ModelVersion:
-        """The newest version. Errors: `version.unknown` where there is none."""
+        """The newest version. Errors: `model.unknown`, `version.unknown` where there is none."""
         return self.version()
 
     @property
@@ -147,7 +142,10 @@ class ModelHandle(Named):
 
     @checked
     def version(self, which: int | str = 0) -> ModelVersion:
-        """A version by its number or by a name that points at it; 0 is the newest. Errors: `version.unknown`."""
+        """A version by its number or by a name that points at it; 0 is the newest.
+
+        Errors: `model.unknown`, `version.unknown`.
+        """
         number = which
         if isinstance(which, str):
             known = self.aliases

@@ -36,7 +36,10 @@ class Shown:
             return f"<{self._named()}: {fault.message}>"
 
     def _repr_html_(self) -> str:
-        heads, rows = self._rows()
+        try:
+            heads, rows = self._rows()
+        except MillraceError:  # the line says it
+            heads, rows = (), ()
         return f"<p><code>{escape(repr(self))}</code></p>" + (table(heads, rows) if heads else "")
 
 

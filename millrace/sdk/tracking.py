@@ -419,14 +419,17 @@ class ExperimentHandle(Named):
     def runs(self, where: str = "", order: str = "", limit: int = 100) -> list[Record]:
         """Runs such as ``metrics.rmse < .2 and params.depth > 6``, newest first or in `order` ("metrics.rmse").
 
-        Errors: `search.invalid`.
+        Errors: `experiment.unknown`, `search.invalid`.
         """
         found = self._client.call("run.search", experiment=self.name, where=where, order=order, limit=limit)
         return list(found["items"])
 
     @checked
     def best(self, *, minimize: str = "", maximize: str = "", where: str = "") -> Record:
-        """The finished run with the smallest or largest value of a metric. Errors: `run.unknown` without any."""
+        """The finished run with the smallest or largest value of a metric.
+
+        Errors: those of `runs`; `run.unknown` without any.
+        """
         if bool(minimize) == bool(maximize):
             raise MillraceError("request.invalid", "say what is best by one metric", 'minimize="rmse"')
         order = f"metrics.{minimize}" if minimize else f"metrics.{maximize} desc"

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from millrace.access.context import Context
 from millrace.base.clock import Micros
-from millrace.base.errors import MillraceError, nearest
+from millrace.base.errors import MillraceError, nearest, unknown
 from millrace.base.op import op, record_of
 from millrace.base.page import Page, Paged, page_of, page_size
 from millrace.store import tree
@@ -179,8 +179,11 @@ def get(ask: WhichRun, cx: Context) -> Run:
 def find(ask: SearchRuns, cx: Context) -> Runs:
     """Search runs by metrics, parameters, tags and attributes; newest first unless ordered.
 
-    Errors: search.invalid, page.invalid.
+    Errors: experiment.unknown, search.invalid, page.invalid.
     """
+    if ask.experiment and tables.experiment(cx.tx, cx.workspace, ask.experiment) is None:
+        known = (one.name for one in tables.experiments(cx.tx, cx.workspace))
+        raise unknown("experiment", ask.experiment, known)
     limit = page_size(ask.limit)
     ids, total = search.find(
         cx.ground.catalog, cx.tx, cx.workspace, ask.where, ask.experiment, ask.order, ask.after, limit

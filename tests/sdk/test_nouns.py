@@ -364,6 +364,28 @@ def test_in_a_step_s_process_nothing_acts(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
+def test_a_mistyped_name_is_told_wherever_something_is_listed(embedded: Client) -> None:
+    version = mr.model("late").register(fitted(embedded, auc=0.7))
+    mr.deploy(version, "delays", event="at", metric="auc")
+    lists: list[tuple[str, str, Any]] = [
+        ("model", "late", lambda: mr.model("lat").versions), ("model", "late", lambda: mr.model("lat").newest),
+        ("model", "late", lambda: mr.deploy(mr.model("lat"))), ("model", "late", lambda: mr.model("lat").aliases),
+        ("experiment", "flights", lambda: mr.experiment("flight").runs()),
+        ("experiment", "flights", lambda: mr.experiment("flight").best(minimize="auc")),
+        *(
+            ("endpoint", "delays", lambda op=op: embedded.call(op, endpoint="delay"))
+            for op in ("rollout.list", "rollout.decisions", "incident.list", "monitor.windows", "monitor.series",
+                       "prediction.search", "label.coverage")
+        ),
+        ("endpoint", "delays", lambda: mr.endpoint("delay").rollout),
+    ]  # fmt: skip
+    for noun, meant, ask in lists:
+        with pytest.raises(mr.MillraceError) as caught:
+            ask()
+        assert (caught.value.code, caught.value.hint) == (f"{noun}.unknown", f"did you mean {meant!r}?")
+    assert mr.model("lat")._repr_html_() == "<p><code>&lt;model lat: there is no model &#x27;lat&#x27;&gt;</code></p>"
+
+
 def test_a_notebook_gets_tables_and_nothing_of_them_is_markup(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add({"id": ["<b>"], "at": [1], "x": [1.0]})
     live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", reason="<i>first</i>")

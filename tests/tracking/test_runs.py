@@ -87,7 +87,9 @@ def test_search_follows_every_change(platform: Platform) -> None:
     assert platform.call("run.search", {"where": "state = 'failed'", "limit": 1}).total == 1
     assert platform.call("run.search", {"where": "state = 'lost'"}).total == 0
     assert [r.params["depth"] for r in (*page.items, *rest.items)] == [5, 4, 3, 2, 1, 0] and rest.next is None
-    assert platform.call("run.search", {"experiment": "elsewhere"}).items == []
+    with pytest.raises(MillraceError) as caught:
+        platform.call("run.search", {"experiment": "flight"})
+    assert (caught.value.code, caught.value.hint) == ("experiment.unknown", "did you mean 'flights'?")
 
 
 @pytest.mark.slow
