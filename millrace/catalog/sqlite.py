@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 from sqlalchemy.dialects import sqlite
 
 from millrace.base.errors import MillraceError
+from millrace.base.folders import PRIVATE_FILE
 from millrace.catalog.statements import Statements
 
 _BUSY_S = 30
 _ROOM = 1 << 18
+_making = threading.Lock()
 _STATEMENTS = Statements(sqlite.dialect(paramstyle="named"))
 
 
@@ -53,6 +57,7 @@ class SqliteEngine:
 
     def connection(self) -> sqlite3.Connection:
         """A connection as the catalog wants it; transactions are begun and ended by statements alone."""
+        self._make_private()
         made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=512)
         try:
             made.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1_000}")
@@ -63,6 +68,15 @@ class SqliteEngine:
             made.close()
             raise
         return made
+
+    def _make_private(self) -> None:
+        """Make the file, for its owner alone; SQLite gives its log the same mode.
+
+        One at a time: whoever closes a file takes the locks that its process has on it.
+        """
+        with _making, suppress(OSError):  # what stands in the way SQLite will say
+            if not self.path.exists():
+                self.path.touch(PRIVATE_FILE, exist_ok=False)
 
     def connect(self) -> SqliteSession:
         return SqliteSession(self.connection())

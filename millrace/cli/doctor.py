@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from millrace.base.config import Config
 from millrace.base.errors import MillraceError
+from millrace.base.folders import open_to_others
 
 _PLATFORM = ("numpy", "duckdb", "sqlalchemy", "starlette", "uvicorn", "onnxruntime", "skl2onnx", "sklearn", "optuna")
 _ROOM_BYTES = 1_000_000_000
@@ -45,6 +46,9 @@ def _folder(config: Config, folder: Path) -> Iterator[Look]:
     writable = os.access(there, os.W_OK)
     state = "writable" if writable else "not writable"
     yield Look("directory", writable, f"{folder} is {state}{'' if there == folder else ', not there yet'}", "use --dir")
+    lying = open_to_others(folder)
+    told = f"others can read {', '.join(lying)}" if lying else "what is kept is its owner's"
+    yield Look("privacy", not lying, told, f"chmod -R go= {folder}")
     free = shutil.disk_usage(there).free
     yield Look("disk", free >= _ROOM_BYTES, f"{free / 1e9:.1f} GB free", "make room: 1 GB at least")
     from millrace.http.holder import holder

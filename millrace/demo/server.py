@@ -11,6 +11,7 @@ from pathlib import Path
 
 from millrace.base.codes import CODES
 from millrace.base.errors import MillraceError
+from millrace.base.folders import PRIVATE_FILE, make_private
 from millrace.http.holder import holder
 
 _ERROR = re.compile(r"^error\[([a-z]+\.[a-z_]+)\]: (.*)(?:\nhint: (.*))?", re.MULTILINE)
@@ -24,7 +25,7 @@ class Server:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         if holder(folder) is None:
             self._start(port)
         held = holder(folder)
@@ -45,6 +46,7 @@ class Server:
 
     def _start(self, port: int) -> None:
         place = self.folder / "server.log"
+        place.touch(PRIVATE_FILE)
         log = place.open("ab")
         began = log.tell()
         command = [sys.executable, "-m", "millrace", "up", "--dir", str(self.folder), "--port", str(port)]

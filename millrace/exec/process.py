@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 
 from millrace.base.errors import MillraceError
+from millrace.base.folders import make_private
 from millrace.exec import wire
 from millrace.exec.child import WORDS
 from millrace.exec.records import Cancel, Ended, Outcome, Told, Trouble, Work
@@ -91,8 +92,9 @@ class Processes:
         Errors: `server.stopping` after `close`.
         """
         place = self.folder / id
-        place.mkdir(mode=0o700, parents=True)
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(place.parent)
+        place.mkdir(0o700)
+        make_private(log.parent)
         with self._lock:
             if self._closed:
                 shutil.rmtree(place, ignore_errors=True)

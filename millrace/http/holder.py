@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from millrace.base.errors import MillraceError
+from millrace.base.folders import make_private
 from millrace.base.locks import try_lock
 
 _log = logging.getLogger("millrace")
@@ -40,7 +41,7 @@ class DirectoryLock:
         """`patience_s`: how long the workers of a server that was killed may take to leave."""
         self._folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private(folder)
             self._file = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as fault:
             raise _unusable(folder, fault) from fault

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from millrace.base.config import Config
 from millrace.base.errors import MillraceError
+from millrace.base.folders import open_to_others
 from millrace.base.memory import few_arenas
 from millrace.http import logs, workers
 from millrace.http.doorman import is_loopback
@@ -45,6 +46,10 @@ def up(config: Config) -> int:
     host, count = config["host"], config["workers"]
     lock = DirectoryLock(Path(config["dir"]).absolute())
     try:
+        lying = open_to_others(Path(config["dir"]).absolute())
+        if lying:
+            folder = config["dir"]
+            _log.warning("others can read %s in %s: chmod -R go= %s", ", ".join(lying), folder, folder)
         if not is_loopback(host) or count > 1:
             _prepare(config)
         listener = _bind(host, config["port"])

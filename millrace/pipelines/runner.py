@@ -17,6 +17,7 @@ from pathlib import Path
 from millrace.access.context import Ground
 from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError
+from millrace.base.folders import make_private
 from millrace.base.locks import try_lock
 from millrace.base.seldom import Seldom
 from millrace.catalog.tx import Tx
@@ -80,7 +81,7 @@ class Runner:
             thread.join()
 
     def _serve(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._folder)
         with (self._folder / "lock").open("a") as lock:
             while not self._stopping.is_set():
                 if try_lock(lock.fileno()):

@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from millrace.base.errors import MillraceError
+from millrace.base.folders import make_private
 from millrace.base.locks import try_lock
 from millrace.sdk import forks
 from millrace.sdk.client import Client
@@ -103,7 +104,7 @@ class Spool:
                 os.close(self._file)
                 self._file = -1
             if self._file < 0:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                make_private(self.path.parent)
                 _begin(self.path, self._head)
                 self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
                 fcntl.flock(self._file, fcntl.LOCK_SH)
@@ -123,7 +124,7 @@ class Spool:
         digest = blake3(content).hexdigest()
         place = self.path.with_suffix(".blobs")
         with _writing(self.path):
-            place.mkdir(parents=True, exist_ok=True)
+            make_private(place)
             part = place / f"{digest}.part"
             with part.open("wb") as out:
                 out.write(content)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from millrace.access.context import Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
+from millrace.base.folders import make_private
 from millrace.serving import entry as entries
 from millrace.serving import segments, tables
 from millrace.serving.entry import Entry
@@ -54,7 +55,7 @@ class Log:
     def __init__(self, ground: Ground, workspace: str, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.folder = ground.folder / "predictions" / endpoint.id
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private(self.folder)
         self._ground = ground
         self._workspace = workspace
         self._strict = _strict(ground)

@@ -37,8 +37,8 @@ class Disk:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder if it is not there; its parent is."""
-        path.mkdir(exist_ok=True)
+        """Make a folder, for its owner alone, if it is not there; its parent is."""
+        path.mkdir(0o700, exist_ok=True)
 
     def make_durable_folder(self, path: Path) -> None:
         """Make a folder and those above it where they are missing; its name, and each that was made, is durable."""

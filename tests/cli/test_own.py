@@ -96,7 +96,7 @@ def test_the_doctor_looks(millrace: Any, server: Server) -> None:
         ["look", "told"],
     )  # an empty column goes where it is narrow
     found = {look["look"]: look for look in json.loads(millrace("--json", "doctor").out)}
-    assert found["server"]["good"] is None and found["disk"]["good"]
+    assert found["server"]["good"] is None and found["disk"]["good"] and found["privacy"]["good"]
     assert f"{server.url} answers" in millrace("doctor", where=("--url", server.url)).out
     bad = millrace("doctor", where=("--url", "http://127.0.0.1:9"))
     assert bad.code == 1 and "is it up? millrace up" in bad.out

@@ -49,6 +49,20 @@ def test_the_contract_of_a_server(tmp_path: Path) -> None:
     assert holder(server.folder) is None
 
 
+@pytest.mark.slow
+def test_a_directory_that_others_can_read_is_told(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(0o755)
+    with serving(home) as server:
+        assert "others can read" not in server.log
+    (home / "catalog.db").chmod(0o644)
+    with serving(home) as server:
+        told = [json.loads(line) for line in server.log.splitlines()]
+        assert (told[0]["level"], told[0]["message"]) == (
+            "warning", f"others can read catalog.db in {home}: chmod -R go= {home}",
+        )  # fmt: skip
+
+
 def in_pieces(server: Server, count: int, size: int) -> int:
     """The status of a body that does not say how long it is."""
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as wire:
