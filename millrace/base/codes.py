@@ -57,7 +57,9 @@ CODES: dict[str, Code] = {
     # catalog
     "catalog.busy": Code(503, 1, "another process holds the catalog for too long"),
     "catalog.corrupt": Code(500, 1, "the catalog's file is damaged"),
+    "catalog.foreign": Code(500, 1, "the file in the catalog's place is another application's"),
     "catalog.full": Code(507, 1, "no room is left to write"),
+    "catalog.incomplete": Code(500, 1, "the catalog lacks tables that it had"),
     "catalog.newer": Code(500, 1, "the catalog was made by a newer Millrace"),
     "catalog.unnumbered": Code(500, 1, "the catalog has tables and does not say which schema they are of"),
     "catalog.unreachable": Code(503, 1, "the catalog cannot be opened"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from millrace.catalog.schema import metadata
 
 _FOLDER = Path(__file__).parent / "migrations"
 _HEADER = "-- Written by `python -m scripts.generate`: a catalog of schema"
-_NUMBER = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+NUMBER = "alembic_version"
+_TABLE = re.compile(r'CREATE TABLE "?(\w+)')
+_NUMBER = f"CREATE TABLE {NUMBER} (version_num VARCHAR(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY)"
 
 
 @cache
@@ -27,10 +30,17 @@ def script(kind: str) -> tuple[str, Sequence[str]]:
     return head.rpartition(" ")[2], tuple(statements[:-1])
 
 
+@cache
+def names(kind: str) -> frozenset[str]:
+    """The tables that the script makes, but for the one of the number."""
+    made = (_TABLE.match(statement) for statement in script(kind)[1])
+    return frozenset(found[1] for found in made if found) - {NUMBER}
+
+
 def write(number: str) -> None:
     """Write the scripts of the schema with this number. All rooms' tables must have been imported."""
     for dialect in (sqlite.dialect(), postgresql.dialect()):  # type: ignore[no-untyped-call]
-        made = [f"{_HEADER} {number}", *_made(dialect), _NUMBER, f"INSERT INTO alembic_version VALUES ('{number}')"]
+        made = [f"{_HEADER} {number}", *_made(dialect), _NUMBER, f"INSERT INTO {NUMBER} VALUES ('{number}')"]
         (_FOLDER / f"{dialect.name}.sql").write_text("".join(f"{statement};\n\n" for statement in made))
 
 

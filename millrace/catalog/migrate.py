@@ -10,14 +10,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect, text
 
-from millrace.base.errors import MillraceError
-from millrace.catalog.anew import script
+from millrace.base.errors import MillraceError, few
+from millrace.catalog.anew import NUMBER, names, script
 from millrace.catalog.postgres import PostgresEngine
 from millrace.catalog.schema import fact
 from millrace.catalog.sqlite import SqliteEngine
 
 HEAD = "0001"
-_NUMBER = "alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x6D696C6C72616366
 
@@ -25,11 +24,15 @@ _LOCK = 0x6D696C6C72616366
 def migrate(engine: SqliteEngine | PostgresEngine) -> None:
     """Create or upgrade the schema; several processes may call it at once.
 
-    Errors: `catalog.newer` for a schema this version does not know, `catalog.unnumbered` for tables without a schema's
-    number, `catalog.unreachable`, `catalog.corrupt`.
+    Errors: `catalog.foreign` for another application's file, which is left as it is, `catalog.incomplete` where tables
+    are gone, `catalog.newer` for a schema this version does not know, `catalog.unnumbered` for tables without a
+    schema's number, `catalog.unreachable`, `catalog.corrupt`.
     """
     try:
+        if isinstance(engine, SqliteEngine):  # a database server's other tables may well be somebody else's
+            _check_ours(engine)
         if _stored_version(engine) == HEAD:
+            _check_whole(engine)
             return
         bind = _bind(engine)
         try:
@@ -49,21 +52,41 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
         raise
 
 
+def _check_ours(engine: SqliteEngine) -> None:
+    """Errors: `catalog.foreign` for a file with tables, and hardly any of them a catalog's."""
+    there, ours = engine.tables() - {NUMBER}, names("sqlite")
+    if there and 2 * len(there & ours) < len(ours):
+        raise MillraceError(
+            "catalog.foreign",
+            f"{engine.path} is not Millrace's: it has the tables {few(sorted(there))}",
+            "choose another --dir, or move that file away",
+        )
+
+
+def _check_whole(engine: SqliteEngine | PostgresEngine) -> None:
+    """Errors: `catalog.incomplete` where the schema's number stands without all its tables."""
+    gone = sorted(names("sqlite") - engine.tables())  # both engines have the same
+    if gone:
+        raise MillraceError(
+            "catalog.incomplete", f"the catalog lacks what it had: {few(gone)}", "restore it from a backup"
+        )
+
+
 def _make_anew(connection: Connection) -> str:
     """The number of the schema that stands there, made now where there was none.
 
     Errors: `catalog.unnumbered` where tables stand and no number: what is there would be made once more.
     """
     look = inspect(connection)
-    if look.has_table(_NUMBER) and (row := connection.execute(text(f"SELECT version_num FROM {_NUMBER}")).first()):
+    if look.has_table(NUMBER) and (row := connection.execute(text(f"SELECT version_num FROM {NUMBER}")).first()):
         return str(row[0])
     if look.has_table(fact.name):
         raise MillraceError(
             "catalog.unnumbered",
-            f"the catalog has tables, and {_NUMBER} does not say which schema they are of",
+            f"the catalog has tables, and {NUMBER} does not say which schema they are of",
             f"restore it from a backup; if only the number was lost, and this version wrote it: {HEAD!r} belongs there",
         )
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {_NUMBER}")
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {NUMBER}")
     number, statements = script(connection.dialect.name)
     for statement in statements:
         connection.exec_driver_sql(statement)

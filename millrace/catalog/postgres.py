@@ -63,6 +63,16 @@ class PostgresEngine:
     def connect(self) -> PostgresSession:
         return PostgresSession(self._url)
 
+    def tables(self) -> set[str]:
+        """The names of the tables in the schema that the catalog is in."""
+        session = self.connect()
+        try:
+            session.begin_read()
+            session.cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+            return {str(row[0]) for row in session.cursor.fetchall()}
+        finally:
+            session.close()
+
     def translate(self, fault: Exception) -> Exception:
         import psycopg
 

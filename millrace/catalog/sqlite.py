@@ -81,6 +81,17 @@ class SqliteEngine:
     def connect(self) -> SqliteSession:
         return SqliteSession(self.connection())
 
+    def tables(self) -> set[str]:
+        """The names of the tables in the file, which stays as it is; none where there is no file."""
+        if not self.path.exists():
+            return set()
+        looking = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S)
+        try:
+            found = looking.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+            return {name for (name,) in found}
+        finally:
+            looking.close()
+
     def translate(self, fault: Exception) -> Exception:
         if isinstance(fault, OverflowError):
             return MillraceError("request.invalid", "a whole number has more than 64 bits", "give a smaller one")

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, inspect
 import millrace.waist  # noqa: F401 - every room's tables must be known
 from millrace.base.errors import MillraceError
 from millrace.catalog import migrate as migrations
-from millrace.catalog.anew import script
+from millrace.catalog.anew import names, script
 from millrace.catalog.journal import verify
 from millrace.catalog.migrate import HEAD, migrate, upgrade
 from millrace.catalog.postgres import PostgresEngine
@@ -45,6 +45,10 @@ def assert_current(engine: SqliteEngine | PostgresEngine) -> None:
 def test_the_steps_are_one_line_to_the_head() -> None:
     assert [f"{number:04d}" for number in range(1, len(STEPS) + 1)] == STEPS
     assert STEPS[-1] == HEAD
+
+
+def test_the_scripts_make_every_table_that_a_room_declares() -> None:
+    assert names("sqlite") == names("postgresql") == set(metadata.tables)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -177,6 +181,52 @@ def test_tables_whose_number_was_lost_are_told_and_left_alone(tmp_path: Path, po
         session.cursor.execute("SELECT count(*) FROM fact")
         assert session.cursor.fetchone()[0] == 1
         session.close()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        ["CREATE TABLE notes (text)", "INSERT INTO notes VALUES ('mine')"],
+        ["CREATE TABLE fact (id)", "CREATE TABLE sales (fact)"],  # a warehouse's
+        ["CREATE TABLE run (id)", "CREATE TABLE alembic_version (version_num)",
+         f"INSERT INTO alembic_version VALUES ('{HEAD}')"],
+    ],
+)  # fmt: skip
+def test_another_application_s_file_is_refused_and_left_alone(tmp_path: Path, made: list[str]) -> None:
+    engine = SqliteEngine(tmp_path / "catalog.db")
+    with sqlite3.connect(engine.path) as theirs:
+        for statement in made:
+            theirs.execute(statement)
+    theirs.close()
+    before = engine.path.read_bytes()
+    with pytest.raises(MillraceError, match="is not Millrace's: it has the tables") as caught:
+        migrate(engine)
+    assert (caught.value.code, caught.value.hint) == ("catalog.foreign", "choose another --dir, or move that file away")
+    assert engine.path.read_bytes() == before and list(tmp_path.iterdir()) == [engine.path]
+
+
+@pytest.mark.parametrize("empty", [b"", None])
+def test_an_empty_file_is_a_new_catalog(tmp_path: Path, empty: bytes | None) -> None:
+    engine = SqliteEngine(tmp_path / "catalog.db")
+    if empty is not None:
+        engine.path.write_bytes(empty)
+    migrate(engine)
+    assert_current(engine)
+
+
+def test_a_table_that_is_gone_is_told(tmp_path: Path, postgres_url: str) -> None:
+    for engine in (SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)):
+        migrate(engine)
+        session = engine.connect()
+        session.begin_write()
+        session.cursor.execute("DROP TABLE model_version")
+        session.commit()
+        session.close()
+        with pytest.raises(MillraceError) as caught:
+            migrate(engine)
+        assert (caught.value.code, caught.value.message, caught.value.hint) == (
+            "catalog.incomplete", "the catalog lacks what it had: model_version", "restore it from a backup",
+        )  # fmt: skip
 
 
 @pytest.mark.slow
