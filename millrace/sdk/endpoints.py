@@ -187,7 +187,7 @@ class EndpointHandle(Named):
         label, state, label_arrived (micros), and with `inputs` ``input.NAME`` for each. `role` is arm, shadow, pinned
         or "" for all. The file appears whole or not at all, in the place of one that is there.
 
-        Errors: `file.unwritable`, `endpoint.unknown`.
+        Errors: `request.invalid` where `until` is not after `since`, `file.unwritable`, `endpoint.unknown`.
         """
         asked = {"since": micros(since), "until": micros(until), "role": role, "inputs": inputs}
         found = self._call("prediction.export", **asked)

@@ -292,9 +292,10 @@ def tell(ask: WhichPrediction, cx: Context) -> Told:
 def search(ask: SearchPredictions, cx: Context) -> Page[Prediction]:
     """List the predictions of a window of event time, in its order. `next` names the last one and its version.
 
-    Errors: endpoint.unknown, page.invalid.
+    Errors: endpoint.unknown, request.invalid, page.invalid.
     """
     limit = page_size(ask.limit)
+    rules.check_span(ask.since, ask.until)
     with cx.read() as tx:
         endpoint = routes.find(tx, cx.workspace, ask.endpoint)
     rows = log.window(cx.ground, cx.workspace, ask.endpoint, ask.since, ask.until)
@@ -321,8 +322,9 @@ def search(ask: SearchPredictions, cx: Context) -> Page[Prediction]:
 def export_log(ask: ExportPredictions, cx: Context) -> Exported:
     """Write the predictions of a window, with their outcomes and inputs, as one Parquet file into the store.
 
-    Errors: endpoint.unknown.
+    Errors: endpoint.unknown, request.invalid.
     """
+    rules.check_span(ask.since, ask.until)
     with cx.read() as tx:
         endpoint = routes.find(tx, cx.workspace, ask.endpoint)
     return export.export(cx, endpoint, ask.since, ask.until, ask.role, ask.inputs)
@@ -352,8 +354,9 @@ def add_labels(ask: AddLabels, cx: Context, batch: labels.Batch) -> Added:
 def coverage(ask: ReadCoverage, cx: Context) -> Coverage:
     """Count how many predictions of a window have an outcome by now.
 
-    Errors: endpoint.unknown.
+    Errors: endpoint.unknown, request.invalid.
     """
+    rules.check_span(ask.since, ask.until)
     rows = log.window(cx.ground, cx.workspace, ask.endpoint, ask.since, ask.until)
     served = {str(id) for id, role in zip(rows.id, rows.role, strict=True) if role != "shadow"}
     with cx.read() as tx:

@@ -20,6 +20,15 @@ _FIRST_EVENT: Micros = -62_135_596_800 * SECOND  # the years 1 to 9999
 _LAST_EVENT: Micros = 253_402_300_800 * SECOND - 1
 
 
+def check_span(since: Micros, until: Micros) -> None:
+    """Errors: `request.invalid` for a window that no event time can lie in, such as one whose ends are exchanged."""
+    if until <= since:
+        raise MillraceError(
+            "request.invalid", f"until ({until}) is not after since ({since}): nothing lies between them",
+            "give the earlier time as since",
+        )  # fmt: skip
+
+
 def check_endpoint(made: Endpoint) -> Endpoint:
     """`made` itself. Errors: `request.invalid` for blocks that do not fill days, or a negative maturity."""
     if made.block_s <= 0 or (_DAY_S % made.block_s and made.block_s % _DAY_S):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from millrace.assemble import Platform
 from millrace.base.clock import HOUR
+from millrace.base.errors import MillraceError
 from millrace.data import parquet
 from millrace.serving import export
 from millrace.serving.records import Endpoint, Segment
@@ -80,3 +81,11 @@ def test_spans_cover_the_window_once(rows: list[int], size: int, since: int, len
     for first, last in cut[:-1]:
         inside = [segment.rows for segment in sealed if first < segment.until <= last]
         assert sum(inside) >= size or first == since
+
+
+@pytest.mark.parametrize("op", ["prediction.export", "prediction.search", "label.coverage"])
+@pytest.mark.parametrize(("since", "until"), [(2 * HOUR, HOUR), (HOUR, HOUR)])
+def test_a_window_that_holds_no_time_is_refused(platform: Platform, op: str, since: int, until: int) -> None:
+    with pytest.raises(MillraceError, match="is not after since") as caught:
+        platform.call(op, {"endpoint": "delays", "since": since, "until": until})
+    assert (caught.value.code, caught.value.hint) == ("request.invalid", "give the earlier time as since")
