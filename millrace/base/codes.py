@@ -165,6 +165,8 @@ CODES: dict[str, Code] = {
     "pipeline.params": _bad("parameters that do not fit the pipeline"),
     "pipeline.pending": _bad("a pipeline looked into an answer that is not known yet"),
     "pipeline.unknown": _unknown("pipeline"),
+    # demo
+    "story.other": Code(409, 2, "the directory holds another telling of the demo"),
     # tuning
     "study.failed": _bad("every trial of a study failed"),
     "study.over": _conflict("the study has ended"),

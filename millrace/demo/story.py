@@ -8,7 +8,7 @@ from pathlib import Path
 
 from millrace.base.clock import DAY, Micros
 from millrace.base.memory import few_arenas
-from millrace.demo import chronicle, close, setup, tables
+from millrace.demo import asked, chronicle, close, setup, tables
 from millrace.demo.planted import Planted
 from millrace.demo.replay import ENDPOINT, Replay
 from millrace.demo.server import Server
@@ -19,7 +19,7 @@ START: Micros = tables.FIRST + 59 * DAY
 
 class Story:
     """One telling. `until` ends the replay, `planted` puts two bad versions in, `search` counts trials of tuning,
-    `seed` draws them, and splits the flights between versions."""
+    `seed` draws them, and splits the flights between versions. Errors: `story.other` for another story's directory."""
 
     def __init__(
         self, folder: Path, port: int = 0, until: Micros = tables.END, planted: bool = True, search: int = 6,
@@ -29,6 +29,8 @@ class Story:
         self.folder, self.until = folder, until
         self._planted, self._search, self._labels, self._quiet = planted, search, labels, quiet
         self._seed = seed
+        self._asked = asked.Asked(seed, search, planted)
+        asked.check(folder, self._asked)
         self._began = time.monotonic()
         self.server = Server(folder, port)
         self.client = self._connect("")
@@ -44,6 +46,7 @@ class Story:
         if any(endpoint["name"] == ENDPOINT for endpoint in self.client.pages("endpoint.list")):
             self.say(f"{self.folder} holds this story already; it goes on from the last sealed day")
             return
+        asked.keep(self.folder, self._asked)
         self.heading("January and February: ingest, train, register, approve, deploy")
         versions = setup.ingest(self.client, START)
         for name, version in versions.items():

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from millrace.base.clock import DAY, HOUR
-from millrace.demo import chronicle, close, tables, views
+from millrace.base.errors import MillraceError
+from millrace.demo import asked, chronicle, close, tables, views
+from millrace.demo.asked import Asked
 from millrace.demo.replay import lists, prediction_of, request_of
+from millrace.demo.story import Story
 from millrace.demo.training import delays, rival, told
+from millrace.http.holder import holder
 
 
 @pytest.mark.slow
@@ -120,3 +125,22 @@ def test_a_fate_keeps_promoted_and_confirmed_apart() -> None:
     assert told("rolled_back", 5, ("forced", 3)) == "forced 2013-01-04, rolled back 2013-01-06: why"
     assert told("shadow", None, ("started", 1)) == "in shadow since 2013-01-10: why"
     assert told("refused", 2) == "refused 2013-01-03: why"
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (Asked(seed=5), "--seed 5 --search 6"), (Asked(search=0), "--seed 0 --search 0"),
+        (Asked(planted=False), "--seed 0 --search 6 --unplanted"),
+    ],
+)  # fmt: skip
+def test_a_directory_goes_on_with_its_own_story_alone(tmp_path: Path, other: Asked, told: str) -> None:
+    asked.check(tmp_path, other)  # nothing was begun
+    asked.keep(tmp_path, Asked())
+    asked.check(tmp_path, Asked())
+    with pytest.raises(MillraceError) as caught:
+        Story(tmp_path, seed=other.seed, search=other.search, planted=other.planted)
+    assert caught.value.code == "story.other"
+    assert caught.value.message == f"{tmp_path} holds the story of --seed 0 --search 6, and this one is of {told}"
+    assert caught.value.hint.endswith(f"another --dir: millrace demo --dir {tmp_path} --seed 0 --search 6")
+    assert holder(tmp_path) is None  # no server was begun for it

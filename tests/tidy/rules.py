@@ -91,6 +91,7 @@ WRITERS: dict[str, str] = {
     "millrace/cli/optable.py": "the table of verbs, when the repository is generated",
     "millrace/data/files.py": "a user's own file, where they asked for it",
     "millrace/data/parquet.py": "a scratch file that the query engine reads",
+    "millrace/demo/asked.py": "what the demo was asked for, beside its story",
     "millrace/demo/close.py": "a copy of the catalog that it damages on purpose",
     "millrace/demo/server.py": "the log of the server that it starts",
     "millrace/exec/child.py": "a step's log and its last words in its private folder",
