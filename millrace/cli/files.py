@@ -10,6 +10,7 @@ import click
 
 from millrace.base.errors import MillraceError, closest, nearest
 from millrace.cli import options, show
+from millrace.cli.calling import calling
 
 
 @click.command("add")
@@ -43,11 +44,9 @@ def add(
         rows = [{"file": str(path), "bytes": path.stat().st_size, "dataset": name, "mode": mode} for path in found]
         click.echo(show.as_json(rows) if in_json else show.as_text(rows))
         return
-    from millrace.sdk.client import connect
     from millrace.sdk.datasets import DatasetHandle
 
-    client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
-    try:
+    with calling(settings, "dataset.add") as client:
         if not (key or event or arrived):
             _check_name(name, {one["name"] for one in client.pages("dataset.list")})
         dataset = DatasetHandle(name, [part for part in key.split(",") if part], event, arrived, client=client)
@@ -57,8 +56,6 @@ def add(
                 click.echo(f"storing {path} ({path.stat().st_size / 1e6:.1f} MB)", err=True)
             digests.append(client.home.put(path.read_bytes()))
         version = dataset.load(digests, mode)
-    finally:
-        client.close()
     click.echo(show.as_json(version) if in_json else show.as_text({part: version[part] for part in _TOLD}))
 
 

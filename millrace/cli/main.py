@@ -17,6 +17,7 @@ from millrace import __version__
 from millrace.base.clock import from_iso
 from millrace.base.errors import MillraceError, nearest, of_platform
 from millrace.cli import files, optable, options, show
+from millrace.cli.calling import calling
 from millrace.cli.optable import Field, Verb
 
 NOUNS = {
@@ -163,13 +164,8 @@ def time_of(value: Any) -> Any:
 
 
 def _call(settings: dict[str, Any], op: str, request: dict[str, Any], every: bool) -> Any:
-    from millrace.sdk.client import connect
-
-    client = connect(settings["url"] or "", settings["dir"] or "", settings["token"] or "", settings["workspace"] or "")
-    try:
+    with calling(settings, op) as client:
         return list(client.pages(op, **request)) if every else client.call(op, **request)
-    finally:
-        client.close()
 
 
 def _click_type(field: Field) -> Any:
@@ -328,15 +324,11 @@ def spool_list(ctx: click.Context, as_json: bool) -> None:
 def spool_send(ctx: click.Context, as_json: bool) -> None:
     """Send what waits for this server, each call exactly once."""
     from millrace.base.config import load
-    from millrace.sdk.client import connect, spool_of
+    from millrace.sdk.client import spool_of
     from millrace.sdk.spool import send_all
 
-    given = {name: ctx.obj[name] or "" for name in ("url", "dir", "token", "workspace")}
-    client = connect(**given)
-    try:
+    with calling(ctx.obj, "spool send") as client:
         done = send_all(client, spool_of(load()))
-    finally:
-        client.close()
     click.echo(show.as_json(done._asdict()) if as_json or ctx.obj["json"] else show.as_text(done._asdict()))
 
 

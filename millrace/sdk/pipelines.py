@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -25,6 +26,9 @@ R = TypeVar("R")
 _OVER = ("finished", "failed", "cancelled")
 _LOOK_S = (0.02, 0.5)
 _AWAY_S = 30.0
+_ENDING_S = 5.0
+_STEP_OVER = ("made", "cached", "failed", "cancelled")
+_log = logging.getLogger("millrace.sdk")
 
 
 class RunHandle:
@@ -110,12 +114,13 @@ class RunHandle:
         `server.unreachable` and the like, and the hint names the run, which may go on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        progress, pause, seen = _Progress(), _LOOK_S[0], time.monotonic()
+        progress, ending, pause, seen = _Progress(), _Ending(), _LOOK_S[0], time.monotonic()
         while True:
             try:
                 if self.state in _OVER:
                     break
                 progress.show(self)
+                ending.look(self)
                 seen = time.monotonic()
             except MillraceError as away:
                 if away.code not in PASSING:
@@ -219,6 +224,27 @@ def pipeline(
         definition.be_function("pipeline", function)
         return Pipeline(function, function.__name__)
     return lambda wrapped: Pipeline(wrapped, name or wrapped.__name__)
+
+
+class _Ending:
+    """Says once that every step of a run is over and its end does not come: a full disk, above all."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _ENDING_S
+        self._over = self._told = False
+
+    def look(self, handle: RunHandle) -> None:
+        if self._told or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _ENDING_S
+        steps = handle.steps
+        before, self._over = self._over, bool(steps) and all(step["state"] in _STEP_OVER for step in steps)
+        if before and self._over:
+            self._told = True
+            _log.warning(
+                "run %s: every step is over, and its end is not written yet; the log of %s says why",
+                handle.id, handle._client.home.name,
+            )  # fmt: skip
 
 
 class _Progress:

@@ -31,6 +31,7 @@ from millrace.sdk import forks
 from millrace.sdk.client import Client, Record
 from millrace.sdk.current import current
 from millrace.sdk.handover import Handover, Point
+from millrace.sdk.patience import telling
 from millrace.sdk.show import Named, Shown, cell, count, day
 from millrace.sdk.spool import PASSING, Head, Spool
 
@@ -134,17 +135,21 @@ class RunLog(Shown):
         self._over = True
         atexit.unregister(self._leave)
         lost: MillraceError | None = None
-        try:
-            self._sender.close()
-        except MillraceError as fault:
-            lost = fault
-        told = {"code": "step.raised", "message": because, "hint": ""} if because else None
-        ended = {"state": state, "outputs": self._outputs, "fault": told, "at": _now()}
-        self._calls.make("run.finish", {"run": self.id, **ended})
-        self._calls.close()
+        with telling(self._tell):
+            try:
+                self._sender.close()
+            except MillraceError as fault:
+                lost = fault
+            told = {"code": "step.raised", "message": because, "hint": ""} if because else None
+            ended = {"state": state, "outputs": self._outputs, "fault": told, "at": _now()}
+            self._calls.make("run.finish", {"run": self.id, **ended})
+            self._calls.close()
         if lost is not None:
             raise lost
         return self
+
+    def _tell(self) -> None:
+        _log.warning("run %s: its end is not written yet; waiting for %s", self.id, self._client.home.name)
 
     @property
     def record(self) -> Record:

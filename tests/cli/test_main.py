@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -261,3 +262,25 @@ def test_what_is_corrupt_or_lost_has_an_exit_code(millrace: Any, tmp_path: Path)
     place.unlink()
     done = millrace("store", "verify", "--json", where=where)
     assert (done.code, json.loads(done.out)["lost"]) == (1, [digest])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_server_that_does_not_answer_is_named_and_the_wait_can_be_ended(tmp_path: Path, quiet: bool) -> None:
+    root = str(Path(cli_main.__file__).parents[2])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [sys.executable, "-m", "millrace", "--url", url, "dataset", "list", *["--quiet"] * quiet],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": root},
+        ) as process:  # fmt: skip
+            asked, _ = silent.accept()
+            with asked:
+                assert process.stderr is not None
+                if not quiet:
+                    told = process.stderr.readline()
+                    assert told == f"waiting for {url} to answer dataset.list; Ctrl-C ends the wait\n"
+                process.send_signal(signal.SIGINT)
+                out, rest = process.communicate(timeout=60)
+    assert (process.returncode, out, rest.strip()) == (130, "", "interrupted")

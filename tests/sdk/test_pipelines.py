@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,3 +216,34 @@ def test_who_waits_for_a_run_waits_out_a_restart(tmp_path: Path, monkeypatch: py
     with pytest.raises(MillraceError, match=left) as caught:
         RunHandle(client, left).wait()
     assert (caught.value.code, caught.value.hint) == ("server.unreachable", f"it may go on: millrace run get {left}")
+
+
+@pytest.mark.parametrize(
+    ("looks", "lines"),
+    [
+        ([["made", "running"]] * 4, 0), ([[]] * 4, 0), ([["made"], ["made", "running"]] * 3, 0),
+        ([["made", "cached"]] * 4, 1), ([["running"], ["failed"], ["failed"], ["failed"]], 1),
+    ],
+)  # fmt: skip
+def test_a_run_whose_end_does_not_come_is_told_once(
+    looks: list[list[str]], lines: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waited:
+        """A run as it is found, look by look."""
+
+        id = "r"
+        _client = SimpleNamespace(home=SimpleNamespace(name="http://there"))
+
+        def __init__(self) -> None:
+            self._looks = iter(looks)
+
+        @property
+        def steps(self) -> list[dict[str, str]]:
+            return [{"state": state} for state in next(self._looks)]
+
+    monkeypatch.setattr(pipelines, "_ENDING_S", 0.0)
+    ending, waited = pipelines._Ending(), Waited()
+    for _ in looks:
+        ending.look(waited)  # type: ignore[arg-type]
+    told = "run r: every step is over, and its end is not written yet; the log of http://there says why"
+    assert [line.getMessage() for line in caplog.records] == [told] * lines

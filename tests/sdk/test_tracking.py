@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import millrace as mr
 from millrace.sdk import tracking
 from millrace.sdk.client import Client, Embedded
+from millrace.sdk.patience import telling
 from millrace.testing.server import until
 from tests.tidy.source import ROOT
 
@@ -174,6 +176,31 @@ def test_what_is_lost_is_told(embedded: Client) -> None:
         other.flush()
     with pytest.raises(mr.MillraceError, match="is finished"):
         other.finish()
+
+
+def test_an_end_that_is_not_written_for_long_is_told_once(embedded: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    told = threading.Event()
+
+    def warning(text: str, *parts: object) -> None:
+        lines.append(text % parts)
+        told.set()
+
+    class Slow(Flaky):
+        """A client whose every call waits until somebody has said so."""
+
+        def once(self, key: str, op: str, /, **request: Any) -> Any:
+            assert told.wait(60)
+            return self._client.once(key, op, **request)
+
+    run = mr.run("demand")
+    monkeypatch.setattr(tracking, "telling", lambda tell: telling(tell, after_s=0.0))
+    monkeypatch.setattr(tracking._log, "warning", warning)
+    slow: Any = Slow(embedded, 0)
+    run._calls.client = slow
+    run.finish()
+    assert lines == [f"run {run.id}: its end is not written yet; waiting for {embedded.home.name}"]
+    assert run.record.state == "finished"
 
 
 @pytest.mark.slow
