@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _MARKS = (",", ";", "\t", "|")
+_LINE = 2_000_000  # DuckDB's own bound
 _HEAD = 1 << 16
 _GUESSED = (
     "['NULL', 'BOOLEAN', 'BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR']"  # a clock time is text
@@ -91,9 +92,17 @@ def refuse(file: Path) -> None:
     """Find what is wrong with a CSV that DuckDB does not read.
 
     Errors: `dataset.unreadable` for the first line that is not UTF-8, whose quotes are not closed, that has more or
-    fewer values than the head, or that ends otherwise than it.
+    fewer values than the head, that is longer than a line may be, or that ends otherwise than the head.
     """
     _, _, mark = _head(file)
+    before = csv.field_size_limit(_LINE)  # the whole program's: given back at once
+    try:
+        _refuse_rows(file, mark)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _refuse_rows(file: Path, mark: str) -> None:
     begins, names = 1, 0
     usual, ended = "", [""]
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
@@ -114,17 +123,28 @@ def refuse(file: Path) -> None:
                         told,
                         f"give every line as many; a value that holds {mark!r} stands in quotes",
                     )
+                if sum(map(len, row)) >= _LINE:
+                    raise _too_long(begins)
                 begins = rows.line_num + 1
         except csv.Error as fault:
+            if "field limit" in str(fault) and rows.line_num == begins:
+                raise _too_long(begins) from None
             if "unexpected end" in str(fault):
                 told = f"a quote that opens in the row of line {begins} is not closed"
             elif "expected after" in str(fault):
                 told = f"line {rows.line_num} goes on after a closing quote"
             else:
-                told = f"the row of line {begins} has no end within {csv.field_size_limit():,} characters"
+                told = f"the row of line {begins} has no end within {_LINE:,} characters"
             raise MillraceError(
                 "dataset.unreadable", told, "put a value in quotes whole, and double those in it"
             ) from None
+
+
+def _too_long(line: int) -> MillraceError:
+    return MillraceError(
+        "dataset.unreadable", f"line {line} is longer than the {_LINE:,} bytes that a line of a CSV may have",
+        "send a Parquet file or a frame, or leave the long value out; if a quote of it is not closed, close it",
+    )  # fmt: skip
 
 
 def _of_unicode(lines: Iterable[str], ended: list[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whatever holds a table, as Parquet bytes: pandas, Polars, Arrow, a mapping of columns, a file."""
+"""Whatever holds a table, as Parquet bytes: pandas, Polars, Arrow, a mapping of columns, a list of rows, a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def to_parquet(frame: Any) -> bytes:
-    """The rows of `frame`: an object with ``__arrow_c_stream__``, a mapping of columns, or the path of a file.
+    """The rows of `frame`: an object with ``__arrow_c_stream__``, a mapping of columns, a list of rows
+    as mappings (what a row does not name is null in it), or the path of a file.
 
     A path is read as it is (Parquet or CSV). Errors: `file.unknown`, `dataset.unreadable`, `dataset.wide`,
     `dataset.whole` for a whole number beyond 64 bits or a decimal of more digits than a float64 tells; of a mapping
@@ -28,6 +29,10 @@ def to_parquet(frame: Any) -> bytes:
     """
     if isinstance(frame, str | Path):
         return files.content(frame)
+    if isinstance(frame, list | tuple) and all(isinstance(row, Mapping) for row in frame):
+        frame = {
+            name: [row.get(name) for row in frame] for name in dict.fromkeys(name for row in frame for name in row)
+        }
     if isinstance(frame, Mapping):
         return parquet.write(_columns(frame))
     if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
@@ -39,7 +44,7 @@ def to_parquet(frame: Any) -> bytes:
         raise MillraceError(
             "dataset.unreadable",
             f"a {type(frame).__name__} is no table",
-            "give a pandas, Polars or Arrow frame, or a path",
+            "give a mapping of columns, a list of rows (mappings), a pandas, Polars or Arrow frame, or a path",
         )
     try:
         return _of_stream(frame)
@@ -81,7 +86,7 @@ def _columns(given: Mapping[Any, Any]) -> parquet.Columns:
     columns = {str(name): _column(str(name), values) for name, values in given.items()}
     lengths = {name: len(values) for name, values in columns.items()}
     if not any(lengths.values()):
-        raise MillraceError("dataset.empty", "the mapping has no rows", "give at least one row")
+        raise MillraceError("dataset.empty", "there are no rows", "give at least one row")
     if len(set(lengths.values())) > 1:
         raise MillraceError("dataset.schema", f"the columns have lengths {lengths}", "one value a row")
     return columns

@@ -86,8 +86,8 @@ class DatasetHandle(Shown, Dataset):
     def add(self, *sources: Any, mode: str = "append") -> DatasetHandle:
         """Add rows: a new version if the content is new; itself. The dataset is made with them if it is not there.
 
-        A source is a path (``*`` stands for several files), a mapping of columns, anything with
-        ``__arrow_c_stream__`` (pandas, Polars, Arrow), or a function that answers one of these and is called only
+        A source is a path (``*`` stands for several files), a mapping of columns, a list of rows as mappings, anything
+        with ``__arrow_c_stream__`` (pandas, Polars, Arrow), or a function that answers one of these and is called only
         where rows are really added. ``mode="replace"`` begins the table anew.
 
         Errors: those of `dataset.add`, `file.unknown`, `dataset.schema`.

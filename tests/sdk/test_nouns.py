@@ -40,6 +40,21 @@ def test_rows_go_in_from_mappings_files_and_functions(client: Client, tmp_path: 
 
 
 @pytest.mark.slow
+def test_rows_go_in_as_a_list_of_mappings(embedded: Client) -> None:
+    rides = mr.dataset("rides", key="id", event="at").add([{"id": "a", "at": 1, "x": 0.5}, {"id": "b", "at": 2}])
+    assert rides.preview() == {"id": ["a", "b"], "at": [1, 2], "x": [0.5, None]}
+    for rows, code, told in (
+        ([1, 2], "dataset.unreadable", "a list of rows (mappings)"),
+        ([{"id": "a"}, 2], "dataset.unreadable", "a list of rows (mappings)"),
+        ([], "dataset.empty", "give at least one row"),
+        ([{"id": [1]}], "dataset.kind", "give one plain value a row"),
+    ):
+        with pytest.raises(mr.MillraceError) as caught:
+            rides.add(rows)
+        assert caught.value.code == code and told in caught.value.hint
+    assert len(rides.versions) == 1
+
+
 def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add(RIDES)
     assert len(mr.dataset("rides").add(RIDES).versions) == 1
