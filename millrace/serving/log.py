@@ -16,7 +16,7 @@ import threading
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ from millrace.serving.tape import Frame, Tape, grows, read
 
 _ROTATE = 16 << 20
 _ROOM = 1 << 16  # what an answer may need
+_ROOMY_S = 1.0  # for so long room that was found is taken to be there, however many ask whether it is
 _SYNC_S = 1.0
 _TICK_NS = 50_000_000  # a file system's clock may be as coarse
 _RELOAD = 30  # turns of syncing between two looks at what other processes sealed
@@ -68,6 +69,7 @@ class Log:
         self._sealed: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._segments = -1
         self._stamp = -1
+        self._roomy_until = 0.0
         self._others: list[Path] = []  # tapes of other processes that may grow
 
     def append(self, answered: Sequence[Entry]) -> None:
@@ -80,19 +82,23 @@ class Log:
                 if self._strict:
                     tape.sync()
             except OSError as fault:
+                self._roomy_until = 0.0
                 raise _unwritable(self.folder, fault) from fault
             for item, frame in zip(answered, frames, strict=True):
                 self._take_note(item, Spot(tape.path.name, frame.start))
             self._read[tape.path.name] = tape.size
 
     def check(self) -> None:
-        """Errors: `log.full`, `log.unwritable` if an answer could not be written now."""
+        """Errors: `log.full`, `log.unwritable` if an answer could not be written now, or within the last second."""
         with self._lock:
+            if monotonic() < self._roomy_until:
+                return
             tape = self._writing()
             try:
                 tape.check(_ROOM)
             except OSError as fault:
                 raise _unwritable(self.folder, fault) from fault
+            self._roomy_until = monotonic() + _ROOMY_S
 
     def sync(self) -> None:
         """Make everything that was appended survive a power cut."""

@@ -68,6 +68,7 @@ def test_a_late_quoted_number_is_one(tmp_path: Path) -> None:
         ('1,2,"a\\"b"\n', "line {} goes on after a closing quote"),
         ("1,2,Doe, Jane\n", "line {} has 4 of the 3 values that the head names"),
     ],
+    ids=["open", "open for long", "a long value", "two long values", "on after a quote", "too many values"],
 )
 def test_quotes_that_do_not_close_are_told_by_line(
     tmp_path: Path, before: str, line: int, rows: str, told: str

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 
 from millrace.access.records import LOCAL
 from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
-from millrace.serving import log
+from millrace.serving import log, tape
 from millrace.serving.entry import Entry
 from millrace.serving.log import Log
 from millrace.serving.records import Endpoint
@@ -65,3 +67,43 @@ def test_an_endpoint_is_made_once(platform: Platform, delays: Endpoint) -> None:
     with pytest.raises(MillraceError) as odd:
         platform.call("endpoint.make", {"name": "odd", "model": "late", "block_s": 50_000})
     assert odd.value.code == "request.invalid"
+
+
+def test_room_is_looked_for_once_a_second_and_again_once_an_answer_found_none(
+    platform: Platform, delays: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, now, looks, full = Log(platform.ground, "main", delays), [100.0], [0], [False]
+    check, append = tape.Tape.check, tape.Tape.append
+
+    def look(one: tape.Tape, room: int) -> None:
+        looks[0] += 1
+        if full[0]:
+            raise OSError(errno.ENOSPC, "no room")
+        check(one, room)
+
+    def write(one: tape.Tape, bodies: list[bytes]) -> list[tape.Frame]:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "no room")
+        return append(one, bodies)
+
+    monkeypatch.setattr(log, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tape.Tape, "check", look)
+    monkeypatch.setattr(tape.Tape, "append", write)
+    for _ in range(3):
+        writer.check()
+    assert looks == [1]
+    now[0] += 1.0
+    writer.check()
+    assert looks == [2]
+    full[0] = True
+    writer.check()  # within the second nobody knows yet
+    with pytest.raises(MillraceError):
+        writer.append([entry("a", [1], [0.5])])
+    for _ in range(2):  # trouble is looked at anew each time, so that its end is seen at once
+        with pytest.raises(MillraceError) as caught:
+            writer.check()
+        assert caught.value.code == "log.full"
+    full[0] = False
+    writer.check()
+    writer.check()
+    assert looks == [5]
