@@ -39,7 +39,6 @@ def test_rows_go_in_from_mappings_files_and_functions(client: Client, tmp_path: 
     assert "<td" in rides._repr_html_() and [one.name for one in mr.datasets()] == ["rides"]
 
 
-@pytest.mark.slow
 def test_rows_go_in_as_a_list_of_mappings(embedded: Client) -> None:
     rides = mr.dataset("rides", key="id", event="at").add([{"id": "a", "at": 1, "x": 0.5}, {"id": "b", "at": 2}])
     assert rides.preview() == {"id": ["a", "b"], "at": [1, 2], "x": [0.5, None]}
@@ -55,6 +54,7 @@ def test_rows_go_in_as_a_list_of_mappings(embedded: Client) -> None:
     assert len(rides.versions) == 1
 
 
+@pytest.mark.slow
 def test_a_dataset_declared_otherwise_is_told(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add(RIDES)
     assert len(mr.dataset("rides").add(RIDES).versions) == 1
@@ -219,7 +219,8 @@ def test_a_feature_view_is_defined_and_read(client: Client) -> None:
 @pytest.mark.slow
 def test_a_model_is_registered_once_and_named(client: Client) -> None:
     late = mr.model("late")
-    assert (late.versions, repr(late)) == ([], "<model late: no version yet>")
+    assert repr(late) == "<model late: there is no model 'late'>"
+    assert (late.make().versions, repr(late)) == ([], "<model late: no version yet>")
     first = late.register(fitted(client, auc=0.7))
     assert (first.title, late.register(fitted(client)).number) == ("late@1", 1)
     second = late.register(fitted(client, 2.0), output="train").move("champion")
@@ -378,7 +379,9 @@ def test_in_a_step_s_process_nothing_acts(monkeypatch: pytest.MonkeyPatch) -> No
     assert caught.value.code == "step.client"
 
 
-@pytest.mark.slow
+SPAN = {"since": 0, "until": 9}
+
+
 def test_a_mistyped_name_is_told_wherever_something_is_listed(embedded: Client) -> None:
     version = mr.model("late").register(fitted(embedded, auc=0.7))
     mr.deploy(version, "delays", event="at", metric="auc")
@@ -388,9 +391,11 @@ def test_a_mistyped_name_is_told_wherever_something_is_listed(embedded: Client) 
         ("experiment", "flights", lambda: mr.experiment("flight").runs()),
         ("experiment", "flights", lambda: mr.experiment("flight").best(minimize="auc")),
         *(
-            ("endpoint", "delays", lambda op=op: embedded.call(op, endpoint="delay"))
-            for op in ("rollout.list", "rollout.decisions", "incident.list", "monitor.windows", "monitor.series",
-                       "prediction.search", "label.coverage")
+            ("endpoint", "delays", lambda op=op, more=more: embedded.call(op, endpoint="delay", **more))
+            for op, more in (
+                ("rollout.list", {}), ("rollout.decisions", {}), ("incident.list", {}), ("monitor.windows", {}),
+                ("monitor.series", {}), ("prediction.search", SPAN), ("label.coverage", SPAN),
+            )
         ),
         ("endpoint", "delays", lambda: mr.endpoint("delay").rollout),
     ]  # fmt: skip
@@ -401,6 +406,7 @@ def test_a_mistyped_name_is_told_wherever_something_is_listed(embedded: Client) 
     assert mr.model("lat")._repr_html_() == "<p><code>&lt;model lat: there is no model &#x27;lat&#x27;&gt;</code></p>"
 
 
+@pytest.mark.slow
 def test_a_notebook_gets_tables_and_nothing_of_them_is_markup(client: Client) -> None:
     mr.dataset("rides", key="id", event="at").add({"id": ["<b>"], "at": [1], "x": [1.0]})
     live = mr.deploy(mr.model("late").register(fitted(client, auc=0.7)), "delays", event="at", reason="<i>first</i>")
