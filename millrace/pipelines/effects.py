@@ -2,9 +2,10 @@
 
 A step's process runs of a program what the step's names need. A name needs more than the statements that bind it: also
 `FEATURES.append("delay")`, a decorator that registers, a subclass that its base remembers, a call of a function that
-does any of this. What acts on the platform (`late.run()`, `rides.add(…)`) is never among them, and neither is a call of
-something imported: whether it draws a line or sends a mail cannot be told. Where this is wrong about plain data, the
-comparison with the program's own values tells (`program.py`).
+does any of this. What acts on the platform (`late.run()`, `rides.add(…)`) is never among them, nor on the world
+(`file.write(…)`, as `acting.py` tells), and neither is a call of something imported: whether it draws a line or sends a
+mail cannot be told. Where this is wrong about plain data, the comparison with the program's own values tells
+(`program.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from millrace.pipelines.acting import Acting
+
+_Naming = ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension | ast.withitem
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _KEEP_THEIR_OWNER = {name for kind in (str, bytes, int, float, tuple, frozenset) for name in dir(kind)} | {
     "items", "keys", "values", "get",
 }  # fmt: skip
-_CHANGE_THEIR_OWNER = {name for kind in (list, dict, set, bytearray, deque) for name in dir(kind) if name[0] != "_"} - (
+CHANGE_THEIR_OWNER = {name for kind in (list, dict, set, bytearray, deque) for name in dir(kind) if name[0] != "_"} - (
     _KEEP_THEIR_OWNER
 ) | {"register"}
 _CHANGE_THEIR_ARGUMENTS = {"setattr", "delattr", "next"}
+_PASS_ON = {
+    "zip", "enumerate", "reversed", "sorted", "iter", "list", "tuple", "set", "dict", "filter", "map", "next", "min",
+    "max", "getattr", "vars",
+}  # fmt: skip
 _ONLY_SAY = {"window", "ints", "floats", "choice", "dataset", "feature_view", "step", "pipeline", "stats"}
 
 
@@ -35,9 +43,12 @@ class _Summary(NamedTuple):
 
 
 class Effects:
-    """Of one program. `own` tells of a module's name whether its file belongs to the user."""
+    """Of one program. `own` tells of a module's name whether its file belongs to the user, `acting` what acts."""
 
-    def __init__(self, tree: ast.Module, own: Callable[[str], bool] = lambda module: False) -> None:
+    def __init__(
+        self, tree: ast.Module, own: Callable[[str], bool] = lambda module: False, acting: Acting | None = None
+    ) -> None:
+        self._acting = acting or Acting()
         self._defined: dict[str, list[_Scope]] = {}
         self._foreign: dict[str, str] = {}  # names that are imported: the module each comes from
         self._sayings: dict[str, str] = {}  # names that are imported from Millrace: what they are called there
@@ -58,7 +69,7 @@ class Effects:
         changed, acts = self._of(self._run[id(statement)])
         if acts:
             return set()
-        return changed.union(*(self._alike.get(name, ()) for name in changed))
+        return changed.union(*(self._alike.get(name, ()) for name in changed)) - self._acting.names
 
     def touched(self, statement: ast.stmt) -> Iterator[tuple[str, int]]:
         """Every name that anything in `statement` may change or bind, also within functions, and in which line.
@@ -95,17 +106,17 @@ class Effects:
             self._defined.setdefault(node.name, []).append(node)
             if any(self._is_millrace(_root(one)) for one in node.decorator_list):
                 self._actors.add(node.name)
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.withitem):
+        elif isinstance(node, _Naming):
             self._note_alias(node)
 
-    def _note_alias(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.withitem) -> None:
+    def _note_alias(self, node: _Naming) -> None:
         """A target may be what the value was taken from; a handle of Millrace acts."""
         value: ast.expr | None
         targets: list[ast.expr | None]
         match node:
             case ast.Assign():
                 targets, value = [*node.targets], node.value
-            case ast.For():
+            case ast.For() | ast.comprehension():
                 targets, value = [node.target], node.iter
             case ast.withitem():
                 targets, value = [node.optional_vars], node.context_expr
@@ -116,8 +127,7 @@ class Effects:
         if self._is_millrace(root) or root in self._actors:
             self._actors |= names
             return
-        if root and root not in self._foreign and not _is_made(value):
-            names.add(root)
+        names |= {name for name in _parts(value) if name not in self._foreign and name not in self._defined}
         if len(names) > 1:
             names = names.union(*(self._alike.get(name, ()) for name in names))
             self._alike.update(dict.fromkeys(names, names))
@@ -157,10 +167,13 @@ class Effects:
             acts = summary.acts
             if summary.arguments:
                 changed |= self._given(call)
-        if isinstance(call.func, ast.Attribute):
+        text = ast.unparse(call.func) if isinstance(call.func, ast.Attribute) else ""
+        if text in self._acting.acts:
+            acts = acts or for_its_effect
+        elif isinstance(call.func, ast.Attribute) and text not in self._acting.idle:
             able = for_its_effect and call.func.attr not in _KEEP_THEIR_OWNER
             inplace = any(word.arg == "inplace" for word in call.keywords)
-            if root not in self._foreign and (able or inplace or call.func.attr in _CHANGE_THEIR_OWNER):
+            if root not in self._foreign and (able or inplace or call.func.attr in CHANGE_THEIR_OWNER):
                 changed.add(root)
         elif root in _CHANGE_THEIR_ARGUMENTS:
             changed |= self._given(call)
@@ -252,6 +265,28 @@ def _first_attribute(node: ast.AST) -> str:
             return found
         node = inner
     return found
+
+
+def _parts(node: ast.AST | None) -> set[str]:
+    """The names whose objects an expression may answer, or answer parts of: `a`, `b` of ``zip((a.x, 1), [b])``."""
+    match node:
+        case None:
+            return set()
+        case ast.Tuple() | ast.List() | ast.Set():
+            return set[str]().union(*map(_parts, node.elts))
+        case ast.Dict():
+            return set[str]().union(*map(_parts, node.values))
+        case ast.IfExp():
+            return _parts(node.body) | _parts(node.orelse)
+        case ast.BoolOp():
+            return set[str]().union(*map(_parts, node.values))
+        case ast.Starred() | ast.NamedExpr():
+            return _parts(node.value)
+        case ast.Call(func=ast.Name(id=name)) if name in _PASS_ON:
+            return set[str]().union(*map(_parts, node.args))
+        case ast.Call(func=ast.Attribute(value=ast.Dict() | ast.List() | ast.Tuple() as inner)):
+            return _parts(inner)
+    return set() if _is_made(node) else {_root(node)} - {""}
 
 
 def _is_made(node: ast.AST | None) -> bool:

@@ -22,7 +22,8 @@ from msgspec import Struct
 
 from millrace.base.errors import MillraceError
 from millrace.pipelines import script
-from millrace.pipelines.effects import Effects
+from millrace.pipelines.acting import Acting, acting
+from millrace.pipelines.effects import CHANGE_THEIR_OWNER, Effects
 from millrace.pipelines.reads import ABSENT, OPAQUE, Reads, alike
 from millrace.store.blobs import digest_of
 
@@ -32,6 +33,11 @@ PARSERS = (
 )  # fmt: skip
 _ASKS = re.compile(rb"\b(argv|" + "|".join(PARSERS).encode() + rb")\b")
 _NONE = digest_of(b"4e")[:16]  # the reading of None
+_VARIES = (
+    "pass the value as a parameter, or make it inside the step: the order of a set (sorted(…) gives one), the clock, "
+    "folders, unseeded random numbers, and what is done to a value elsewhere than at the top of the files differ from "
+    "process to process"
+)
 _HINT = (
     "pass the value as a parameter, make it inside the step, or move it and what changes it into a module: a step's "
     "process has what the files say at their top, not what else the program does"
@@ -39,10 +45,14 @@ _HINT = (
 
 
 class Program(Struct, frozen=True):
-    """`arguments` is `sys.argv`, or empty where nothing reads it; `readings` are those of names by ``module:name``."""
+    """`arguments` is `sys.argv`, or empty where nothing reads it; `readings` are those of names by ``module:name``.
+
+    `acting` tells what of a program's own file is not run again.
+    """
 
     arguments: tuple[str, ...] = ()
     readings: dict[str, str] = {}
+    acting: Acting = Acting()
 
 
 def recorded(
@@ -59,11 +69,15 @@ def recorded(
         names["__main__"] = module
     reads = Reads(lambda name: names.get(name, ""), sys.modules.get, roots)
     reads.follow(pipeline)
+    acts = Acting()
+    if script_at:
+        tree, scope = ast.parse(files[path]), vars(sys.modules["__main__"])
+        acts = acting(tree, scope, lambda name: name in names, CHANGE_THEIR_OWNER)
     asks = any(_ASKS.search(data) for one, data in files.items() if not (script_at and one == path))
     if script_at and not asks and _ASKS.search(files[path]):
-        asks = _asks(script.sliced(ast.parse(files[path]), name, script.owner(script_at, module)))
+        asks = _asks(script.sliced(tree, name, script.owner(script_at, module), acts))
     arguments = tuple(one.encode("utf-8", "backslashreplace").decode() for one in sys.argv) if asks else ()
-    return msgspec.json.encode(Program(arguments, reads.found), order="sorted")
+    return msgspec.json.encode(Program(arguments, reads.found, acts), order="sorted")
 
 
 def given(folder: Path, module: str) -> Program:
@@ -100,15 +114,24 @@ def check(
         made_late = there == ABSENT or (module != main and here == _NONE and there.startswith(OPAQUE))
         if alike(there, here) or made_late:  # such as a function below the line that runs, or a module's connection
             continue
-        changed = _changed(folders[0], main, at.rpartition(":")[2], name.removesuffix("()")) if is_script else ""
+        wanted = at.rpartition(":")[2]
+        changed = _changed(folders[0], main, wanted, name.removesuffix("()"), program.acting) if is_script else ""
         raise _differs(folders[0], module, name, here == ABSENT, changed)
 
 
 @contextmanager
 def explained(folder: Path, main: str, is_script: bool) -> Iterator[None]:
-    """While it is open, what is raised because a name of the program's file was left out is noted to be that."""
+    """While it is open, what is raised because a name or file of the program's is not here is noted to be that."""
     try:
         yield
+    except FileNotFoundError as fault:
+        missing = Path(str(fault.filename or ""))
+        if fault.filename and (not missing.is_absolute() or missing.is_relative_to(folder)):
+            fault.add_note(
+                f"a step's process has of your folder its Python files alone; name {missing.name!r} by its absolute "
+                "path, or give its content to the step as a parameter"
+            )
+        raise
     except (NameError, KeyError, AttributeError) as fault:
         name = getattr(fault, "name", None) or (fault.args[0] if fault.args else None)
         loaded = sys.modules.get(main)
@@ -165,7 +188,9 @@ def _differs(folder: Path, module: str, name: str, absent: bool, changed: str) -
     found = "is not there" if absent else "is not what the program has"
     told = f"; {changed} gives or changes it, and is not run for a step" if changed else ""
     where = f"{file.relative_to(folder)}{_line(file, name.partition('.')[0].removesuffix('()'))}"
-    return MillraceError("pipeline.differs", f"in a step's process {what} of {where} {found}{told}", _HINT)
+    return MillraceError(
+        "pipeline.differs", f"in a step's process {what} of {where} {found}{told}", _HINT if changed else _VARIES
+    )
 
 
 def _line(file: Path, name: str) -> str:
@@ -177,11 +202,11 @@ def _line(file: Path, name: str) -> str:
     return ""
 
 
-def _changed(folder: Path, module: str, wanted: str, name: str) -> str:
+def _changed(folder: Path, module: str, wanted: str, name: str, acts: Acting) -> str:
     """The last place in a program that may change a name and is not run for the `wanted` one, as ``file:line``."""
     file = folder / _path(module)
     tree = ast.parse(file.read_bytes())
-    run = {one.lineno for one in script.sliced(tree, wanted, script.owner(file, module)).body}
+    run = {one.lineno for one in script.sliced(tree, wanted, script.owner(file, module), acts).body}
     effects = Effects(tree)
     left = [one for one in tree.body if one.lineno not in run]
     found = [line for one in left for who, line in effects.touched(one) if who == name]

@@ -8,11 +8,15 @@ the folder of the user's files has a second reading, in which that folder is the
 
 from __future__ import annotations
 
+import array
 import builtins
 import enum
 import functools
 import importlib.util
+import io
 import marshal
+import queue
+import random
 import re
 import types
 from collections import deque
@@ -30,6 +34,11 @@ OPAQUE = "~"  # a reading that begins so is of an object from elsewhere
 _PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 _SAY_THEMSELVES = ("datetime", "pathlib", "decimal", "fractions", "re", "uuid", "zoneinfo", "ipaddress")
 _DICTS = (dict, types.MappingProxyType)  # other mappings may be a database
+_FRAMES = ("pandas", "polars", "pyarrow")
+_TELL_THEMSELVES: dict[type, Callable[[Any], Any]] = {
+    bytearray: bytes, random.Random: random.Random.getstate, io.StringIO: io.StringIO.getvalue,
+    array.array: lambda value: (value.typecode, value.tobytes()), queue.Queue: lambda value: list(value.queue),
+}  # fmt: skip
 _MOST = 10_000
 
 
@@ -233,6 +242,15 @@ class _Saying:
             text = repr(value)
             self.places = self.places or any(root in text.encode("utf-8", "replace") for root in self._packed)
             return self._roots.sub("…", text) if self._roots else text
+        if kind.__module__.partition(".")[0] in _FRAMES and hasattr(value, "to_numpy") and hasattr(value, "name"):
+            index = getattr(value, "index", None)
+            return f"{kind.__qualname__} {value.name} {_values(value)} {_values(index)}"
+        if kind.__module__.partition(".")[0] in _FRAMES and hasattr(value, "columns"):
+            return f"{kind.__qualname__} {_frame(value)}"
+        if kind in _TELL_THEMSELVES:
+            return f"{kind.__qualname__} {self.of(_TELL_THEMSELVES[kind](value))}"
+        if kind.__module__.startswith("numpy.random") and (told := _drawn(value)) is not None:
+            return f"{kind.__qualname__} {self.of(told)}"
         if hasattr(value, "dtype") and hasattr(value, "tobytes"):
             content = "" if value.dtype.hasobject else digest_of(value.tobytes())
             return f"{value.dtype.str}{value.shape}{content}"
@@ -258,6 +276,32 @@ class _Saying:
             return f"class {kind.__qualname__}"
         held = {key: item for key, item in sorted(vars(kind).items()) if not key.startswith("_")}
         return f"class {self._name(kind)} {self.of(held)}"
+
+
+def _frame(frame: Any) -> str:
+    """A digest of a frame's content: names, dtypes, the index where it has one, and every value."""
+    parts = [str(getattr(frame, "dtypes", getattr(frame, "schema", ""))).encode()]
+    names = getattr(frame, "column_names", frame.columns)  # a table of pyarrow answers its columns for `columns`
+    held = [frame[name] for name in names] if len(set(names)) == len(names) else [frame.to_numpy()]
+    if hasattr(frame, "index"):
+        held.append(frame.index)
+    return digest_of(b"".join([*parts, *(_values(one).encode() for one in held)]))
+
+
+def _values(column: Any) -> str:
+    """The digest of a column's values; of no column, the digest of nothing."""
+    if column is None:
+        return ""
+    values = column if hasattr(column, "tobytes") else column.to_numpy()
+    content = marshal.dumps(list(map(repr, values.tolist()))) if values.dtype.hasobject else values.tobytes()
+    return digest_of(f"{values.dtype}".encode() + content)
+
+
+def _drawn(value: Any) -> Any:
+    """The state of a source of random numbers of NumPy; None for another object."""
+    if hasattr(value, "bit_generator"):
+        return value.bit_generator.state
+    return value.get_state(legacy=False) if hasattr(value, "get_state") else getattr(value, "state", None)
 
 
 def _short(text: str) -> str:

@@ -13,14 +13,16 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from millrace.base.errors import MillraceError
+from millrace.pipelines.acting import Acting
 from millrace.pipelines.effects import Effects
 from millrace.pipelines.uses import uses
 
 
-def load(place: Path, module: str, name: str) -> ModuleType:
+def load(place: Path, module: str, name: str, acting: Acting | None = None) -> ModuleType:
     """Run the part of the file `place` that `name` needs, as `module`. Errors: `pipeline.entry`."""
-    tree = sliced(ast.parse(place.read_bytes(), str(place)), name, owner(place, module))
-    made = ModuleType(module)
+    whole = ast.parse(place.read_bytes(), str(place))
+    tree = sliced(whole, name, owner(place, module), acting)
+    made = ModuleType(module, ast.get_docstring(whole, clean=False))
     made.__file__ = str(place)
     sys.modules[module] = made
     exec(compile(tree, str(place), "exec"), vars(made))
@@ -40,9 +42,11 @@ def owner(place: Path, module: str) -> Callable[[str], bool]:
     return own
 
 
-def sliced(tree: ast.Module, name: str, own: Callable[[str], bool] = lambda module: False) -> ast.Module:
+def sliced(
+    tree: ast.Module, name: str, own: Callable[[str], bool] = lambda module: False, acting: Acting | None = None
+) -> ast.Module:
     """`tree` with its imports and what `name` needs, directly or through other names, in their order."""
-    effects = Effects(tree, own)
+    effects = Effects(tree, own, acting)
     touched = [binds(one) | effects.changes(one) for one in tree.body]
     needed, kept = {name}, set[int]()
     while True:
@@ -50,7 +54,9 @@ def sliced(tree: ast.Module, name: str, own: Callable[[str], bool] = lambda modu
         for place, statement in enumerate(tree.body):
             if place not in kept and _wanted(statement, touched[place] & needed):
                 kept.add(place)
-                needed |= _read(compile(ast.Module([statement], []), "", "exec", dont_inherit=True))
+                needed |= _read(compile(ast.Module([statement], []), "", "exec", dont_inherit=True)) - _brings(
+                    statement
+                )
         if len(kept) == before:
             return ast.Module([tree.body[place] for place in sorted(kept)], tree.type_ignores)
 
@@ -63,6 +69,22 @@ def bound(tree: ast.Module) -> set[str]:
 def _read(code: CodeType) -> set[str]:
     """The global names that code reads; a function's own variables are not among them."""
     return {use.name for use in uses(code) if use.imported < 0}
+
+
+def _brings(statement: ast.stmt) -> set[str]:
+    """The names that a loop or `with` gives itself before it reads them."""
+    match statement:
+        case ast.For():
+            targets, before = [statement.target], [statement.iter]
+        case ast.With():
+            targets = [one.optional_vars for one in statement.items if one.optional_vars is not None]
+            before = [one.context_expr for one in statement.items]
+        case _:
+            return set()
+    given, read = (
+        {node.id for one in some for node in ast.walk(one) if isinstance(node, ast.Name)} for some in (targets, before)
+    )
+    return given - read
 
 
 def _wanted(statement: ast.stmt, needed: set[str]) -> bool:

@@ -68,3 +68,8 @@ def attributes(code: CodeType) -> set[str]:
         if isinstance(constant, CodeType):
             found |= attributes(constant)
     return found
+
+
+def opcodes(code: CodeType) -> set[str]:
+    """The instructions that `code` has, by name."""
+    return {dis.opname[number] for number in code.co_code[::2]}

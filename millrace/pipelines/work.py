@@ -127,7 +127,7 @@ def _find(code: Code, entry: str) -> Any:
         if code.script and module == _main(code):
             loaded = sys.modules.get(module)
             if loaded is None or not hasattr(loaded, name):
-                loaded = script.load(place / f"{module.replace('.', '/')}.py", module, name)
+                loaded = script.load(place / f"{module.replace('.', '/')}.py", module, name, given.acting)
         else:
             loaded = import_module(module)
     except ModuleNotFoundError as fault:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import ast
+import io
+import logging
+import sqlite3
+from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from millrace.pipelines import script
-from millrace.pipelines.effects import Effects
+from millrace.pipelines.acting import acting
+from millrace.pipelines.effects import CHANGE_THEIR_OWNER, Effects
 
 HEAD = """
 import functools, abc, random, requests
@@ -64,6 +71,11 @@ KEPT = {
     "another name of it": ("X", "X = {'a': []}", "part = X['a']", "part.append(1)"),
     "two names at once": ("X", "X = Y = []", "Y.append(1)"),
     "a loop over it": ("X", "X = [[], []]", "for one in X:\n    one.append(1)"),
+    "a loop over several": ("X", "X, Y = [], []", "for one in (X, Y):\n    one.append(1)"),
+    "a loop over several, counted": ("X", "X = []", "for n, one in enumerate([X]):\n    one['x'] = n"),
+    "a comprehension over several": ("X", "X = []", "[one.append(1) for one in (X,)]"),
+    "a dict of it": ("X", "X = []", "held = {'x': X}", "held['x'].append(1)"),
+    "items of a display": ("X", "X = []", "for name, one in {'x': X}.items():\n    one.append(1)"),
 }  # fmt: skip
 # The last statement is left out.
 LEFT = {
@@ -127,3 +139,63 @@ def test_a_refusal_is_told_where_to_look() -> None:
     touched = dict(Effects(tree).touched(tree.body[0]))
     assert (touched["LATE"], touched["CONF"], touched["OPTIONS"], touched["ORDER"]) == (4, 5, 6, 7)
     assert "SEEN" not in touched
+
+
+def test_what_acts_on_the_world_is_told_by_the_objects(tmp_path: Path) -> None:
+    text = HEAD + dedent("""
+        class Bus:
+            def __init__(self):
+                self.heard = []
+            def on(self, name):
+                self._keep(name)
+            def _keep(self, name):
+                self.heard.append(name)
+            def post(self, text):
+                print(self.heard, text)
+        class App:
+            def __init__(self, db):
+                self.db, self.names = db, []
+        FEATURES.append("a")
+        bus.on("start")
+        bus.post("begins")
+        app.names.append(1)
+        app.db.execute("INSERT")
+        con.execute("INSERT")
+        con.cursor().execute("INSERT")
+        file.write("begins")
+        path.write_text("begins")
+        frame.insert(0, "y", 1)
+        frame.to_csv("x.csv")
+        logger.info("begins")
+        memory.write("begins")
+        for name in ("b", "c"):
+            FEATURES.append(name)
+            logger.info(name)
+        for name in ("d", "e"):
+            FEATURES.append(name)
+            file.write(name)
+        def setup(to):
+            to.execute("INSERT")
+        setup(con)
+        for one in (con, file):
+            one.write("x")
+        def main():
+            return FEATURES, bus, app, con, file, path, frame, logger, memory
+    """)
+    tree = ast.parse(text)
+    scope: dict[str, Any] = {"__name__": "held"}
+    exec(compile(ast.Module([one for one in tree.body if isinstance(one, ast.ClassDef)], []), "", "exec"), scope)
+    with sqlite3.connect(tmp_path / "a.db") as con, (tmp_path / "a.txt").open("w") as file:
+        scope |= {
+            "FEATURES": [], "bus": scope["Bus"](), "app": scope["App"](con), "con": con, "file": file,
+            "path": tmp_path, "frame": pd.DataFrame({"x": [1]}), "logger": logging.getLogger("a"),
+            "memory": io.StringIO(),
+        }  # fmt: skip
+        acts = acting(tree, scope, lambda module: module == "held", CHANGE_THEIR_OWNER)
+    con.close()
+    kept = [ast.unparse(one) for one in script.sliced(tree, "main", acting=acts).body]
+    shown = [one.partition("\n")[0] for one in kept if not one.startswith(("import", "from", "class", "def"))]
+    assert shown == [
+        "FEATURES.append('a')", "bus.on('start')", "app.names.append(1)", "frame.insert(0, 'y', 1)",
+        "memory.write('begins')", "for name in ('b', 'c'):",
+    ]  # fmt: skip

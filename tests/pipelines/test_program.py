@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +16,10 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from millrace.base.errors import MillraceError
@@ -317,6 +324,91 @@ def test_a_step_that_would_see_another_value_is_refused(tmp_path: Path) -> None:
     assert told["fine"] == ["", "1", ""]
 
 
+ACTS_ONCE = '''
+    """Trains."""
+    import json
+    import sqlite3
+    from pathlib import Path
+    import pandas as pd
+    import millrace as mr
+    RESULTS = Path("FOLDER/results.csv")
+    RESULTS.write_text("step,value\\n")
+    con = sqlite3.connect("FOLDER/a.db")
+    con.execute("CREATE TABLE orders (x)")
+    con.execute("INSERT INTO orders VALUES (1)")
+    con.commit()
+    log = open("FOLDER/log.txt", "a")
+    log.write("begins;")
+    log.flush()
+    class Slack:
+        def post(self, text):
+            with open("FOLDER/posted.txt", "a") as file:
+                file.write(text + ";")
+    slack = Slack()
+    slack.post("begins")
+    train, test = pd.DataFrame({"x": [100.0]}), pd.DataFrame({"x": [200.0]})
+    for part in (train, test):
+        part["x"] = part["x"] / 100
+    train.to_csv("FOLDER/train.csv")
+    @mr.step
+    def one(x):
+        with RESULTS.open("a") as file:
+            file.write(f"one,{x}\\n")
+        slack.post("one")
+        return con.execute("SELECT count(*) FROM orders").fetchone()[0]
+    @mr.step
+    def two(n):
+        with RESULTS.open("a") as file:
+            file.write(f"two,{n}\\n")
+        log.write("two;")
+        log.flush()
+        return [n, float(train["x"].sum()), __doc__]
+    @mr.pipeline
+    def late(x: int = 7):
+        return two(one(x))
+    if __name__ == "__main__":
+        print(json.dumps(late.run().value()))
+        print(json.dumps([Path(name).read_text() for name in ("results.csv", "posted.txt", "log.txt")]))
+'''
+
+
+@pytest.mark.slow
+def test_what_acts_in_a_program_acts_once(tmp_path: Path) -> None:
+    value, files = ran(write(tmp_path, train=ACTS_ONCE.replace("FOLDER", str(tmp_path))))
+    assert value == [1, 1.0, "Trains."]
+    assert files == ["step,value\none,7\ntwo,1\n", "begins;one;", "begins;two;"]
+
+
+@pytest.mark.slow
+def test_a_frame_that_is_changed_out_of_sight_is_refused(tmp_path: Path) -> None:
+    train = """
+        import json
+        import pandas as pd
+        import millrace as mr
+        import prep
+        train = pd.DataFrame({"x": [100.0]})
+        prep.clean(train)
+        @mr.step
+        def one(x):
+            return float(train["x"].sum())
+        @mr.pipeline
+        def late(x: int = 7):
+            return one(x)
+        if __name__ == "__main__":
+            try:
+                late.run().value()
+            except mr.MillraceError as error:
+                print(json.dumps([error.code, error.message]))
+    """
+    prep = """
+        def clean(frame):
+            frame["x"] /= 100
+    """
+    ((code, message),) = ran(write(tmp_path, train=train, prep=prep))
+    assert code == "pipeline.differs"
+    assert "'train' of train.py:6" in message and "train.py:7 gives or changes it" in message
+
+
 def test_what_is_kept_beside_the_code(module: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     text = """
         import {}
@@ -374,6 +466,10 @@ class Odd:
         raise RuntimeError(name)
 
 
+def frame(first: float = 1.0) -> pd.DataFrame:
+    return pd.DataFrame({"x": [first, np.nan], "y": ["a", "b"]})
+
+
 def test_a_reading_is_of_the_content() -> None:
     for one, same, other in (
         ([1, 2], [1, 2], [1, 3]),
@@ -385,6 +481,20 @@ def test_a_reading_is_of_the_content() -> None:
         (Path("a"), Path("a"), Path("b")),
         (list(range(100_000)), list(range(100_000)), list(range(100_001))),
         ([[[[len]]]], [[[[len]]]], [[[len]]]),
+        (bytearray(b"a"), bytearray(b"a"), bytearray(b"b")),
+        (array("i", [1]), array("i", [1]), array("i", [2])),
+        (io.StringIO("a"), io.StringIO("a"), io.StringIO("b")),
+        (random.Random(5), random.Random(5), random.Random(6)),
+        (np.random.default_rng(5), np.random.default_rng(5), np.random.default_rng(6)),
+        (np.random.RandomState(5), np.random.RandomState(5), np.random.RandomState(6)),
+        (frame(), frame(), frame(1.5)),
+        (frame(), frame(), frame().rename(columns={"x": "z"})),
+        (frame(), frame(), frame().astype({"x": "float32"})),
+        (frame(), frame(), frame().set_index(pd.Index([1, 2]))),
+        (frame(), frame(), frame().replace("b", "c")),
+        (frame()["x"], frame()["x"], frame(1.5)["x"]),
+        (pl.from_pandas(frame()), pl.from_pandas(frame()), pl.from_pandas(frame(1.5))),
+        (pa.Table.from_pandas(frame()), pa.Table.from_pandas(frame()), pa.Table.from_pandas(frame(1.5))),
     ):
         assert alike(reading(one), reading(same))
         assert not alike(reading(one), reading(other))
