@@ -25,7 +25,7 @@ ENDPOINT = "delays"
 _TEXT = ("origin", "dest", "carrier", "tailnum")
 _ASKED_AT_ONCE = 6
 _PUSHED_TOGETHER = 3  # hours of what became known, in one call
-_AHEAD = 6  # hours that may have come since the oldest open question; one later than that is answered from all rows
+_AHEAD = 6  # hours that may have come since the oldest open question: within what a server keeps at hand for one
 _ASKED = ("id", "asked_at", *_TEXT, "hour", "minute", "weekday", "distance", "duration")
 
 

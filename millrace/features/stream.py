@@ -27,7 +27,7 @@ from millrace.features.join import Columns, asked_codes, coded, decoded, needed,
 from millrace.features.records import View
 from millrace.features.shelf import ARRIVED, CORRECTED, EVENT, VALUES, Floats, Ints, Shelf, fold, is_plain, order
 
-SLACK_S = 21_600
+SLACK_S = 28_800
 _MANY = 4_096
 _LOOSE = 64  # so many rows may lie on a shelf unordered, and so many old ones at its end
 Key = tuple[Any, ...]
