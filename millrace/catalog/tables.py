@@ -29,6 +29,12 @@ _about = (
     .order_by(_f.number)
     .limit(bindparam("most"))
 )
+_of_kinds = (
+    select(*_columns)
+    .where(_f.workspace == bindparam("place"), _f.number > bindparam("after"))
+    .where(_f.kind.in_(bindparam("kinds", expanding=True)))
+    .order_by(_f.number)
+)
 _actors = (
     select(_f.actor)
     .where(_f.workspace == bindparam("place"), _f.kind == bindparam("which"))
@@ -58,6 +64,11 @@ def facts_after(tx: Tx, workspace: str, after: int, most: int) -> list[Fact]:
 def facts_about(tx: Tx, workspace: str, subject: str, after: int, most: int) -> list[Fact]:
     rows = tx.run(_about, place=workspace, what=subject, after=after, most=most)
     return [_row(row).fact() for row in rows]
+
+
+def facts_of(tx: Tx, workspace: str, kinds: Sequence[str], after: int) -> list[Fact]:
+    """The facts of these kinds after fact `after`, oldest first."""
+    return [_row(row).fact() for row in tx.run(_of_kinds, place=workspace, kinds=kinds, after=after)]
 
 
 def actors_of(tx: Tx, workspace: str, kind: str) -> list[str]:

@@ -19,7 +19,7 @@ from millrace.catalog.journal import Fact
 from millrace.loop import template
 from millrace.loop.records import OpCall, Rule, Verb
 
-FOLLOWER = "loop"
+FOLLOWER = LOOP.actor
 
 _RETRAIN = {"pipeline": "$data.pipeline", "params": "$data.params", "purpose": "$data.purpose"}
 

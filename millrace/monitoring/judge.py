@@ -16,8 +16,10 @@ import numpy as np
 from msgspec import structs, to_builtins
 
 from millrace.access.context import Context
+from millrace.access.records import LOOP
 from millrace.base.clock import SECOND, Micros
 from millrace.base.errors import MillraceError
+from millrace.catalog import tables as catalog_tables
 from millrace.catalog.tx import Tx
 from millrace.monitoring import drift, outcomes, rules, tables, training
 from millrace.monitoring.outcomes import Outcomes
@@ -41,6 +43,7 @@ from millrace.stats.verdict import ALARM, Floats, Verdict
 from millrace.tracking import tables as tracking_tables
 
 _EVER: Micros = 1 << 62
+_LEADS_ON = ("monitor.breached", "monitor.due", "run.finished", "version.registered")  # to a challenger's next step
 _MOST = 100  # blocks of one call; the next call goes on
 
 
@@ -83,7 +86,7 @@ def judge(cx: Context, name: str, until: Micros) -> Judged:
         _block(cx, turn, endpoint, since, end)
     turn.packed = drift.pack(turn.watch) if turn.watch is not None else None
     beside = training.pack(turn.beside) if turn.beside is not None else None
-    return cx.commit(lambda inner: _write(inner, turn, beside, held, until))
+    return cx.commit(lambda inner: _write(inner, turn, endpoint, beside, held, until))
 
 
 def plan_of(tx: Tx, workspace: str, endpoint: Endpoint) -> Plan:
@@ -275,9 +278,10 @@ def _incidents(
 
 
 def _write(
-    cx: Context, turn: Turn, beside: tuple[bytes, bytes] | None, before: Standing | None, until: Micros
-) -> Judged:
-    place, name = cx.workspace, turn.plan.endpoint
+    cx: Context, turn: Turn, endpoint: Endpoint, beside: tuple[bytes, bytes] | None, before: Standing | None,
+    until: Micros,
+) -> Judged:  # fmt: skip
+    place, name = cx.workspace, endpoint.name
     if tables.standing(cx.tx, place, name) != before:
         raise MillraceError("catalog.busy", f"another call changed how {name} stands meanwhile", "call again")
     for block, packed in turn.blocks:
@@ -292,7 +296,8 @@ def _write(
     for incident in (*turn.opened, *turn.closed):
         tables.put_incident(cx.tx, place, incident)
     verdicts = turn.judgements[-1].verdicts if turn.judgements else {}
-    wanted = rules.ask(turn.plan, turn.standing, until, verdicts, under_way(cx.tx, place, name))
+    waits = _behind(cx.tx, place, endpoint, until) or under_way(cx.tx, place, name)
+    wanted = rules.ask(turn.plan, turn.standing, until, verdicts, waits)
     standing = turn.standing
     if wanted is not None:
         standing = rules.after_asking(turn.plan, standing, until)
@@ -333,12 +338,22 @@ def _ask(cx: Context, plan: Plan, wanted: rules.Ask, now: Micros) -> None:
     cx.fact("monitor.breached" if wanted.why == "breach" else "monitor.due", plan.endpoint, data)
 
 
+def _behind(tx: Tx, workspace: str, endpoint: Endpoint, until: Micros) -> bool:
+    """Whether whole blocks after `until` are sealed: what judges the last of them asks, with the newest data."""
+    sealed = serving_tables.horizon(tx, workspace, endpoint.name)
+    return sealed is not None and block_start(endpoint, until) < sealed
+
+
 def under_way(tx: Tx, workspace: str, endpoint: str) -> bool:
-    """Whether a challenger of the endpoint is trained or rolled out."""
+    """Whether a challenger of the endpoint is trained or rolled out, or the loop has yet to deal with a fact that leads
+    to one."""
     if tables.challenge(tx, workspace, endpoint):
         return True
+    dealt = catalog_tables.cursor(tx, workspace, LOOP.actor)
     going = (*tracking_tables.in_state(tx, "pipeline", "queued"), *tracking_tables.in_state(tx, "pipeline", "running"))
-    return any(place == workspace and run.origin.purpose.get("challenger") == endpoint for place, run in going)
+    purposes = [run.origin.purpose for place, run in going if place == workspace]
+    purposes += [fact.data.get("purpose", {}) for fact in catalog_tables.facts_of(tx, workspace, _LEADS_ON, dealt)]
+    return any(purpose.get("challenger") == endpoint for purpose in purposes)
 
 
 class Challenge(NamedTuple):

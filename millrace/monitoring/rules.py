@@ -142,10 +142,10 @@ class Ask(Struct, frozen=True):
 def ask(plan: Plan, standing: Standing, now: Micros, found: Mapping[str, Verdict], under_way: bool) -> Ask | None:
     """Whether to train a challenger at event time `now`.
 
-    Never without a pipeline, never while a challenger is trained or rolled out (`under_way`), never within `rest_days`
-    of the last time. A breach (an alarm on loss or residual) comes first, then the calendar: `calendar_days` after the
-    last time, or after the watch began. What comes while it must not is not lost: the alarm stands and the calendar
-    stays due, so the first block after that asks.
+    Never without a pipeline, never while a challenger is trained or rolled out, will be, or later blocks are sealed and
+    wait for their judgement (`under_way`), never within `rest_days` of the last time. A breach (an alarm on loss or
+    residual) comes first, then the calendar: `calendar_days` after the last time, or after the watch began. What comes
+    while it must not is not lost: the alarm stands and the calendar stays due, so the first block after that asks.
     """
     if not plan.pipeline or under_way:
         return None

@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from millrace.base.clock import DAY, SECOND, Micros
+from millrace.base.clock import DAY, SECOND, Micros, to_iso
 from millrace.base.errors import MillraceError
 from millrace.pipelines.signature import View
 from millrace.serving.records import WHOLE, Arm, Endpoint, Table
@@ -150,10 +150,15 @@ def check_leap(name: str, newest: Micros, until: Micros) -> None:
     if days > _LEAP_DAYS:
         raise MillraceError(
             "request.invalid",
-            f"event time of {name!r} would leap by {days:,} days without an answer, from {newest} to {until}",
+            f"event time of {name!r} would leap by {days:,} days without an answer, from {_date(newest)} to "
+            f"{_date(until)}",
             "say when its own events are, in microseconds, not when it is now; if they were silent, advance by a year "
             "at a time",
         )  # fmt: skip
+
+
+def _date(at: Micros) -> str:
+    return to_iso(at) if _FIRST_EVENT <= at <= _LAST_EVENT else str(at)
 
 
 def blocks(endpoint: Endpoint, since: Micros, until: Micros) -> list[tuple[Micros, Micros]]:

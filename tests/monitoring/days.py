@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from millrace.access.records import LOOP
 from millrace.assemble import Platform
 from millrace.base.clock import DAY, HOUR
+from millrace.catalog import tables as catalog_tables
 from millrace.serving import log
 from millrace.serving.entry import Answer, Column, Entry, Role
 
@@ -105,8 +107,15 @@ class Days:
         inputs = {"load": Column("f", [0.0]), "wind": Column("f", [0.0])}
         self._log.append([Entry(name, b"", event, 70, 1, 1, [event], [f"k-{name}"], [answer], inputs)])
 
-    def judge(self, day: int) -> Any:
-        """Event time reaches the beginning of `day`: the log is sealed up to it, and what is due is judged."""
+    def judge(self, day: int, *, followed: bool = True) -> Any:
+        """Event time reaches the beginning of `day`: the log is sealed up to it, and what is due is judged.
+
+        The loop has dealt with everything before, but for what it would have called; without `followed` it has not.
+        """
+        if followed:
+            head = self.platform.call("audit.head").number
+            catalog = self.platform.ground.catalog
+            catalog.write(lambda tx: catalog_tables.move_cursor(tx, "main", LOOP.actor, head))
         self.platform.call("endpoint.advance", {"endpoint": "late", "until": ORIGIN + day * DAY})
         return self.platform.call("monitor.judge", {"endpoint": "late", "until": ORIGIN + day * DAY})
 

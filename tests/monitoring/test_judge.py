@@ -297,6 +297,46 @@ def test_the_calendar_asks_every_four_weeks(days: Days) -> None:
     assert asked == [10, 20]
 
 
+def test_a_backlog_asks_for_one_challenger_with_its_newest_data_and_for_the_next_when_that_one_is_over(
+    days: Days,
+) -> None:
+    """120 days are sealed at once, then 60 more beside the training, then one after it; the real loop follows."""
+    nightly(days)
+    call = days.platform.call
+    call("monitor.watch", {"endpoint": "late", "pipeline": "nightly", "on_breach": False, "training": False})
+    asked = []
+    for begin, end in ((0, 120), (120, 180), (180, 181)):
+        for day in range(begin, end, 5):
+            days.write(day, {1: good}, rows=4)
+        call("endpoint.advance", {"endpoint": "late", "until": ORIGIN + end * DAY})
+        while days.platform.loop.turn():
+            pass
+        asked.append([(fact.data["at"] - ORIGIN) // DAY for fact in days.facts("monitor.due")])
+        if end == 180:
+            (run,) = call("run.search").items
+            call("run.cancel", {"run": run.id})
+    assert asked == [[120], [120], [120, 181]]
+
+
+@pytest.mark.parametrize("kind", ["monitor.due", "run.finished", "version.registered"])
+@pytest.mark.parametrize("endpoint", ["late", "early"])
+def test_what_leads_to_a_challenger_is_under_way_until_the_loop_has_dealt_with_it(
+    days: Days, kind: str, endpoint: str
+) -> None:
+    nightly(days)
+    ask = {"endpoint": "late", "pipeline": "nightly", "calendar_days": 3, "rest_days": 3, "on_breach": False}
+    days.platform.call("monitor.watch", ask)
+    days.write(0, {1: good}, rows=4)
+    days.judge(2)
+    purpose = {"purpose": {"challenger": endpoint}}
+    days.platform.ground.catalog.write(lambda tx: tx.fact("main", 0, "local", kind, "it", purpose))
+    for day, followed in ((3, False), (4, False), (5, True)):
+        days.write(day - 2, {1: good}, rows=4)
+        days.judge(day, followed=followed)
+    due = [(fact.data["at"] - ORIGIN) // DAY for fact in days.facts("monitor.due") if fact.subject == "late"]
+    assert due == ([5] if endpoint == "late" else [3])
+
+
 @pytest.mark.slow
 def test_without_a_pipeline_nothing_is_trained(days: Days) -> None:
     for day in range(14):

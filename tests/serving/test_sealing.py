@@ -119,12 +119,17 @@ def test_too_many_blocks_at_once_are_refused(platform: Platform, delays: Endpoin
 
 def test_event_time_does_not_leap_over_years(platform: Platform, delays: Endpoint) -> None:
     write(platform, delays, "a", [0.5])
-    with pytest.raises(MillraceError, match=r"would leap by 367 days") as refused:
+    with pytest.raises(MillraceError, match=r"leap by 367 days .*, from 1970-01-01T.* to 1971-01-03T") as refused:
         advance(platform, 24 * 367.5)
     assert refused.value.code == "request.invalid" and "its own events" in refused.value.hint
     assert advance(platform, 24 * 366).sealed == 24 * 366 * HOUR
     write(platform, delays, "b", [24 * 700.5])
     assert advance(platform, 24 * 701).sealed == 24 * 701 * HOUR
+
+
+def test_a_leap_out_of_the_calendar_is_told_too() -> None:
+    with pytest.raises(MillraceError, match=r"from 1970-01-01T00:00:00Z to 4611686018427387904\b"):
+        rules.check_leap("delays", 0, 1 << 62)
 
 
 _BEGIN = 15_765 * 24  # hours from 1970 to 1 March 2013
