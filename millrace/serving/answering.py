@@ -176,7 +176,8 @@ def digest(asked: Asked) -> bytes:
     return blake3(msgspec.msgpack.encode((asked.columns, asked.event, asked.pinned))).digest(8)
 
 
-def _fresh(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[Answered]:
+def _fresh(resident: Resident, served: Served, batch: Sequence[Asked]) -> Sequence[Answered | MillraceError]:
+    """Score the batch and log it; what another process answered meanwhile is answered as it was there."""
     now = resident.ground.clock.now()
     events = [event for asked in batch for event in _events(served, asked, now)]
     keys = [key for asked in batch for key in _keys(served, asked)]
@@ -209,8 +210,13 @@ def _fresh(resident: Resident, served: Served, batch: Sequence[Asked]) -> list[A
         )  # fmt: skip
         answers.append(_answered(entries[-1]))
         start = end
-    served.log.append(entries)
-    return answers
+    taken = served.log.append(entries)
+    if not taken:
+        return answers
+    return [
+        (_repeated(served, asked) or _lost()) if asked.request in taken else answered
+        for asked, answered in zip(batch, answers, strict=True)
+    ]
 
 
 def _light(values: NDArray[Any]) -> Any:

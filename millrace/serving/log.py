@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import os
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic, time_ns
 from typing import Any, NamedTuple
@@ -70,23 +72,45 @@ class Log:
         self._segments = -1
         self._stamp = -1
         self._roomy_until = 0.0
+        self._claims = -1  # the file whose lock lets one process at a time write what a client named
         self._others: list[Path] = []  # tapes of other processes that may grow
 
-    def append(self, answered: Sequence[Entry]) -> None:
-        """Write the entries with one write; when it returns they survive this process. Errors: `log.full`."""
+    def append(self, answered: Sequence[Entry]) -> set[str]:
+        """Write the entries with one write; when it returns they survive this process.
+
+        An id that a client chose is written once, whoever else writes: those that another process answered meanwhile
+        are left out and returned, and `find` has their answers. Errors: `log.full`, `log.unwritable`.
+        """
         bodies = [entries.encode(item) for item in answered]
         with self._lock:
             tape = self._writing()
             try:
-                frames = tape.append(bodies)
+                with self._claiming([item.request for item in answered if item.body]) as taken:
+                    fresh = [nth for nth, item in enumerate(answered) if item.request not in taken]
+                    for nth, frame in zip(fresh, tape.append([bodies[nth] for nth in fresh]), strict=True):
+                        self._take_note(answered[nth], Spot(tape.path.name, frame.start))
+                    self._read[tape.path.name] = tape.size
                 if self._strict:
                     tape.sync()
             except OSError as fault:
                 self._roomy_until = 0.0
                 raise _unwritable(self.folder, fault) from fault
-            for item, frame in zip(answered, frames, strict=True):
-                self._take_note(item, Spot(tape.path.name, frame.start))
-            self._read[tape.path.name] = tape.size
+        return taken
+
+    @contextlib.contextmanager
+    def _claiming(self, requests: Sequence[str]) -> Iterator[set[str]]:
+        """Those of `requests` that were answered already. No other process answers one of them within the block."""
+        if not requests:
+            yield set()
+            return
+        if self._claims < 0:
+            self._claims = os.open(self.folder / "claims", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._claims, fcntl.LOCK_EX)
+        try:
+            seen = self._catch_up()
+            yield {one for one in requests if one in seen or (self._has_sealed(one) and self.find(one) is not None)}
+        finally:
+            fcntl.flock(self._claims, fcntl.LOCK_UN)
 
     def check(self) -> None:
         """Errors: `log.full`, `log.unwritable` if an answer could not be written now, or within the last second."""
@@ -177,6 +201,14 @@ class Log:
         if tape is not None:
             tape.close()
 
+    def close(self) -> None:
+        """Sync and end the tape; the next answer begins a new one."""
+        self.rotate()
+        with self._lock:
+            if self._claims >= 0:
+                os.close(self._claims)
+            self._claims = -1
+
     def forget(self, positions: dict[str, int]) -> None:
         """Everything before these offsets is sealed."""
         with self._lock:
@@ -218,9 +250,10 @@ class Log:
         return self._seen
 
     def _may_hold_more(self, path: Path) -> bool:
-        self._read_on(path)
         with contextlib.suppress(FileNotFoundError):
-            return grows(path)
+            growing = grows(path)  # asked first: what is written until it ends is read
+            self._read_on(path)
+            return growing or not self._read.get(path.name)  # an empty one may not be locked yet
         return False
 
     def _read_on(self, path: Path) -> None:
@@ -293,7 +326,7 @@ class Logs:
         if self._thread is not None:
             self._thread.join()
         for log in list(self._logs.values()):
-            log.rotate()
+            log.close()
 
     def _sync(self) -> None:
         turn = 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from millrace.access.records import LOCAL
 from millrace.assemble import Platform
 from millrace.base.errors import MillraceError
 from millrace.serving import log, tape
-from millrace.serving.entry import Entry
+from millrace.serving.entry import Entry, encode
 from millrace.serving.log import Log
 from millrace.serving.records import Endpoint
 from tests.serving.entries import entry
@@ -51,6 +53,37 @@ def test_a_request_answered_by_two_processes_counts_once(platform: Platform, del
     for writer in (Log(platform.ground, "main", delays), Log(platform.ground, "main", delays)):
         writer.append([entry("a", [1], [0.5])])
     assert log.window(platform.ground, "main", "delays", 0, 9).id.tolist() == ["a:0"]
+
+
+def test_an_id_that_a_client_chose_is_written_once(platform: Platform, delays: Endpoint) -> None:
+    """Both processes looked before either wrote: the one that writes first has answered."""
+    one, two = Log(platform.ground, "main", delays), Log(platform.ground, "main", delays)
+    assert one.find("a") is None and two.find("a") is None
+    first, second, other = (
+        structs.replace(entry(request, [1], [score]), body=body)
+        for request, score, body in (("a", 0.5, b"one"), ("a", 0.6, b"two"), ("b", 0.7, b"two"))
+    )
+    assert one.append([first]) == set()
+    assert two.append([second, other]) == {"a"}
+    assert two.append([second]) == {"a"} and one.append([first]) == {"a"}
+    assert [item.body for item in one.tail({})[0] if item.request == "a"] == [b"one"]
+    for reader in (one, two, Log(platform.ground, "main", delays)):
+        found = reader.find("a")
+        assert isinstance(found, Entry) and found.body == b"one"
+        assert isinstance(reader.find("b"), Entry)
+
+
+def test_a_tape_that_its_writer_does_not_hold_yet_is_read(platform: Platform, delays: Endpoint) -> None:
+    one, two = Log(platform.ground, "main", delays), Log(platform.ground, "main", delays)
+    made = one.folder / "0.tape"
+    made.touch()
+    os.utime(one.folder, (1, 1))  # long ago, so that the folder need not be listed again
+    assert two.find("a") is None
+    writer = tape.Tape(one.folder.parent / "written")
+    writer.append([encode(entry("a", [1], [0.5]))])
+    writer.close()
+    made.write_bytes(writer.path.read_bytes())
+    assert isinstance(two.find("a"), Entry)
 
 
 def test_an_unknown_endpoint_names_the_nearest(platform: Platform, delays: Endpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -208,3 +209,50 @@ def test_a_worker_that_hangs_or_dies_holds_no_operator_up(tmp_path: Path) -> Non
             assert monotonic() < until_there
         assert _route(operator, 2)["behind"] == []
         assert set(_versions(server.url, 20, question([3]))) == {"2"}
+
+
+@pytest.mark.slow
+def test_an_id_asked_of_two_workers_at_once_has_one_answer(tmp_path: Path) -> None:
+    """Different rows under one id, asked together on connections of both workers: one is answered, and on the log."""
+    prepare(tmp_path)
+    count, ids = 6, 100
+    with Server(tmp_path, workers=2) as server, contextlib.ExitStack() as open_until_end:
+        callers: dict[int, list[httpx.Client]] = {pid: [] for pid in _workers(server)}
+        while min(map(len, callers.values())) < count // 2:
+            client = open_until_end.enter_context(httpx.Client(base_url=server.url, timeout=30))
+            own = client.get("/health").extensions["network_stream"].get_extra_info("client_addr")[1]
+            (pid,) = [pid for pid in callers if own in _linked(pid)]
+            callers[pid].append(client)
+        together = threading.Barrier(count)
+
+        def ask(hour: int, client: httpx.Client) -> list[httpx.Response]:
+            found = []
+            for number in range(ids):
+                asked = question([hour], id=f"one-{number}")
+                together.wait(60)
+                found.append(client.post("/v2/models/delays/infer", json=asked))
+            return found
+
+        with ThreadPoolExecutor(count) as pool:
+            chosen = [client for clients in callers.values() for client in clients[: count // 2]]
+            asking = [pool.submit(ask, hour, client) for hour, client in enumerate(chosen)]
+            answers = [done.result(120) for done in asking]
+    told: dict[str, float] = {}
+    for of_one in zip(*answers, strict=True):
+        assert sorted(answer.status_code for answer in of_one) == [200] + [409] * (count - 1)
+        (right,) = [answer.json() for answer in of_one if answer.status_code == 200]
+        values = {item["name"]: item["data"] for item in right["outputs"]}
+        told[values["id"][0]] = values["score"][0]
+    platform = open_platform(tmp_path)
+    try:
+        logged = log.window(platform.ground, "main", "delays", 0, 100)
+        arms = logged.role == "arm"
+        assert dict(zip(logged.id[arms].tolist(), logged.score[arms].tolist(), strict=True)) == told
+        assert len(told) == ids
+    finally:
+        platform.close()
+
+
+def _linked(pid: int) -> set[int]:
+    """The ports of those who are connected to a process."""
+    return {link.raddr.port for link in psutil.Process(pid).net_connections("tcp") if link.raddr}
