@@ -101,6 +101,7 @@ WRITERS: dict[str, str] = {
     "millrace/pipelines/values.py": "a tree unpacked into a step's private folder",
     "millrace/sdk/spool.py": "what a program has logged and a server has not taken yet",
     "millrace/serving/export.py": "scratch files on the way to a blob",
+    "millrace/serving/log.py": "the lock of those who write one log",
     "millrace/serving/tape.py": "the prediction log before it is sealed into blobs",
 }
 _WRITES = re.compile(
