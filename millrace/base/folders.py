@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
-_PRIVATE = 0o700
+PRIVATE_FOLDER = 0o700
 _KEPT = ("catalog.db", "catalog.db-wal", "blobs", "predictions")
 
 
@@ -19,7 +19,7 @@ def make_private(folder: Path) -> None:
     """Make a folder, and those above it where they are missing, for their owner alone."""
     missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
     for place in reversed(missing):
-        place.mkdir(_PRIVATE, exist_ok=True)
+        place.mkdir(PRIVATE_FOLDER, exist_ok=True)
 
 
 def open_to_others(folder: Path) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def try_lock(file: int, *, shared: bool = False) -> bool:
@@ -12,3 +14,13 @@ def try_lock(file: int, *, shared: bool = False) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def locked(file: int, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of an open file, by its descriptor, however long another holds it before."""
+    fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -29,10 +29,12 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
     schema's number, `catalog.unreachable`, `catalog.corrupt`.
     """
     try:
+        there = set[str]()
         if isinstance(engine, SqliteEngine):  # a database server's other tables may well be somebody else's
-            _check_ours(engine)
+            there = engine.tables()
+            _check_ours(engine, there)
         if _stored_version(engine) == HEAD:
-            _check_whole(engine)
+            _check_whole(engine, there)
             return
         bind = _bind(engine)
         try:
@@ -52,20 +54,26 @@ def migrate(engine: SqliteEngine | PostgresEngine) -> None:
         raise
 
 
-def _check_ours(engine: SqliteEngine) -> None:
+def _check_ours(engine: SqliteEngine, there: set[str]) -> None:
     """Errors: `catalog.foreign` for a file with tables, and hardly any of them a catalog's."""
-    there, ours = engine.tables() - {NUMBER}, names("sqlite")
-    if there and 2 * len(there & ours) < len(ours):
+    theirs, ours = there - {NUMBER}, names("sqlite")
+    if theirs and 2 * len(theirs & ours) < len(ours):
         raise MillraceError(
             "catalog.foreign",
-            f"{engine.path} is not Millrace's: it has the tables {few(sorted(there))}",
+            f"{engine.path} is not Millrace's: it has the tables {few(sorted(theirs))}",
             "choose another --dir, or move that file away",
         )
 
 
-def _check_whole(engine: SqliteEngine | PostgresEngine) -> None:
-    """Errors: `catalog.incomplete` where the schema's number stands without all its tables."""
-    gone = sorted(names("sqlite") - engine.tables())  # both engines have the same
+def _check_whole(engine: SqliteEngine | PostgresEngine, there: set[str]) -> None:
+    """Errors: `catalog.incomplete` where the schema's number stands without all its tables.
+
+    `there` are those of a moment ago, when another process may not have made them yet.
+    """
+    ours = names("sqlite")  # both engines have the same
+    if ours <= there:
+        return
+    gone = sorted(ours - engine.tables())
     if gone:
         raise MillraceError(
             "catalog.incomplete", f"the catalog lacks what it had: {few(gone)}", "restore it from a backup"

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from millrace.base.errors import MillraceError
-from millrace.base.folders import make_private
+from millrace.base.folders import PRIVATE_FOLDER, make_private
 from millrace.exec import wire
 from millrace.exec.child import WORDS
 from millrace.exec.records import Cancel, Ended, Outcome, Told, Trouble, Work
@@ -93,7 +93,7 @@ class Processes:
         """
         place = self.folder / id
         make_private(place.parent)
-        place.mkdir(0o700)
+        place.mkdir(PRIVATE_FOLDER)
         make_private(log.parent)
         with self._lock:
             if self._closed:

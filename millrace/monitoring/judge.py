@@ -296,7 +296,7 @@ def _write(
     for incident in (*turn.opened, *turn.closed):
         tables.put_incident(cx.tx, place, incident)
     verdicts = turn.judgements[-1].verdicts if turn.judgements else {}
-    waits = _behind(cx.tx, place, endpoint, until) or under_way(cx.tx, place, name)
+    waits = not turn.plan.pipeline or _behind(cx.tx, place, endpoint, until) or under_way(cx.tx, place, name)
     wanted = rules.ask(turn.plan, turn.standing, until, verdicts, waits)
     standing = turn.standing
     if wanted is not None:

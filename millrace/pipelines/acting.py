@@ -12,9 +12,10 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
-from millrace.pipelines.uses import opcodes
+from millrace.pipelines.effects import CHANGE_THEIR_OWNER, Acting
+from millrace.pipelines.uses import attributes, opcodes
 
 _IN_MEMORY = {
     "builtins", "collections", "types", "enum", "array", "queue", "random", "functools", "argparse", "configparser",
@@ -29,24 +30,8 @@ _STORES = {"STORE_ATTR", "DELETE_ATTR", "STORE_SUBSCR", "DELETE_SUBSCR", "STORE_
 _SAY = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 
-class Acting(NamedTuple):
-    """Calls by their text, as ``log.write``, and names of objects that act: files, connections, paths, clients.
-
-    A call that acts is `acts`; one that merely changes nothing is `idle`.
-    """
-
-    names: frozenset[str] = frozenset()
-    acts: frozenset[str] = frozenset()
-    idle: frozenset[str] = frozenset()
-
-
-def acting(
-    tree: ast.Module, scope: Mapping[str, Any], own: Callable[[str], bool], changes: frozenset[str] | set[str]
-) -> Acting:
-    """What acts in a program whose names hold `scope` now.
-
-    `own` tells of a module's name whether it is the user's, and `changes` are the methods that change a plain owner.
-    """
+def acting(tree: ast.Module, scope: Mapping[str, Any], own: Callable[[str], bool]) -> Acting:
+    """What acts in a program whose names hold `scope` now. `own` tells of a module's name whether it is the user's."""
     acts, idle = set[str](), set[str]()
     for owner, method, text in _calls(tree):
         found, value, whole = _owner(owner, scope)
@@ -56,7 +41,7 @@ def acting(
             idle.add(text)
         elif not _in_memory(value, own) or (whole and _writes_somewhere(value, method, own)):
             acts.add(text)
-        elif whole and not _may_change(value, method, own, changes):
+        elif whole and not _may_change(value, method, own):
             idle.add(text)
     names = {name for name, value in scope.items() if not _in_memory(value, own)}
     return Acting(frozenset(names), frozenset(acts), frozenset(idle))
@@ -99,7 +84,7 @@ def _writes_somewhere(value: Any, method: str, own: Callable[[str], bool]) -> bo
     return method.startswith(_WRITE_SOMEWHERE) and not own(module) and module not in ("builtins", "_io", "collections")
 
 
-def _may_change(value: Any, method: str, own: Callable[[str], bool], changes: frozenset[str] | set[str]) -> bool:
+def _may_change(value: Any, method: str, own: Callable[[str], bool]) -> bool:
     """Whether a method may change its object; of the user's own classes its code tells."""
     kind = value if isinstance(value, type) else type(value)
     found = next((vars(base)[method] for base in kind.__mro__ if method in vars(base)), None)
@@ -109,14 +94,10 @@ def _may_change(value: Any, method: str, own: Callable[[str], bool], changes: fr
     waiting, seen = [found.__code__], set[CodeType]()
     while waiting:
         code = waiting.pop()
-        if code in seen:
-            continue
         seen.add(code)
-        if not opcodes(code).isdisjoint(_STORES) or not changes.isdisjoint(code.co_names):
+        names = attributes(code)
+        if opcodes(code) & _STORES or names & CHANGE_THEIR_OWNER:
             return True
-        waiting += [one for one in code.co_consts if isinstance(one, CodeType)]
-        for name in code.co_names:
-            inner = getattr(getattr(kind, name, None), "__code__", None)
-            if isinstance(inner, CodeType):
-                waiting.append(inner)
+        called = [getattr(getattr(kind, name, None), "__code__", None) for name in names]
+        waiting += [inner for inner in called if isinstance(inner, CodeType) and inner not in seen]
     return False

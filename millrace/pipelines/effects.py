@@ -16,8 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from millrace.pipelines.acting import Acting
-
 _Naming = ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.For | ast.comprehension | ast.withitem
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _KEEP_THEIR_OWNER = {name for kind in (str, bytes, int, float, tuple, frozenset) for name in dir(kind)} | {
@@ -32,6 +30,17 @@ _PASS_ON = {
     "max", "getattr", "vars",
 }  # fmt: skip
 _ONLY_SAY = {"window", "ints", "floats", "choice", "dataset", "feature_view", "step", "pipeline", "stats"}
+
+
+class Acting(NamedTuple):
+    """Calls by their text, as ``log.write``, and names of objects that act: files, connections, paths, clients.
+
+    A call that acts is `acts`; one that merely changes nothing is `idle`.
+    """
+
+    names: frozenset[str] = frozenset()
+    acts: frozenset[str] = frozenset()
+    idle: frozenset[str] = frozenset()
 
 
 class _Summary(NamedTuple):

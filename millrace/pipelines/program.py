@@ -22,8 +22,8 @@ from msgspec import Struct
 
 from millrace.base.errors import MillraceError
 from millrace.pipelines import script
-from millrace.pipelines.acting import Acting, acting
-from millrace.pipelines.effects import CHANGE_THEIR_OWNER, Effects
+from millrace.pipelines.acting import acting
+from millrace.pipelines.effects import Acting, Effects
 from millrace.pipelines.reads import ABSENT, OPAQUE, Reads, alike
 from millrace.store.blobs import digest_of
 
@@ -72,7 +72,7 @@ def recorded(
     acts = Acting()
     if script_at:
         tree, scope = ast.parse(files[path]), vars(sys.modules["__main__"])
-        acts = acting(tree, scope, lambda name: name in names, CHANGE_THEIR_OWNER)
+        acts = acting(tree, scope, lambda name: name in names)
     asks = any(_ASKS.search(data) for one, data in files.items() if not (script_at and one == path))
     if script_at and not asks and _ASKS.search(files[path]):
         asks = _asks(script.sliced(tree, name, script.owner(script_at, module), acts))

@@ -217,6 +217,7 @@ class _Saying:
 
     def _compound(self, value: Any) -> str:
         kind = type(value)
+        library = kind.__module__.partition(".")[0]
         if isinstance(value, Step | Pipeline):
             return f"{kind.__name__} {self._name(value.function)}"
         if isinstance(value, types.ModuleType):
@@ -238,14 +239,13 @@ class _Saying:
             return f"{kind.__qualname__}[{','.join(sorted(map(self.of, value)))}]"
         if isinstance(value, list | tuple | deque):
             return f"{kind.__qualname__}[{','.join(map(self.of, list(value)))}]"
-        if isinstance(value, Frame) or kind.__module__.partition(".")[0] in _SAY_THEMSELVES:
+        if isinstance(value, Frame) or library in _SAY_THEMSELVES:
             text = repr(value)
             self.places = self.places or any(root in text.encode("utf-8", "replace") for root in self._packed)
             return self._roots.sub("…", text) if self._roots else text
-        if kind.__module__.partition(".")[0] in _FRAMES and hasattr(value, "to_numpy") and hasattr(value, "name"):
-            index = getattr(value, "index", None)
-            return f"{kind.__qualname__} {value.name} {_values(value)} {_values(index)}"
-        if kind.__module__.partition(".")[0] in _FRAMES and hasattr(value, "columns"):
+        if library in _FRAMES and hasattr(value, "to_numpy") and hasattr(value, "name"):
+            return f"{kind.__qualname__} {value.name} {_values(value)} {_values(getattr(value, 'index', None))}"
+        if library in _FRAMES and hasattr(value, "columns"):
             return f"{kind.__qualname__} {_frame(value)}"
         if kind in _TELL_THEMSELVES:
             return f"{kind.__qualname__} {self.of(_TELL_THEMSELVES[kind](value))}"

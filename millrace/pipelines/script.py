@@ -13,8 +13,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from millrace.base.errors import MillraceError
-from millrace.pipelines.acting import Acting
-from millrace.pipelines.effects import Effects
+from millrace.pipelines.effects import Acting, Effects
 from millrace.pipelines.uses import uses
 
 
@@ -54,9 +53,8 @@ def sliced(
         for place, statement in enumerate(tree.body):
             if place not in kept and _wanted(statement, touched[place] & needed):
                 kept.add(place)
-                needed |= _read(compile(ast.Module([statement], []), "", "exec", dont_inherit=True)) - _brings(
-                    statement
-                )
+                code = compile(ast.Module([statement], []), "", "exec", dont_inherit=True)
+                needed |= _read(code) - _brings(statement)
         if len(kept) == before:
             return ast.Module([tree.body[place] for place in sorted(kept)], tree.type_ignores)
 
@@ -75,16 +73,15 @@ def _brings(statement: ast.stmt) -> set[str]:
     """The names that a loop or `with` gives itself before it reads them."""
     match statement:
         case ast.For():
-            targets, before = [statement.target], [statement.iter]
+            heads: list[ast.AST] = [statement.target, statement.iter]
         case ast.With():
-            targets = [one.optional_vars for one in statement.items if one.optional_vars is not None]
-            before = [one.context_expr for one in statement.items]
+            heads = [*statement.items]
         case _:
             return set()
-    given, read = (
-        {node.id for one in some for node in ast.walk(one) if isinstance(node, ast.Name)} for some in (targets, before)
-    )
-    return given - read
+    names = [node for head in heads for node in ast.walk(head) if isinstance(node, ast.Name)]
+    return {one.id for one in names if isinstance(one.ctx, ast.Store)} - {
+        one.id for one in names if isinstance(one.ctx, ast.Load)
+    }
 
 
 def _wanted(statement: ast.stmt, needed: set[str]) -> bool:

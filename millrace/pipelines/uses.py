@@ -71,5 +71,9 @@ def attributes(code: CodeType) -> set[str]:
 
 
 def opcodes(code: CodeType) -> set[str]:
-    """The instructions that `code` has, by name."""
-    return {dis.opname[number] for number in code.co_code[::2]}
+    """The instructions that `code` and the code inside it has, by name."""
+    found = {dis.opname[number] for number in code.co_code[::2]}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= opcodes(constant)
+    return found

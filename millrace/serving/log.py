@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from pathlib import Path
-from time import monotonic, time_ns
+from time import time_ns
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from millrace.access.context import Ground
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError, unknown
 from millrace.base.folders import make_private
+from millrace.base.locks import locked
 from millrace.serving import entry as entries
 from millrace.serving import segments, tables
 from millrace.serving.entry import Entry
@@ -71,7 +72,7 @@ class Log:
         self._sealed: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._segments = -1
         self._stamp = -1
-        self._roomy_until = 0.0
+        self._roomy_until = -inf
         self._claims = -1  # the file whose lock lets one process at a time write what a client named
         self._others: list[Path] = []  # tapes of other processes that may grow
 
@@ -93,7 +94,7 @@ class Log:
                 if self._strict:
                     tape.sync()
             except OSError as fault:
-                self._roomy_until = 0.0
+                self._roomy_until = -inf
                 raise _unwritable(self.folder, fault) from fault
         return taken
 
@@ -105,24 +106,21 @@ class Log:
             return
         if self._claims < 0:
             self._claims = os.open(self.folder / "claims", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._claims, fcntl.LOCK_EX)
-        try:
+        with locked(self._claims):
             seen = self._catch_up()
             yield {one for one in requests if one in seen or (self._has_sealed(one) and self.find(one) is not None)}
-        finally:
-            fcntl.flock(self._claims, fcntl.LOCK_UN)
 
     def check(self) -> None:
         """Errors: `log.full`, `log.unwritable` if an answer could not be written now, or within the last second."""
         with self._lock:
-            if monotonic() < self._roomy_until:
+            if self._ground.clock.monotonic() < self._roomy_until:
                 return
             tape = self._writing()
             try:
                 tape.check(_ROOM)
             except OSError as fault:
                 raise _unwritable(self.folder, fault) from fault
-            self._roomy_until = monotonic() + _ROOMY_S
+            self._roomy_until = self._ground.clock.monotonic() + _ROOMY_S
 
     def sync(self) -> None:
         """Make everything that was appended survive a power cut."""

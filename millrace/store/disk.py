@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from millrace.base.folders import PRIVATE_FOLDER
+
 
 class Disk:
     """The real disk. Every method raises `OSError` as the system does."""
@@ -38,7 +40,7 @@ class Disk:
 
     def make_folder(self, path: Path) -> None:
         """Make a folder, for its owner alone, if it is not there; its parent is."""
-        path.mkdir(0o700, exist_ok=True)
+        path.mkdir(PRIVATE_FOLDER, exist_ok=True)
 
     def make_durable_folder(self, path: Path) -> None:
         """Make a folder and those above it where they are missing; its name, and each that was made, is durable."""

@@ -12,7 +12,6 @@ seen holds all its bytes. Why nothing is lost beside a collection is told in `mi
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import threading
@@ -23,6 +22,7 @@ from typing import BinaryIO, NamedTuple
 
 from millrace.base.clock import Micros
 from millrace.base.errors import MillraceError
+from millrace.base.locks import locked
 from millrace.store.blobs import CHUNK, Content, Digest, Stored, check_digest, corrupt_blob, digest_of, unknown_blob
 from millrace.store.disk import Disk
 
@@ -84,7 +84,7 @@ class LocalBlobs:
 
     def delete(self, digest: Digest, untouched_since: Micros | None = None) -> bool:
         place = self._place(digest)
-        with self._told(), self._lock(fcntl.LOCK_EX):
+        with self._told(), self._lock():
             try:
                 if untouched_since is not None and place.lstat().st_mtime_ns // 1_000 >= untouched_since:
                     return False
@@ -237,7 +237,7 @@ class LocalBlobs:
         try:
             with self._told():
                 self._make_shards(shards)
-                with self._lock(fcntl.LOCK_SH):
+                with self._lock(shared=True):
                     for new in fresh:
                         self._disk.rename(new.place, self._place(new.digest))
                 if len(shards) < _SYNC_ALL_FROM or folder < 0 or not self._disk.sync_all(folder):
@@ -277,7 +277,7 @@ class LocalBlobs:
     def _kept(self, digest: Digest) -> bool:
         with self._told():
             try:
-                with self._lock(fcntl.LOCK_SH):
+                with self._lock(shared=True):
                     self._disk.touch(self._place(digest))
             except FileNotFoundError:
                 return False
@@ -307,12 +307,12 @@ class LocalBlobs:
             ) from fault
 
     @contextmanager
-    def _lock(self, kind: int) -> Iterator[None]:
+    def _lock(self, *, shared: bool = False) -> Iterator[None]:
         # Opened anew each time: a lock belongs to an open file, so a shared descriptor would share the lock too.
         lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(lock, kind)
-            yield
+            with locked(lock, shared=shared):
+                yield
         finally:
             os.close(lock)
 

@@ -147,6 +147,15 @@ def test_killed_at_any_statement(tmp_path: Path) -> None:
     assert deaths >= 3
 
 
+def alter(engine: SqliteEngine | PostgresEngine, statement: str) -> None:
+    """What somebody does to a catalog by hand."""
+    session = engine.connect()
+    session.begin_write()
+    session.cursor.execute(statement)
+    session.commit()
+    session.close()
+
+
 def test_many_processes_begin_at_once(tmp_path: Path) -> None:
     ready, go = os.pipe()
     children = []
@@ -217,11 +226,7 @@ def test_an_empty_file_is_a_new_catalog(tmp_path: Path, empty: bytes | None) -> 
 def test_a_table_that_is_gone_is_told(tmp_path: Path, postgres_url: str) -> None:
     for engine in (SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)):
         migrate(engine)
-        session = engine.connect()
-        session.begin_write()
-        session.cursor.execute("DROP TABLE model_version")
-        session.commit()
-        session.close()
+        alter(engine, "DROP TABLE model_version")
         with pytest.raises(MillraceError) as caught:
             migrate(engine)
         assert (caught.value.code, caught.value.message, caught.value.hint) == (
@@ -234,11 +239,7 @@ def test_a_schema_from_the_future_is_refused_and_left_alone(tmp_path: Path, post
     lite, post = SqliteEngine(tmp_path / "catalog.db"), PostgresEngine(postgres_url)
     for engine in (lite, post):
         migrate(engine)
-        session = engine.connect()
-        session.begin_write()
-        session.cursor.execute("UPDATE alembic_version SET version_num = '9999'")
-        session.commit()
-        session.close()
+        alter(engine, "UPDATE alembic_version SET version_num = '9999'")
         with pytest.raises(MillraceError) as caught:
             migrate(engine)
         assert (caught.value.code, caught.value.hint) == ("catalog.newer", "upgrade millrace")

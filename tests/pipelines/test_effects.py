@@ -15,7 +15,7 @@ import pytest
 
 from millrace.pipelines import script
 from millrace.pipelines.acting import acting
-from millrace.pipelines.effects import CHANGE_THEIR_OWNER, Effects
+from millrace.pipelines.effects import Effects
 
 HEAD = """
 import functools, abc, random, requests
@@ -191,7 +191,7 @@ def test_what_acts_on_the_world_is_told_by_the_objects(tmp_path: Path) -> None:
             "path": tmp_path, "frame": pd.DataFrame({"x": [1]}), "logger": logging.getLogger("a"),
             "memory": io.StringIO(),
         }  # fmt: skip
-        acts = acting(tree, scope, lambda module: module == "held", CHANGE_THEIR_OWNER)
+        acts = acting(tree, scope, lambda module: module == "held")
     con.close()
     kept = [ast.unparse(one) for one in script.sliced(tree, "main", acting=acts).body]
     shown = [one.partition("\n")[0] for one in kept if not one.startswith(("import", "from", "class", "def"))]

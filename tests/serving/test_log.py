@@ -11,11 +11,13 @@ from msgspec import structs
 
 from millrace.access.records import LOCAL
 from millrace.assemble import Platform
+from millrace.base.clock import SECOND
 from millrace.base.errors import MillraceError
 from millrace.serving import log, tape
 from millrace.serving.entry import Entry, encode
 from millrace.serving.log import Log
 from millrace.serving.records import Endpoint
+from millrace.testing.clock import FakeClock
 from tests.serving.entries import entry
 
 
@@ -105,7 +107,8 @@ def test_an_endpoint_is_made_once(platform: Platform, delays: Endpoint) -> None:
 def test_room_is_looked_for_once_a_second_and_again_once_an_answer_found_none(
     platform: Platform, delays: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer, now, looks, full = Log(platform.ground, "main", delays), [100.0], [0], [False]
+    clock = FakeClock()
+    writer, looks, full = Log(platform.ground._replace(clock=clock), "main", delays), [0], [False]
     check, append = tape.Tape.check, tape.Tape.append
 
     def look(one: tape.Tape, room: int) -> None:
@@ -119,13 +122,12 @@ def test_room_is_looked_for_once_a_second_and_again_once_an_answer_found_none(
             raise OSError(errno.ENOSPC, "no room")
         return append(one, bodies)
 
-    monkeypatch.setattr(log, "monotonic", lambda: now[0])
     monkeypatch.setattr(tape.Tape, "check", look)
     monkeypatch.setattr(tape.Tape, "append", write)
     for _ in range(3):
         writer.check()
     assert looks == [1]
-    now[0] += 1.0
+    clock.advance(SECOND)
     writer.check()
     assert looks == [2]
     full[0] = True
